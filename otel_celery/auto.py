@@ -1,0 +1,60 @@
+"""Entry points for ``opentelemetry-instrument celery -A proj worker``.
+
+They run before any app exists, and before gevent or eventlet have patched anything: nothing of Celery may be imported
+here at module level.
+"""
+
+from __future__ import annotations
+
+import sys
+from itertools import pairwise
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Any
+
+from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type: ignore[attr-defined]
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+
+class CeleryWorkerInstrumentor(BaseInstrumentor):
+    """Has every worker of this process export its metrics, as ``otel_celery.instrument`` does for one app."""
+
+    def instrumentation_dependencies(self) -> Collection[str]:
+        """Name the versions of Celery that this works with."""
+        return ("celery >= 5.4",)
+
+    def _instrument(self, **_: Any) -> None:
+        from celery import signals  # noqa: PLC0415  not before the pool's patches
+
+        signals.worker_init.connect(_on_worker_init, weak=False)
+
+    def _uninstrument(self, **_: Any) -> None:
+        from celery import signals  # noqa: PLC0415
+
+        signals.worker_init.disconnect(_on_worker_init)
+
+
+def pre_instrument() -> None:
+    """Apply gevent's or eventlet's patches before any instrumentation imports Celery.
+
+    opentelemetry-instrumentation-celery imports ``celery.worker.request`` when it is loaded; a green pool that is
+    patched only after that runs no task at all.
+    """
+    if is_worker_command(sys.argv, getattr(sys, "orig_argv", [])):
+        import celery  # noqa: PLC0415
+
+        celery.maybe_patch_concurrency(sys.argv)
+
+
+def is_worker_command(argv: list[str], original: list[str]) -> bool:
+    """Tell whether a command line is ``celery ... worker`` or ``python -m celery ... worker``."""
+    program = PurePath(argv[0]).name if argv else ""
+    by_module = any(pair == ("-m", "celery") for pair in pairwise(original))
+    return "worker" in argv[1:] and (program.split(".")[0] == "celery" or by_module)
+
+
+def _on_worker_init(sender: Any, **kwargs: Any) -> None:
+    from otel_celery.worker import on_worker_init  # noqa: PLC0415
+
+    on_worker_init(sender, **kwargs)

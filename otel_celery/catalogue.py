@@ -1,0 +1,239 @@
+"""Every metric, once: instruments, views, the reference table and the checks are all made from this list.
+
+Names are OpenTelemetry's; a Prometheus exporter turns ``celery.task.duration`` with unit ``s`` into
+``celery_task_duration_seconds`` and ``celery.tasks`` into ``celery_tasks_total``. Units follow UCUM
+(https://ucum.org/ucum); a gauge never has the unit ``1``, which exporters treat in different ways.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0)
+"""Default upper bounds of the histograms, in seconds; floats, since an int would be exported as ``le="1"``."""
+
+WORKER = ("worker",)
+TASK = ("worker", "task_name", "queue")
+
+
+class Kind(str, Enum):
+    """What sort of instrument a metric is."""
+
+    COUNTER = "counter"
+    GAUGE = "gauge"
+    HISTOGRAM = "histogram"
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One metric: its OpenTelemetry name, kind, unit, attributes and meaning."""
+
+    name: str
+    kind: Kind
+    unit: str
+    attributes: tuple[str, ...]
+    description: str
+    documented: bool = False
+    """Whether the operators' guide promises it: its name and labels never change."""
+
+
+def _documented(name: str, kind: Kind, unit: str, attributes: tuple[str, ...], description: str) -> Metric:
+    return Metric(name, kind, unit, attributes, description, documented=True)
+
+
+WORKER_UP = _documented(
+    "celery.worker.up", Kind.GAUGE, "{worker}", WORKER, "1 from ready until the pool has drained, else 0."
+)
+TASKS_ACTIVE = _documented("celery.worker.tasks.active", Kind.GAUGE, "{task}", WORKER, "Tasks being executed now.")
+TASKS = _documented(
+    "celery.tasks",
+    Kind.COUNTER,
+    "{task}",
+    (*TASK, "status"),
+    "Tasks that ended, once each: success, failure, retry, rejected, ignored, revoked.",
+)
+RECEIVED = _documented("celery.task.received", Kind.COUNTER, "{task}", TASK, "Requests constructed, expired ones too.")
+STARTED = _documented("celery.task.started", Kind.COUNTER, "{task}", TASK, "Requests accepted by the pool.")
+SUCCEEDED = _documented("celery.task.succeeded", Kind.COUNTER, "{task}", TASK, "Tasks that succeeded.")
+FAILED = _documented(
+    "celery.task.failed", Kind.COUNTER, "{task}", TASK, "Tasks that raised, timed out hard, or lost their process."
+)
+RETRIED = _documented("celery.task.retried", Kind.COUNTER, "{task}", TASK, "Tasks that asked to be retried.")
+REJECTED = _documented(
+    "celery.task.rejected", Kind.COUNTER, "{task}", TASK, "Tasks that raised Reject, or that Celery refused to run."
+)
+DURATION = _documented(
+    "celery.task.duration",
+    Kind.HISTOGRAM,
+    "s",
+    TASK,
+    "Seconds from acceptance by the pool to the end as the worker saw it, every outcome.",
+)
+RUNTIME = _documented(
+    "celery.task.runtime",
+    Kind.HISTOGRAM,
+    "s",
+    TASK,
+    "Seconds that the task's body took, measured by Celery in the process that ran it; successes only.",
+)
+
+RETURNED = Metric(
+    "celery.task.returned",
+    Kind.COUNTER,
+    "{task}",
+    TASK,
+    "Requests given back un-run, on a lost connection or a shutdown; their messages are constructed again.",
+)
+REDELIVERED = Metric(
+    "celery.task.redelivered",
+    Kind.COUNTER,
+    "{task}",
+    TASK,
+    "Requests whose message the broker says it delivered before; a subset of received.",
+)
+REVOKED = Metric(
+    "celery.task.revoked",
+    Kind.COUNTER,
+    "{task}",
+    (*TASK, "reason"),
+    "Tasks revoked, by reason: revoked, expired, terminated.",
+)
+FAILURES_BY_EXCEPTION = Metric(
+    "celery.task.failures.by_exception",
+    Kind.COUNTER,
+    "{task}",
+    (*TASK, "exception"),
+    "Tasks that failed, by the class of the exception.",
+)
+TIMEOUTS = Metric(
+    "celery.task.timeouts", Kind.COUNTER, "{task}", (*TASK, "limit"), "Time limits reached, by limit: soft, hard."
+)
+PREFETCH_WAIT = Metric(
+    "celery.task.prefetch.wait",
+    Kind.HISTOGRAM,
+    "s",
+    TASK,
+    "Seconds from received, or the ETA if that is later, to accepted by the pool.",
+)
+LAST_SUCCESS = Metric(
+    "celery.task.last_success.timestamp",
+    Kind.GAUGE,
+    "s",
+    TASK,
+    "When the task last succeeded, in seconds since the epoch.",
+)
+OLDEST_ACTIVE = Metric(
+    "celery.worker.oldest_active_task",
+    Kind.GAUGE,
+    "s",
+    ("worker", "task_name"),
+    "Age in seconds of the oldest running task of that name.",
+)
+TASKS_RESERVED = Metric(
+    "celery.worker.tasks.reserved", Kind.GAUGE, "{task}", WORKER, "Requests received that wait for a free slot."
+)
+TASKS_SCHEDULED = Metric(
+    "celery.worker.tasks.scheduled", Kind.GAUGE, "{task}", WORKER, "Requests held for an ETA or a rate limit."
+)
+POOL_SIZE = Metric(
+    "celery.worker.pool.size", Kind.GAUGE, "{slot}", WORKER, "Slots the pool has now; utilisation is active / size."
+)
+DRAINING = Metric(
+    "celery.worker.draining", Kind.GAUGE, "{worker}", WORKER, "1 from the moment the consumer stops consuming."
+)
+LAST_LOOP = Metric(
+    "celery.worker.last_loop.timestamp",
+    Kind.GAUGE,
+    "s",
+    WORKER,
+    "When the worker's event loop last turned, in seconds since the epoch; not on the solo pool.",
+)
+PROCESS_EXITS = Metric(
+    "celery.worker.process.exits",
+    Kind.COUNTER,
+    "{process}",
+    ("worker", "reason"),
+    "Pool children that went, by reason: recycled, killed, exited, timed_out.",
+)
+BROKER_CONNECTED = Metric(
+    "celery.worker.broker.connected",
+    Kind.GAUGE,
+    "{connection}",
+    WORKER,
+    "1 while the consumer has its broker connection, else 0.",
+)
+BROKER_RECONNECTS = Metric(
+    "celery.worker.broker.reconnects",
+    Kind.COUNTER,
+    "{connection}",
+    WORKER,
+    "Times that the consumer's lost broker connection came back.",
+)
+QUEUE_INFO = Metric(
+    "celery.worker.queue.info", Kind.GAUGE, "{queue}", ("worker", "queue"), "1 for each queue this worker consumes."
+)
+WORKER_INFO = Metric(
+    "celery.worker.info",
+    Kind.GAUGE,
+    "{worker}",
+    ("worker", "pool_kind", "concurrency", "celery_version", "otel_celery_version"),
+    "1, with what the worker is in its labels.",
+)
+MESSAGES_UNKNOWN = Metric(
+    "celery.messages.unknown",
+    Kind.COUNTER,
+    "{message}",
+    ("worker", "reason"),
+    "Messages that never became a task, by reason: unknown_task, undecodable, invalid.",
+)
+INTERNAL_ERRORS = Metric(
+    "otel_celery.internal_errors",
+    Kind.COUNTER,
+    "{error}",
+    ("where",),
+    "Exceptions of otel-celery's own that were kept from the worker.",
+)
+FOLDED = Metric(
+    "otel_celery.folded",
+    Kind.COUNTER,
+    "{value}",
+    ("what",),
+    "Label values folded into `other`, by what they were: task_name, exception, queue.",
+)
+
+METRICS = (
+    WORKER_UP,
+    TASKS_ACTIVE,
+    TASKS,
+    RECEIVED,
+    STARTED,
+    SUCCEEDED,
+    FAILED,
+    RETRIED,
+    REJECTED,
+    DURATION,
+    RUNTIME,
+    RETURNED,
+    REDELIVERED,
+    REVOKED,
+    FAILURES_BY_EXCEPTION,
+    TIMEOUTS,
+    PREFETCH_WAIT,
+    LAST_SUCCESS,
+    OLDEST_ACTIVE,
+    TASKS_RESERVED,
+    TASKS_SCHEDULED,
+    POOL_SIZE,
+    DRAINING,
+    LAST_LOOP,
+    PROCESS_EXITS,
+    BROKER_CONNECTED,
+    BROKER_RECONNECTS,
+    QUEUE_INFO,
+    WORKER_INFO,
+    MESSAGES_UNKNOWN,
+    INTERNAL_ERRORS,
+    FOLDED,
+)
+"""In the order in which the reference table shows them: the documented ones first."""

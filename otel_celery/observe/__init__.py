@@ -1,0 +1,1 @@
+"""Celery's side: what happens to a worker's tasks, told to an observer; this room never imports OpenTelemetry."""

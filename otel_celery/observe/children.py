@@ -1,0 +1,53 @@
+"""The pool's children: each one's end is counted once, with its reason, without ever waiting on a process.
+
+Waiting is billiard's business: whoever waits on a child takes its exit status away. So each Process object is
+remembered from its start and its ``_popen.returncode`` is read once billiard has filled it in.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from otel_celery.lifecycle import Exit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+RECYCLED_STATUS = 155
+"""billiard.pool.EX_RECYCLE: the child reached max-tasks-per-child or max-memory-per-child."""
+
+
+class Children:
+    """Watches the processes of one pool; a pool without processes has none, and nothing is counted."""
+
+    def __init__(self, pool: Callable[[], Any], exited: Callable[[Exit], None]) -> None:
+        """``pool`` gives Celery's pool, or None before it exists; ``exited`` hears of each end."""
+        self._pool = pool
+        self._exited = exited
+        self._known: dict[int, Any] = {}
+        self._timed_out: set[int] = set()
+
+    def timed_out(self, pid: int | None) -> None:
+        """Note that a child is being killed for its hard time limit."""
+        if pid in self._known:
+            self._timed_out.add(pid)
+
+    def look(self) -> None:
+        """Count the children that went, and remember those that came."""
+        for pid, process in list(self._known.items()):
+            status = getattr(getattr(process, "_popen", None), "returncode", None)
+            if status is not None and self._known.pop(pid, None) is not None:
+                self._exited(self._reason(pid, status))
+        processes: list[Any] = list(getattr(getattr(self._pool(), "_pool", None), "_pool", None) or ())
+        for process in processes:
+            popen = getattr(process, "_popen", None)
+            if popen is not None and popen.returncode is None:
+                self._known[popen.pid] = process
+
+    def _reason(self, pid: int, status: int) -> Exit:
+        if pid in self._timed_out:
+            self._timed_out.discard(pid)
+            return Exit.TIMED_OUT
+        if status == RECYCLED_STATUS:
+            return Exit.RECYCLED
+        return Exit.KILLED if status < 0 else Exit.EXITED

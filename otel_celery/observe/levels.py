@@ -1,0 +1,131 @@
+"""A live worker's levels, read from Celery's own state when a scrape asks, never kept by paired increments.
+
+May be asked from any thread while the worker's changes the state: every collection is copied in one step of the
+interpreter before it is looked at.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import celery
+from celery import bootsteps, concurrency
+from celery.worker import state
+
+from otel_celery.observe.request import accepted_at, is_active, is_waiting
+from otel_celery.version import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from otel_celery.observe.queues import QueueNames
+
+_STOPPED = (bootsteps.CLOSE, bootsteps.TERMINATE)
+
+
+class Levels:
+    """The levels of one worker; implements ``lifecycle.WorkerLevels``."""
+
+    def __init__(self, worker: Any, queues: QueueNames) -> None:
+        """Read the levels of ``worker``, a WorkController."""
+        self._worker = worker
+        self._queues = queues
+        self.held: set[Any] = set()
+        """Requests with an ETA that have not started: until it comes, nothing but Celery's timer refers to them."""
+        self.adrift: set[Any] = set()
+        """Requests that the consumer has forgotten and the pool will still run."""
+        self.is_ready = False
+        self.has_drained = False
+        self.is_connected = False
+        self.looped_at: float | None = None
+
+    def up(self) -> bool:
+        """Tell whether the worker is ready, and its pool has not yet drained."""
+        return self.is_ready and not self.has_drained
+
+    def draining(self) -> bool:
+        """Tell whether the consumer has stopped consuming for good."""
+        if any(flag is not None and flag is not False for flag in (state.should_stop, state.should_terminate)):
+            return True
+        blueprint = getattr(getattr(self._worker, "consumer", None), "blueprint", None)
+        return getattr(blueprint, "state", None) in _STOPPED
+
+    def active(self) -> int:
+        """Count the tasks being executed now."""
+        return len(self._active())
+
+    def reserved(self) -> int:
+        """Count the requests received that wait for a free slot."""
+        return len(self._reserved() | {request for request in list(self.adrift) if is_waiting(request)})
+
+    def scheduled(self) -> int:
+        """Count the requests held for an ETA or a rate limit."""
+        return len(self._held())
+
+    def waiting(self) -> tuple[set[Any], set[Any]]:
+        """List the requests that wait for a slot, and those held for an ETA or a rate limit."""
+        return self._reserved(), self._held()
+
+    def pool_size(self) -> int:
+        """Count the slots that the pool has now."""
+        return int(getattr(self._worker.pool, "num_processes", None) or 0)
+
+    def oldest_active(self) -> Mapping[str, float]:
+        """Tell, for each task name that is running, the age in seconds of its oldest run."""
+        now, ages = time.monotonic(), dict[str, float]()
+        for request in self._active():
+            accepted = accepted_at(request)
+            if accepted is not None:
+                ages[request.type] = max(ages.get(request.type, 0.0), now - accepted)
+        return ages
+
+    def last_loop(self) -> float | None:
+        """Tell when the event loop last turned; None before its first turn, and on solo, where tasks hold it up."""
+        return None if self._pool_kind() == "solo" else self.looped_at
+
+    def broker_connected(self) -> bool:
+        """Tell whether the consumer has its broker connection."""
+        return self.is_connected
+
+    def queues(self) -> Iterable[str]:
+        """Name the queues that this worker consumes."""
+        return list(self._queues.consumed())
+
+    def info(self) -> Mapping[str, str]:
+        """Describe the worker."""
+        return {
+            "pool_kind": self._pool_kind(),
+            "concurrency": str(self._worker.concurrency),
+            "celery_version": celery.__version__,
+            "otel_celery_version": __version__,
+        }
+
+    def _pool_kind(self) -> str:
+        """Name the pool's class by Celery's alias for it, else as ``module:Class``."""
+        cls = self._worker.pool_cls
+        path = cls if isinstance(cls, str) else f"{cls.__module__}:{cls.__qualname__}"
+        return next((alias for alias, known in concurrency.ALIASES.items() if known == path), path)
+
+    def _active(self) -> set[Any]:
+        return {request for request in _members(state.active_requests) if is_active(request)}
+
+    def _reserved(self) -> set[Any]:
+        """Take the active ones off, which Celery counts as reserved too, and those whose end it never heard of."""
+        active = _members(state.active_requests)
+        return {request for request in _members(state.reserved_requests) - active if is_active(request)}
+
+    def _held(self) -> set[Any]:
+        """Hold a request with an ETA and a rate limit once, however many places it stands in."""
+        consumer = getattr(self._worker, "consumer", None)
+        buckets = [bucket for bucket in list(getattr(consumer, "task_buckets", {}).values()) if bucket]
+        limited = {request for bucket in buckets for request, _ in list(bucket.contents)}
+        return (limited | set(self.held.copy())) - _members(state.reserved_requests) - _members(state.active_requests)
+
+
+def _members(requests: Any) -> set[Any]:
+    """Copy a WeakSet while other threads change it.
+
+    Iterating one raises when it changes size; copying the set beneath it does not let go of the interpreter.
+    """
+    return {request for reference in list(requests.data) if (request := reference()) is not None}

@@ -1,0 +1,124 @@
+"""The two ways to record a histogram, behind one small protocol.
+
+*Tally* is the default: bucket counts as plain integers, handed over when a reader collects. One synchronous record
+of the SDK costs 74 000 instructions in the worker's main process, a tally a fiftieth of it, and OpenTelemetry
+has no observable histogram. *SDK* records through ``Meter.create_histogram``, for whoever else must see or shape
+the values: an application's own provider, its views, delta temporality, exponential buckets.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from typing import TYPE_CHECKING, Protocol
+
+from opentelemetry.sdk.metrics.export import AggregationTemporality, Histogram, HistogramDataPoint, Metric
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from opentelemetry.metrics import Histogram as Instrument
+    from opentelemetry.metrics import Meter
+
+    from otel_celery import catalogue
+
+
+class Recorder(Protocol):
+    """Records the observations of one series."""
+
+    def record(self, value: float) -> None:
+        """Record one observation, in the metric's unit."""
+
+
+class Histograms(Protocol):
+    """Opens the series of histograms."""
+
+    def series(self, metric: catalogue.Metric, attributes: Mapping[str, str]) -> Recorder:
+        """Open one series; it is exported from its first observation on."""
+
+
+class Tally:
+    """Counts the observations of one series; whoever records holds the lock of the task's books."""
+
+    __slots__ = ("attributes", "bounds", "counts", "total")
+
+    def __init__(self, bounds: Sequence[float], attributes: Mapping[str, str]) -> None:
+        """Begin at zero; ``bounds`` are inclusive upper bounds, as in both OpenTelemetry and Prometheus."""
+        self.bounds = bounds
+        self.attributes = attributes
+        self.counts = [0] * (len(bounds) + 1)
+        self.total = 0.0
+
+    def record(self, value: float) -> None:
+        """Count one observation."""
+        self.counts[bisect_left(self.bounds, value)] += 1
+        self.total += value
+
+
+class TallyHistograms:
+    """Histograms as tallies, collected as the SDK's own data points."""
+
+    def __init__(self, bounds: Sequence[float], started_at: int) -> None:
+        """``bounds`` in the metrics' unit; ``started_at`` in nanoseconds since the epoch."""
+        self._bounds = bounds
+        self._started_at = started_at
+        self._tallies: dict[catalogue.Metric, list[Tally]] = {}
+
+    def series(self, metric: catalogue.Metric, attributes: Mapping[str, str]) -> Tally:
+        """Open one series."""
+        tally = Tally(self._bounds, attributes)
+        self._tallies.setdefault(metric, []).append(tally)
+        return tally
+
+    def collect(self, now: int) -> list[Metric]:
+        """Make the SDK's metrics of all series that have observations; ``now`` in nanoseconds since the epoch."""
+        collected = []
+        for metric, tallies in list(self._tallies.items()):
+            points = [point for tally in list(tallies) if (point := self._point(tally, now)).count]
+            if points:
+                data = Histogram(points, AggregationTemporality.CUMULATIVE)
+                collected.append(Metric(metric.name, metric.description, metric.unit, data))
+        return collected
+
+    def _point(self, tally: Tally, now: int) -> HistogramDataPoint:
+        counts, total = list(tally.counts), tally.total
+        return HistogramDataPoint(
+            attributes=tally.attributes,
+            start_time_unix_nano=self._started_at,
+            time_unix_nano=now,
+            count=sum(counts),
+            sum=total,
+            bucket_counts=counts,
+            explicit_bounds=self._bounds,
+            # Optional in OTLP, and not worth their cost on the hot path.
+            min=None,  # type: ignore[arg-type]
+            max=None,  # type: ignore[arg-type]
+        )
+
+
+class _Series:
+    __slots__ = ("_attributes", "_instrument")
+
+    def __init__(self, instrument: Instrument, attributes: Mapping[str, str]) -> None:
+        self._instrument = instrument
+        self._attributes = attributes
+
+    def record(self, value: float) -> None:
+        self._instrument.record(value, self._attributes)
+
+
+class SdkHistograms:
+    """Histograms recorded synchronously, one instrument of a Meter for each metric."""
+
+    def __init__(self, meter: Meter, bounds: Sequence[float]) -> None:
+        """``bounds`` are advisory: a view, or an exporter's preference for exponential buckets, overrules them."""
+        self._meter = meter
+        self._bounds = bounds
+        self._instruments: dict[catalogue.Metric, Instrument] = {}
+
+    def series(self, metric: catalogue.Metric, attributes: Mapping[str, str]) -> Recorder:
+        """Open one series."""
+        if metric not in self._instruments:
+            self._instruments[metric] = self._meter.create_histogram(
+                metric.name, metric.unit, metric.description, explicit_bucket_boundaries_advisory=self._bounds
+            )
+        return _Series(self._instruments[metric], attributes)

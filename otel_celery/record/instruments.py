@@ -1,0 +1,151 @@
+"""The books and a worker's levels as OpenTelemetry's observable instruments, made from the catalogue."""
+
+from __future__ import annotations
+
+import os
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+from opentelemetry.metrics import Observation
+
+from otel_celery import catalogue
+from otel_celery.lifecycle import Outcome, Where
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    from opentelemetry.metrics import CallbackOptions, Meter
+
+    from otel_celery.catalogue import Metric
+    from otel_celery.lifecycle import WorkerLevels
+    from otel_celery.record.tallies import Tallies, TaskTally
+
+    Read = Callable[[], Iterable[Observation]]
+
+
+def register(meter: Meter, tallies: Tallies, levels: WorkerLevels) -> None:
+    """Create every observable instrument of the catalogue on ``meter``."""
+    for metric, read in {**_of_tasks(tallies), **_of_worker(tallies), **_of_levels(tallies, levels)}.items():
+        create = meter.create_observable_gauge
+        if metric.kind is catalogue.Kind.COUNTER:
+            create = meter.create_observable_counter  # type: ignore[assignment]
+        create(metric.name, [_guarded(read, tallies)], metric.unit, metric.description)
+
+
+def _guarded(read: Read, tallies: Tallies) -> Callable[[CallbackOptions], Iterable[Observation]]:
+    """One source that fails costs its own metric, never the scrape.
+
+    A forked child inherits the books, and an application's reader in it would export them a second time: there, and
+    once the books are closed, nothing is observed.
+    """
+    owner = os.getpid()
+
+    def callback(_: CallbackOptions) -> Iterable[Observation]:
+        if tallies.is_closed or os.getpid() != owner:
+            return []
+        try:
+            return list(read())
+        except Exception as error:  # noqa: BLE001  reported, and counted in a metric
+            tallies.swallowed(Where.LEVELS, error)
+            return []
+
+    return callback
+
+
+def _of_tasks(tallies: Tallies) -> dict[Metric, Read]:
+    def each(value: Callable[[TaskTally], int | float | None]) -> Read:
+        def read() -> Iterator[Observation]:
+            for task in tallies.tasks():
+                if (number := value(task)) is not None:
+                    yield Observation(number, task.attributes)
+
+        return read
+
+    def split(label: str, counts: Callable[[TaskTally], Mapping[Any, int]]) -> Read:
+        def read() -> Iterator[Observation]:
+            for task in tallies.tasks():
+                for value, number in list(counts(task).items()):
+                    yield Observation(number, {**task.attributes, label: _text(value)})
+
+        return read
+
+    def ended(outcome: Outcome) -> Read:
+        return each(lambda task: task.ends[outcome])
+
+    return {
+        catalogue.TASKS: split("status", _statuses),
+        catalogue.RECEIVED: each(lambda task: task.received_count),
+        catalogue.STARTED: each(lambda task: task.started_count),
+        catalogue.SUCCEEDED: ended(Outcome.SUCCESS),
+        catalogue.FAILED: ended(Outcome.FAILURE),
+        catalogue.RETRIED: ended(Outcome.RETRY),
+        catalogue.REJECTED: ended(Outcome.REJECTED),
+        catalogue.RETURNED: ended(Outcome.RETURNED),
+        catalogue.REDELIVERED: each(lambda task: task.redelivered_count),
+        catalogue.REVOKED: split("reason", lambda task: task.revocations),
+        catalogue.FAILURES_BY_EXCEPTION: split("exception", lambda task: task.exceptions),
+        catalogue.TIMEOUTS: split("limit", lambda task: task.timeouts),
+        catalogue.LAST_SUCCESS: each(lambda task: task.last_success),
+    }
+
+
+def _text(value: str) -> str:
+    return str(value.value) if isinstance(value, Enum) else value
+
+
+def _statuses(task: TaskTally) -> dict[str, int]:
+    """Leave RETURNED out: it ends a request, not a task."""
+    return {outcome: number for outcome, number in task.ends.items() if outcome is not Outcome.RETURNED}
+
+
+def _of_worker(tallies: Tallies) -> dict[Metric, Read]:
+    def split(label: str, counts: Mapping[Any, int], attributes: Mapping[str, str]) -> Read:
+        return lambda: [Observation(number, {**attributes, label: _text(value)}) for value, number in counts.items()]
+
+    worker = {"worker": tallies.worker}
+    return {
+        catalogue.MESSAGES_UNKNOWN: split("reason", tallies.unknown, worker),
+        catalogue.PROCESS_EXITS: split("reason", tallies.exits, worker),
+        catalogue.INTERNAL_ERRORS: split("where", tallies.errors, {}),
+        catalogue.FOLDED: split("what", tallies.folded, {}),
+        catalogue.BROKER_RECONNECTS: lambda: [Observation(tallies.reconnects, worker)],
+    }
+
+
+def _of_levels(tallies: Tallies, levels: WorkerLevels) -> dict[Metric, Read]:
+    worker = {"worker": tallies.worker}
+
+    def one(value: Callable[[], float | None]) -> Read:
+        def read() -> Iterator[Observation]:
+            if (number := value()) is not None:
+                yield Observation(int(number) if isinstance(number, bool) else number, worker)
+
+        return read
+
+    def oldest() -> Iterator[Observation]:
+        ages: dict[str, float] = {}
+        for name, age in levels.oldest_active().items():
+            label = tallies.labels.known_task_name(name)  # several names may be `other`
+            ages[label] = max(age, ages.get(label, 0.0))
+        return (Observation(age, {**worker, "task_name": label}) for label, age in ages.items())
+
+    def queues() -> Iterator[Observation]:
+        labels = dict.fromkeys(tallies.labels.queue(name) for name in levels.queues())
+        return (Observation(1, {**worker, "queue": label}) for label in labels)
+
+    def info() -> Iterator[Observation]:
+        yield Observation(1, {**worker, **{key: tallies.labels.clean(text) for key, text in levels.info().items()}})
+
+    return {
+        catalogue.WORKER_UP: one(levels.up),
+        catalogue.TASKS_ACTIVE: one(levels.active),
+        catalogue.TASKS_RESERVED: one(levels.reserved),
+        catalogue.TASKS_SCHEDULED: one(levels.scheduled),
+        catalogue.POOL_SIZE: one(levels.pool_size),
+        catalogue.DRAINING: one(levels.draining),
+        catalogue.LAST_LOOP: one(levels.last_loop),
+        catalogue.BROKER_CONNECTED: one(levels.broker_connected),
+        catalogue.OLDEST_ACTIVE: oldest,
+        catalogue.QUEUE_INFO: queues,
+        catalogue.WORKER_INFO: info,
+    }

@@ -1,0 +1,58 @@
+"""The catalogue as users see it: exported names, and the reference table as text, Markdown or JSON."""
+
+from __future__ import annotations
+
+import json as jsonlib
+from typing import TYPE_CHECKING
+
+from opentelemetry.exporter.prometheus._mapping import map_unit, sanitize_full_name
+
+from otel_celery.catalogue import METRICS, Kind
+
+if TYPE_CHECKING:
+    from otel_celery.catalogue import Metric
+
+
+def exported_name(metric: Metric) -> str:
+    """Name a metric as Prometheus shows it: the unit and, for counters, ``_total`` are appended."""
+    parts = [sanitize_full_name(metric.name), map_unit(metric.unit), "total" if metric.kind is Kind.COUNTER else ""]
+    return "_".join(part for part in parts if part)
+
+
+def text() -> str:
+    """List the catalogue for a terminal."""
+    width = max(len(exported_name(metric)) for metric in METRICS)
+    return "\n".join(
+        f"{exported_name(metric):<{width}}  {metric.kind.value:<9}  {', '.join(metric.attributes)}\n"
+        f"{'':<{width}}  {metric.description}"
+        for metric in METRICS
+    )
+
+
+def markdown() -> str:
+    """List the catalogue as the table that stands in README."""
+    rows = [
+        f"| `{exported_name(metric)}` | {metric.kind.value} | {', '.join(metric.attributes)} | "
+        f"{'**documented** ' if metric.documented else ''}{metric.description} |"
+        for metric in METRICS
+    ]
+    return "\n".join(["| metric | kind | labels | meaning |", "| --- | --- | --- | --- |", *rows])
+
+
+def json() -> str:
+    """List the catalogue for programs: one object a metric, with its OpenTelemetry and its exported name."""
+    return jsonlib.dumps(
+        [
+            {
+                "name": exported_name(metric),
+                "instrument": metric.name,
+                "kind": metric.kind.value,
+                "unit": metric.unit,
+                "labels": list(metric.attributes),
+                "documented": metric.documented,
+                "description": metric.description,
+            }
+            for metric in METRICS
+        ],
+        indent=2,
+    )

@@ -1,0 +1,185 @@
+"""The books: what is counted of each task and of the worker, as plain integers under a lock.
+
+The locks are reentrant because a cold shutdown cancels requests from inside the OS signal handler, on whatever line
+the main thread happens to be; no instrument of the SDK is touched there.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from threading import RLock
+from typing import TYPE_CHECKING
+
+from otel_celery import catalogue
+from otel_celery.lifecycle import OTHER, Exit, Limit, Outcome, Revocation, Unknown, Where
+from otel_celery.record.labels import Labels
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from otel_celery.record.histograms import Histograms
+    from otel_celery.settings import Bounds
+
+logger = logging.getLogger("otel_celery")
+
+PAIRS_PER_TASK_NAME = 4
+"""How many (task, queue) pairs there may be for each task name that is allowed; a task seldom has two queues."""
+
+
+class TaskTally:
+    """The books of one task on one queue; implements ``lifecycle.TaskObserver``."""
+
+    __slots__ = (
+        "attributes",
+        "ends",
+        "exceptions",
+        "label_exception",
+        "last_success",
+        "lock",
+        "received_count",
+        "record_duration",
+        "record_runtime",
+        "record_wait",
+        "redelivered_count",
+        "revocations",
+        "started_count",
+        "timeouts",
+    )
+
+    def __init__(
+        self, attributes: Mapping[str, str], histograms: Histograms, label_exception: Callable[[str], str]
+    ) -> None:
+        """Open the books at zero; ``attributes`` are worker, task_name and queue."""
+        self.attributes = attributes
+        self.label_exception = label_exception
+        self.lock = RLock()
+        self.received_count = self.redelivered_count = self.started_count = 0
+        self.ends = dict.fromkeys(Outcome, 0)
+        self.revocations = dict.fromkeys(Revocation, 0)
+        self.timeouts = dict.fromkeys(Limit, 0)
+        self.exceptions: dict[str, int] = {}
+        self.last_success: float | None = None
+        # The bound methods, since each is called once a task.
+        self.record_duration = histograms.series(catalogue.DURATION, attributes).record
+        self.record_runtime = histograms.series(catalogue.RUNTIME, attributes).record
+        self.record_wait = histograms.series(catalogue.PREFETCH_WAIT, attributes).record
+
+    def received(self, *, redelivered: bool) -> None:
+        """Count a request that was constructed."""
+        with self.lock:
+            self.received_count += 1
+            self.redelivered_count += redelivered
+
+    def started(self, waited: float) -> None:
+        """Count a request that the pool accepted."""
+        with self.lock:
+            self.started_count += 1
+            self.record_wait(waited)
+
+    def ended(self, outcome: Outcome, duration: float | None, runtime: float | None) -> None:
+        """Count a request's end."""
+        with self.lock:
+            self.ends[outcome] += 1
+            if outcome is Outcome.SUCCESS:
+                self.last_success = time.time()
+                if runtime is not None:
+                    self.record_runtime(runtime)
+            if duration is not None and outcome is not Outcome.RETURNED:
+                self.record_duration(duration)
+
+    def raised(self, exception: str) -> None:
+        """Count the exception of a failed request."""
+        label = self.label_exception(exception)
+        with self.lock:
+            self.exceptions[label] = self.exceptions.get(label, 0) + 1
+
+    def revoked(self, reason: Revocation) -> None:
+        """Count why a request was revoked."""
+        with self.lock:
+            self.revocations[reason] += 1
+
+    def timed_out(self, limit: Limit) -> None:
+        """Count a time limit that was reached."""
+        with self.lock:
+            self.timeouts[limit] += 1
+
+
+class Tallies:
+    """The books of one worker; implements ``lifecycle.WorkerObserver``."""
+
+    def __init__(self, worker: str, bounds: Bounds, histograms: Histograms) -> None:
+        """Open the books of the worker with this node name."""
+        self.labels = Labels(bounds, self._fold)
+        self.worker = self.labels.clean(worker)
+        self._max_pairs = PAIRS_PER_TASK_NAME * bounds.task_names
+        self._histograms = histograms
+        self._lock = RLock()
+        self._tasks: dict[tuple[str, str], TaskTally] = {}
+        self._said: set[object] = set()
+        self.unknown = dict.fromkeys(Unknown, 0)
+        self.exits = dict.fromkeys(Exit, 0)
+        self.errors = dict.fromkeys(Where, 0)
+        self.folded = dict.fromkeys(("task_name", "exception", "queue"), 0)
+        self.reconnects = 0
+        self.is_closed = False
+
+    def tasks(self) -> list[TaskTally]:
+        """List the books of all tasks."""
+        return list(self._tasks.values())
+
+    def task(self, name: str, queue: str) -> TaskTally:
+        """Open, or find, the books of one task on one queue."""
+        with self._lock:
+            pair = (self.labels.task_name(name), self.labels.queue(queue))
+            if pair not in self._tasks and len(self._tasks) >= self._max_pairs:
+                self._fold("task_name")
+                pair = (OTHER, OTHER)
+            if pair not in self._tasks:
+                attributes = {"worker": self.worker, "task_name": pair[0], "queue": pair[1]}
+                self._tasks[pair] = TaskTally(attributes, self._histograms, self.labels.exception)
+            return self._tasks[pair]
+
+    def message_unknown(self, reason: Unknown) -> None:
+        """Count a message that never became a task."""
+        with self._lock:
+            self.unknown[reason] += 1
+
+    def process_exited(self, reason: Exit) -> None:
+        """Count a pool child that went."""
+        with self._lock:
+            self.exits[reason] += 1
+
+    def reconnected(self) -> None:
+        """Count a broker connection that came back."""
+        with self._lock:
+            self.reconnects += 1
+
+    def swallowed(self, where: Where, error: Exception) -> None:
+        """Count an exception of ours, and log it the first time that its kind occurs in this place."""
+        with self._lock:
+            self.errors[where] += 1
+        if self._say_once((where, type(error))):
+            logger.error(
+                "otel-celery: an error of its own (%s) was kept from the worker; some metrics may be missing. "
+                "It is logged once; otel_celery_internal_errors_total counts on.",
+                where.value,
+                exc_info=error,
+            )
+
+    def _fold(self, what: str) -> None:
+        with self._lock:
+            self.folded[what] += 1
+        if self._say_once(what):
+            logger.warning(
+                "otel-celery: too many different values of %s: further ones are counted as %r "
+                "(see the OTEL_PYTHON_CELERY_MAX_* settings)",
+                what,
+                OTHER,
+            )
+
+    def _say_once(self, what: object) -> bool:
+        with self._lock:
+            new = what not in self._said
+            self._said.add(what)
+            return new

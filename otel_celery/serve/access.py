@@ -1,0 +1,197 @@
+"""Who may read the port, and over what: credentials and certificates, both re-read when their files change."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+import logging
+import ssl
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
+
+    from otel_celery.settings import TLS
+
+CHECK_EVERY = 1.0
+"""The seconds between two looks at a certificate's files."""
+
+_CERTIFICATE_HAS_EXPIRED = 10  # OpenSSL's X509_V_ERR_CERT_HAS_EXPIRED
+
+_logger = logging.getLogger("otel_celery.serve")
+
+
+class AccessError(Exception):
+    """The TLS files cannot be used; the message is one sentence for the operator."""
+
+
+class Certificates:
+    """The current TLS context of a certificate that may be rotated on disk."""
+
+    def __init__(self, files: TLS, clock: Callable[[], float] = time.monotonic) -> None:
+        """Load the files.
+
+        Raises AccessError when they cannot be used.
+        """
+        self._files = files
+        self._clock = clock
+        self._stamp = self._look()
+        self._refused: object = None
+        self._look_at = clock() + CHECK_EVERY
+        self._context = tls_context(files)
+
+    def context(self) -> ssl.SSLContext:
+        """Return the context for a new connection; a new pair that cannot be used leaves the old one in place."""
+        now = self._clock()
+        if now >= self._look_at:
+            self._look_at = now + CHECK_EVERY
+            stamp = self._look()
+            if stamp != self._stamp:
+                self._reload(stamp)
+        return self._context
+
+    def _reload(self, stamp: object) -> None:
+        # A pair that failed is tried again: it may have been half written, or not have been valid yet.
+        try:
+            self._context = tls_context(self._files)
+        except AccessError as error:
+            if stamp != self._refused:
+                self._refused = stamp
+                _logger.error("The port keeps its old certificate: %s", error)  # noqa: TRY400  no traceback: it is said
+        else:
+            self._stamp, self._refused = stamp, None
+            _logger.info("The port has a new certificate: %s", self._files.certificate)
+
+    def _look(self) -> object:
+        files = (self._files.certificate, self._files.key, self._files.client_ca)
+        return tuple(_stamp(file) for file in files if file is not None)
+
+
+def tls_context(files: TLS) -> ssl.SSLContext:
+    """Make a server's context: TLS 1.2 or newer, and clients' certificates from the given CA file alone.
+
+    Raises AccessError when the files cannot be used, or the certificate has expired.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.options |= ssl.OP_NO_RENEGOTIATION
+    try:
+        context.load_cert_chain(files.certificate, files.key, password=_no_password)
+    except (OSError, ValueError) as error:
+        raise AccessError(f"{files.certificate} and {files.key} are no usable pair ({_why(error)})") from error
+    _refuse_expired(context, files.certificate)
+    if files.client_ca is not None:
+        try:
+            context.load_verify_locations(cafile=files.client_ca)
+        except (OSError, ValueError) as error:
+            raise AccessError(f"{files.client_ca} is no usable CA file ({_why(error)})") from error
+        context.verify_mode = ssl.CERT_REQUIRED
+    return context
+
+
+def _no_password() -> str:
+    # Without this OpenSSL would ask on the worker's terminal, and wait.
+    raise ValueError("the key is encrypted")
+
+
+def _why(error: Exception) -> str:
+    return getattr(error, "reason", None) or getattr(error, "strerror", None) or str(error) or type(error).__name__
+
+
+def _refuse_expired(server: ssl.SSLContext, certificate: Path) -> None:
+    # The ssl module parses a certificate only where a peer presents it; so a client in memory looks at it.
+    client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    client.check_hostname = False
+    client.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # the certificate itself is trusted, its issuer or not
+    client.load_verify_locations(cafile=certificate)
+    ours, theirs = ssl.MemoryBIO(), ssl.MemoryBIO()
+    asking = client.wrap_bio(theirs, ours)
+    answering = server.wrap_bio(ours, theirs, server_side=True)
+    for side in (asking, answering, asking):
+        try:
+            side.do_handshake()
+        except ssl.SSLWantReadError:
+            continue
+        except ssl.SSLCertVerificationError as error:
+            if error.verify_code == _CERTIFICATE_HAS_EXPIRED:
+                raise AccessError(f"{certificate} has expired") from error
+            return  # a chain whose root is elsewhere is no fault
+
+
+class Credentials:
+    """A file of credentials, one a line: ``user:password`` is basic, a line without a colon a bearer token.
+
+    Only digests are kept, so that no repr, log line or core dump of ours can show a secret.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Read this file at the first request, and again whenever it changes."""
+        self._path = path
+        self._stamp: object = ()  # of no file, nor of a missing one
+        self._unreadable = False
+        self._basic: tuple[bytes, ...] = ()
+        self._bearer: tuple[bytes, ...] = ()
+
+    def admit(self, authorization: str) -> bool:
+        """Tell whether an Authorization header holds one of the credentials; without any, nobody is admitted."""
+        self._refresh()
+        scheme, _, value = authorization.strip().partition(" ")
+        if scheme.lower() == "basic":
+            return _among(_unpacked(value.strip()), self._basic)
+        if scheme.lower() == "bearer":
+            return _among(value.strip().encode(errors="replace"), self._bearer)
+        return False
+
+    def challenges(self) -> tuple[str, ...]:
+        """Name the schemes that the file holds credentials for, as WWW-Authenticate does."""
+        basic = ('Basic realm="otel-celery", charset="UTF-8"',) if self._basic or not self._bearer else ()
+        return (*basic, *(('Bearer realm="otel-celery"',) if self._bearer else ()))
+
+    def _refresh(self) -> None:
+        stamp = _stamp(self._path)
+        if stamp == self._stamp and not self._unreadable:
+            return
+        self._stamp = stamp
+        secrets = [line.strip() for line in self._lines() if line.strip() and not line.strip().startswith(b"#")]
+        self._basic = tuple(_digest(secret) for secret in secrets if b":" in secret)
+        self._bearer = tuple(_digest(secret) for secret in secrets if b":" not in secret)
+
+    def _lines(self) -> list[bytes]:
+        try:
+            lines = self._path.read_bytes().removeprefix(b"\xef\xbb\xbf").splitlines()
+        except OSError as error:
+            if not self._unreadable:
+                self._unreadable = True
+                _logger.error("Every scrape is refused: %s cannot be read (%s)", self._path, error.strerror)  # noqa: TRY400  no traceback: it is said
+            return []
+        self._unreadable = False
+        return lines
+
+
+def _among(given: bytes, digests: Iterable[bytes]) -> bool:
+    digest = _digest(given)
+    # Every one is compared: the time must not tell which one was near.
+    return sum([hmac.compare_digest(digest, known) for known in digests]) > 0
+
+
+def _digest(secret: bytes) -> bytes:
+    return hashlib.sha256(secret).digest()
+
+
+def _unpacked(value: str) -> bytes:
+    try:
+        return base64.b64decode(value, validate=True)
+    except (binascii.Error, ValueError):
+        return b""
+
+
+def _stamp(path: Path) -> object:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns

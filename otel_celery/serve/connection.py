@@ -1,0 +1,180 @@
+"""One client: a socket, a wire, a conversation, and the deadline by which something must have happened."""
+
+from __future__ import annotations
+
+import contextlib
+import selectors
+import socket
+import ssl
+import struct
+import time
+from collections import deque
+from enum import IntEnum
+from typing import TYPE_CHECKING
+
+from otel_celery.serve.forks import abandon
+from otel_celery.serve.wires import SLICE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from otel_celery.serve.protocol import Conversation
+    from otel_celery.serve.wires import Wire
+
+SLICES = 16
+"""How many slices are sent before others get their turn."""
+
+_READ = 16 * 1024
+
+
+class Phase(IntEnum):
+    """What a client is at; when there is room for one less, the lowest goes first."""
+
+    LEAVING = 0
+    """Everything is said; only its end of the stream is awaited, lest a reset take our last words with it."""
+    IDLE = 1
+    """Kept alive between two requests."""
+    HEAD = 2
+    """In its handshake, or in the middle of a request."""
+    WRITING = 3
+    """Being sent a response."""
+
+
+PATIENCE = {Phase.LEAVING: 1.0, Phase.IDLE: 30.0, Phase.HEAD: 5.0, Phase.WRITING: 10.0}
+"""The seconds that each phase may last."""
+
+
+class Connection:
+    """Moves when its socket can be read or written; never blocks."""
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        wire: Wire,
+        conversation: Conversation,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Await a first request over an accepted socket, which is ours from now on."""
+        sock.setblocking(False)
+        # A body that follows its head at once must not wait for the client's acknowledgement.
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.socket = sock
+        self.closed = False
+        self._clock = clock
+        self._wire = wire
+        self._conversation = conversation
+        self._pieces: deque[memoryview] = deque()
+        self._sealed = memoryview(b"")
+        self._enter(Phase.HEAD)
+
+    def _enter(self, phase: Phase) -> None:
+        self.phase = phase
+        self.since = self._clock()
+        self.deadline = self.since + PATIENCE[phase]
+
+    @property
+    def wants(self) -> int:
+        """Tell what to wait for; who has not taken a response cannot ask for another."""
+        writing = self._sealed or self.phase is Phase.WRITING
+        return selectors.EVENT_WRITE if writing else selectors.EVENT_READ
+
+    def move(self, events: int) -> None:
+        """Do what can be done at once.
+
+        Raises OSError (of which ssl.SSLError is one) when the client is lost.
+        """
+        if events & selectors.EVENT_READ and self.wants & selectors.EVENT_READ:
+            self._read()
+        self._write()
+
+    def _read(self) -> None:
+        try:
+            data = self.socket.recv(_READ)
+        except (BlockingIOError, InterruptedError):
+            return
+        if self.phase is Phase.LEAVING:
+            self.closed = not data
+            return
+        self._hear(data)
+
+    def _hear(self, data: bytes) -> None:
+        was_ready = self._wire.ready
+        try:
+            heard = self._wire.receive(data)
+        except ssl.SSLError:
+            self._send_alert()
+            raise
+        if self._wire.ready and not was_ready:
+            self._enter(Phase.HEAD)
+        if heard:
+            if self.phase is Phase.IDLE:
+                self._enter(Phase.HEAD)
+            self._conversation.receive(heard)
+        if self._wire.ended:
+            self._conversation.receive(b"")
+        self._answer()
+
+    def _send_alert(self) -> None:
+        with contextlib.suppress(OSError):  # the client is lost either way
+            self.socket.send(self._wire.notes())
+
+    def _answer(self) -> None:
+        pieces = self._conversation.advance()
+        if pieces:
+            self._pieces.extend(memoryview(piece) for piece in pieces)
+            self._enter(Phase.WRITING)
+        elif self._conversation.over:
+            self._leave()
+
+    def _write(self) -> None:
+        for _ in range(SLICES):
+            if not self._sealed:
+                self._sealed = self._next_sealed()
+            if not self._sealed:
+                return
+            try:
+                sent = self.socket.send(self._sealed)
+            except (BlockingIOError, InterruptedError):
+                return
+            self._sealed = self._sealed[sent:]
+
+    def _next_sealed(self) -> memoryview:
+        notes = self._wire.notes()
+        if notes:
+            return notes
+        if not self._pieces and self.phase is Phase.WRITING:
+            self._responded()
+        if not self._pieces:
+            return memoryview(b"")
+        piece = self._pieces.popleft()
+        if len(piece) > SLICE:
+            self._pieces.appendleft(piece[SLICE:])
+        return self._wire.seal(piece[:SLICE])
+
+    def _responded(self) -> None:
+        self._enter(Phase.IDLE)
+        self._answer()  # the next request may have come in the same packet
+        if self.phase is Phase.IDLE and self._conversation.pending:
+            self._enter(Phase.HEAD)
+
+    def _leave(self) -> None:
+        self._enter(Phase.LEAVING)
+        if self._wire.ended:
+            self.closed = True
+            return
+        farewell = self._wire.farewell()
+        if farewell:
+            self.socket.send(farewell)
+        self.socket.shutdown(socket.SHUT_WR)
+
+    def drop(self) -> None:
+        """Close the socket, and have the system forget what the client has not taken."""
+        self.closed = True
+        if self._sealed or self._pieces:
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.socket.close()
+
+    def abandon(self) -> None:
+        """Close a forked child's copy of the socket, without a word to the client."""
+        self.closed = True
+        abandon(self.socket)

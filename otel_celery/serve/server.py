@@ -1,0 +1,178 @@
+"""The endpoint: bound in the caller's thread, served in one of its own, gone after ``close()``."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from otel_celery.serve.access import Certificates, Credentials
+from otel_celery.serve.connection import Connection
+from otel_celery.serve.exposition import Exposition
+from otel_celery.serve.forks import gate
+from otel_celery.serve.listeners import addresses, listen
+from otel_celery.serve.loop import Loop, connection_limit
+from otel_celery.serve.protocol import Conversation
+from otel_celery.serve.site import Site
+from otel_celery.serve.wires import PlainWire, TLSWire
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable
+
+    from prometheus_client.registry import Collector
+
+    from otel_celery.serve.health import Health
+    from otel_celery.settings import Port
+
+JOIN_SECONDS = 1.0
+"""How long ``close()`` waits for the thread."""
+
+_logger = logging.getLogger("otel_celery.serve")
+
+
+def open_endpoint(  # noqa: PLR0913  four of them are keywords, and each is somebody's to give
+    port: Port,
+    registry: Collector,
+    health: Health,
+    *,
+    on_open: Callable[[int], None],
+    on_taken: Callable[[OSError], None],
+    on_error: Callable[[str, Exception], None],
+    retry_seconds: float = 1.0,
+) -> Endpoint:
+    """Serve a registry and a worker's health on a port.
+
+    A port that cannot be bound is reported once to ``on_taken``; unless that raises, the endpoint's thread tries
+    again every ``retry_seconds`` and calls ``on_open`` when it succeeds. ``on_open`` gets the port's number, in
+    the caller's thread where the port is free at once. ``on_error`` hears, in the endpoint's thread, of every
+    exception of ours that was kept from the worker, and of the place where it happened.
+
+    Raises AccessError when the TLS files cannot be used, OSError when the process has no descriptor left,
+    and whatever ``on_open`` or ``on_taken`` raise in the caller's thread.
+    """
+    report = _guarded(on_error)
+    certificates = None if port.tls is None else Certificates(port.tls)
+    credentials = None if port.credentials is None else Credentials(port.credentials)
+    site = Site(Exposition(registry), health, credentials, report)
+
+    def welcome(sock: socket.socket) -> Connection:
+        wire = PlainWire() if certificates is None else TLSWire(certificates.context())
+        return Connection(sock, wire, Conversation(site.answer))
+
+    endpoint = Endpoint(port, welcome, on_open, report, retry_seconds)
+    endpoint.start(on_taken)
+    return endpoint
+
+
+class Endpoint:
+    """A started port; made by ``open_endpoint``."""
+
+    def __init__(
+        self,
+        port: Port,
+        welcome: Callable[[socket.socket], Connection],
+        on_open: Callable[[int], None],
+        report: Callable[[str, Exception], None],
+        retry_seconds: float,
+    ) -> None:
+        """Prepare; ``start`` binds."""
+        self.port = port.number
+        self._settings = port
+        self._on_open = on_open
+        self._report = report
+        self._retry_seconds = retry_seconds
+        self._retry_at: float | None = None
+        self._closing = False
+        self._gate = gate()
+        self._loop = Loop(self._gate, welcome, report, connection_limit())
+        self._thread = threading.Thread(target=self._run, name="otel-celery-serve", daemon=True)
+
+    @property
+    def url(self) -> str:
+        """Tell where the port is, without a path."""
+        scheme = "http" if self._settings.tls is None else "https"
+        host = self._settings.host
+        return f"{scheme}://[{host}]:{self.port}" if ":" in host else f"{scheme}://{host}:{self.port}"
+
+    def start(self, on_taken: Callable[[OSError], None]) -> None:
+        """Bind, or report that the port is taken; then serve, or try again, in a thread.
+
+        Raises whatever the callbacks raise; then nothing is left open.
+        """
+        self._gate.watch(self)
+        try:
+            try:
+                self._bind()
+            except OSError as error:
+                on_taken(error)
+                self._retry_at = time.monotonic() + self._retry_seconds
+            else:
+                self._on_open(self.port)
+            self._thread.start()
+        except BaseException:
+            self._release()
+            raise
+
+    def close(self) -> None:
+        """Stop serving and free the port; harmless when repeated, or in a forked child, and never raises."""
+        if self._closing:
+            return
+        self._closing = True
+        self._loop.wake()
+        try:
+            if threading.current_thread() is not self._thread:
+                self._thread.join(JOIN_SECONDS)
+            if self._thread.is_alive():
+                self._loop.close_listeners()  # a scrape that hangs must not keep the port
+        except Exception:
+            _logger.exception("The port could not be closed")
+
+    def abandon(self) -> None:
+        """Let go of everything in a forked child, where no thread serves."""
+        self._closing = True
+        self._loop.abandon()
+
+    def _bind(self) -> None:
+        where = addresses(self._settings.host)
+        with self._gate.hold():
+            listeners = listen(where, self._settings.number)
+            self._loop.listen(listeners)
+        self.port = listeners[0].getsockname()[1]
+
+    def _run(self) -> None:
+        while not self._closing:
+            try:
+                self._loop.turn(self._retry_at)
+                self._bind_again()
+            except Exception as error:  # noqa: BLE001  a fault of ours must not end the port, nor spin
+                self._report("serve", error)
+                time.sleep(0.1)
+        self._release()
+
+    def _bind_again(self) -> None:
+        if self._closing or self._retry_at is None or time.monotonic() < self._retry_at:
+            return
+        try:
+            self._bind()
+        except OSError:
+            self._retry_at = time.monotonic() + self._retry_seconds
+            return
+        self._retry_at = None
+        self._on_open(self.port)
+
+    def _release(self) -> None:
+        self._closing = True
+        self._loop.close()
+        self._gate.forget(self)
+
+
+def _guarded(on_error: Callable[[str, Exception], None]) -> Callable[[str, Exception], None]:
+    def report(where: str, error: Exception) -> None:
+        try:
+            on_error(where, error)
+        except Exception:
+            _logger.exception("An error in %r could not be reported", where)
+
+    return report

@@ -1,0 +1,88 @@
+"""What the port answers: three paths, and a short sentence for everything else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from otel_celery.serve.exposition import Exposition, accepts_gzip
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from otel_celery.serve.access import Credentials
+    from otel_celery.serve.health import Health
+
+METHODS = ("GET", "HEAD")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A response: its body is shared between all who get it, never copied."""
+
+    status: int
+    body: bytes
+    content_type: str = "text/plain; charset=utf-8"
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+def sentence(status: int, text: str, *headers: tuple[str, str]) -> Answer:
+    """Answer with one line of text."""
+    return Answer(status, f"{text}\n".encode(errors="replace"), headers=headers)
+
+
+class Site:
+    """Answers a request by its path; never raises."""
+
+    def __init__(
+        self,
+        exposition: Exposition,
+        health: Health,
+        credentials: Credentials | None,
+        on_error: Callable[[str, Exception], None],
+    ) -> None:
+        """Serve these; ``on_error`` hears of what raised while an answer was made."""
+        self._exposition = exposition
+        self._health = health
+        self._credentials = credentials
+        self._on_error = on_error
+
+    def answer(self, method: str, target: str, headers: Mapping[str, str]) -> Answer:
+        """Answer one request; the names of ``headers`` are in lower case."""
+        path = target.partition("?")[0]
+        if path == "/metrics":
+            return self._allowed(method) or self._authorised(headers) or self._guarded("render", self._metrics, headers)
+        if path == "/-/healthy":
+            return self._allowed(method) or self._guarded("health", self._state, "healthy", self._health.healthy)
+        if path == "/-/ready":
+            return self._allowed(method) or self._guarded("health", self._state, "ready", self._health.ready)
+        return sentence(404, "not found: there are /metrics, /-/healthy and /-/ready")
+
+    def _allowed(self, method: str) -> Answer | None:
+        if method in METHODS:
+            return None
+        return sentence(405, "only GET and HEAD are allowed", ("Allow", ", ".join(METHODS)))
+
+    def _authorised(self, headers: Mapping[str, str]) -> Answer | None:
+        if self._credentials is None or self._credentials.admit(headers.get("authorization", "")):
+            return None
+        challenges = (("WWW-Authenticate", challenge) for challenge in self._credentials.challenges())
+        return sentence(401, "credentials are needed", *challenges)
+
+    def _guarded(self, where: str, make: Callable[..., Answer], *args: object) -> Answer:
+        try:
+            return make(*args)
+        except Exception as error:  # noqa: BLE001  whatever a collector raises, the server lives on
+            self._on_error(where, error)
+            return sentence(500, f"internal error: {type(error).__name__}")
+
+    def _metrics(self, headers: Mapping[str, str]) -> Answer:
+        rendering = self._exposition.rendering(headers.get("accept", ""))
+        vary = ("Vary", "Accept, Accept-Encoding")
+        if not accepts_gzip(headers.get("accept-encoding", "")):
+            return Answer(200, rendering.body, rendering.content_type, (vary,))
+        return Answer(200, rendering.packed(), rendering.content_type, (vary, ("Content-Encoding", "gzip")))
+
+    def _state(self, name: str, ask: Callable[[], str | None]) -> Answer:
+        reason = ask()
+        return sentence(200, name) if reason is None else sentence(503, reason)

@@ -1,0 +1,255 @@
+"""The one place that knows all rooms: a worker's start-up hook, and what is joined there.
+
+Everything is installed at ``worker_init``: after the app and the ``-I`` modules are imported, before the pool forks,
+and the same moment whichever way we were switched on. The port is opened by a bootstep, once the pool has forked;
+it is closed by ``worker_shutdown``, which comes after the pool has drained, or at process exit.
+"""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+from celery import bootsteps, signals
+
+from otel_celery import settings as environment
+from otel_celery.lifecycle import Where, guarded
+from otel_celery.observe.watch import Watch
+from otel_celery.record.providers import Recording
+from otel_celery.serve.server import open_endpoint
+
+if TYPE_CHECKING:
+    from otel_celery.lifecycle import WorkerLevels
+    from otel_celery.serve.server import Endpoint
+    from otel_celery.settings import Settings
+
+logger = logging.getLogger("otel_celery")
+
+EX_CONFIG = 78
+"""sysexits.h: how a strict worker ends on bad configuration or a taken port."""
+
+LOOP_STALE_SECONDS = 30.0
+
+_handles: WeakKeyDictionary[Any, Instrumentation] = WeakKeyDictionary()
+
+
+def instrument(app: Any) -> Instrumentation:
+    """Have the workers of ``app`` export their metrics, if the environment switches them on.
+
+    Returns the same handle for the same app. Never raises on account of the environment: a bad value is said when
+    a worker starts, and ends it only under OTEL_PYTHON_CELERY_STRICT.
+    """
+    app = app._get_current_object() if hasattr(app, "_get_current_object") else app  # noqa: SLF001  Celery's proxies
+    if app not in _handles:
+        _handles[app] = Instrumentation(app)
+    return _handles[app]
+
+
+def on_worker_init(sender: Any, **_: object) -> None:
+    """Instrument whichever app a worker is started for: the ways to switch on that name no app."""
+    instrument(sender.app).start(sender)
+
+
+class Instrumentation:
+    """What :func:`instrument` returns: the instrumentation of one app's workers."""
+
+    def __init__(self, app: Any) -> None:
+        """Wait for a worker of ``app``."""
+        self._app = app
+        self._session: Session | None = None
+        self._started: Any = None
+        signals.worker_init.connect(self._on_worker_init, weak=False)
+
+    def uninstrument(self) -> None:
+        """Leave later requests unobserved, remove the reader and close the port; harmless when nothing runs."""
+        signals.worker_init.disconnect(self._on_worker_init)
+        _handles.pop(self._app, None)
+        session, self._session = self._session, None
+        if session is not None:
+            session.uninstall()
+
+    def start(self, worker: Any) -> None:
+        """Install what the environment asks for, in a worker that is being initialised; a second time is ignored.
+
+        Celery swallows what a ``worker_init`` handler raises without a line, since logging is not set up yet: so
+        every mistake is said on stderr here.
+        """
+        if worker is self._started:
+            return
+        self._started = worker
+        try:
+            settings = environment.read(os.environ)
+            if settings.enabled:
+                self._session = Session(worker, settings)
+                self._session.install()
+        except environment.SettingsError as error:
+            _fail(f"{error}; metrics are off", strict=environment.is_strict(os.environ))
+        except Exception as error:  # noqa: BLE001  the worker runs on without us
+            _fail(f"could not start, metrics are off: {error!r}", strict=False)
+        else:
+            for warning in settings.warnings:
+                _say("WARNING", warning)
+            if not settings.enabled:
+                _say_off_when_ready(worker)
+
+    def _on_worker_init(self, sender: Any, **_: object) -> None:
+        if sender.app is self._app:
+            self.start(sender)
+
+
+class Session:
+    """One worker, observed, recorded and served."""
+
+    def __init__(self, worker: Any, settings: Settings) -> None:
+        """Join the rooms; nothing of the worker is touched before :meth:`install`."""
+        self._worker = worker
+        self._settings = settings
+        self._recording = Recording(settings, worker.hostname, str(worker.app.main or "celery"))
+        self._watch = Watch(worker, self._recording.tallies)
+        self._recording.register(self._watch.levels)
+        self._endpoint: Endpoint | None = None
+        self._owner = os.getpid()
+        self._is_closed = False
+        self._step = type("OtelCelery", (_PortStep,), {"session": self, "name": "otel_celery"})
+
+    def install(self) -> None:
+        """Put everything in place in the worker."""
+        self._watch.install()
+        self._worker.app.steps["worker"].add(self._step)
+        signals.worker_shutdown.connect(self._on_worker_shutdown, weak=False)
+        atexit.register(self.close)
+
+    def uninstall(self) -> None:
+        """Unhook, as far as a running worker can be left alone."""
+        self._watch.uninstall()
+        self._worker.app.steps["worker"].discard(self._step)
+        self.close()
+
+    def open_port(self) -> None:
+        """Serve the metrics, from now or from when the port is free.
+
+        Raises SystemExit where the environment is strict and the port is taken.
+        """
+        port = self._settings.port
+        guarded(self._recording.tallies, Where.CHILDREN, self._watch.children.look)
+        if port is None or self._is_closed:
+            return
+        if self._recording.serves_port():
+            logger.error(
+                "otel-celery: the OpenTelemetry SDK of this process already serves a Prometheus port of its own, "
+                "which every pool process inherits; set OTEL_METRICS_EXPORTER=none (and PROMETHEUS_ENABLED=true, "
+                "PROMETHEUS_PORT=%d) to have worker %s served by otel-celery",
+                port.number,
+                self._worker.hostname,
+            )
+            return
+        self._endpoint = open_endpoint(
+            port,
+            self._recording.registry,
+            WorkerHealth(self._watch.levels),
+            on_open=self._on_open,
+            on_taken=self._on_taken,
+            on_error=lambda _, error: self._recording.tallies.swallowed(Where.PORT, error),
+        )
+
+    def close(self) -> None:
+        """Close the port and stop exporting; only in the process that began it, and once."""
+        if self._is_closed or os.getpid() != self._owner:
+            return
+        self._is_closed = True
+        atexit.unregister(self.close)
+        signals.worker_shutdown.disconnect(self._on_worker_shutdown)
+        guarded(self._recording.tallies, Where.PORT, self._close)
+
+    def _close(self) -> None:
+        if self._endpoint is not None:
+            self._endpoint.close()
+        self._recording.close()
+
+    def _on_open(self, number: int) -> None:
+        logger.info("📊 Prometheus metrics server started on port %d for worker %s", number, self._worker.hostname)
+
+    def _on_taken(self, error: OSError) -> None:
+        port = self._settings.port
+        number = port.number if port is not None else 0
+        text = (
+            f"otel-celery: port {number} cannot be opened for worker {self._worker.hostname} "
+            f"(pid {os.getpid()}): {error.strerror or error}; set PROMETHEUS_PORT to a free port"
+        )
+        if self._settings.strict:
+            logger.error("%s", text)
+            raise SystemExit(EX_CONFIG)
+        logger.error("%s; the worker runs on, and opening it is tried again until it succeeds", text)
+
+    def _on_worker_shutdown(self, sender: Any = None, **_: object) -> None:
+        if sender is self._worker:
+            guarded(self._recording.tallies, Where.CONSUMER, self._watch.drained)
+            self.close()
+
+
+class _PortStep(bootsteps.StartStopStep):
+    """Opens the port once the pool has forked.
+
+    It does nothing on stop, close or terminate: they run before the pool has drained.
+    """
+
+    requires = ("celery.worker.components:Pool",)
+    session: Session
+
+    def start(self, parent: Any) -> None:
+        """Open the port; only a strict environment lets it end the worker."""
+        del parent
+        guarded(self.session._recording.tallies, Where.PORT, self.session.open_port)  # noqa: SLF001
+
+
+class WorkerHealth:
+    """Answers for a worker by its levels; implements ``serve.health.Health``."""
+
+    def __init__(self, levels: WorkerLevels) -> None:
+        """Ask ``levels``, which never wait for the worker."""
+        self._levels = levels
+
+    def healthy(self) -> str | None:
+        """Answer yes: that the process answers at all is what is asked."""
+        return None
+
+    def ready(self) -> str | None:
+        """Tell why the worker does not consume now, or None if it does."""
+        if self._levels.draining():
+            return "the worker is shutting down"
+        if not self._levels.up():
+            return "the worker has not begun to consume"
+        if not self._levels.broker_connected():
+            return "the connection to the broker is lost"
+        looped = self._levels.last_loop()
+        if looped is not None and time.time() - looped > LOOP_STALE_SECONDS:
+            return f"the event loop has not turned for {time.time() - looped:.0f} s"
+        return None
+
+
+def _say_off_when_ready(worker: Any) -> None:
+    """Say that metrics are off once logging is set up, which it is not at ``worker_init``."""
+
+    def say(**_: object) -> None:
+        signals.worker_ready.disconnect(say)
+        logger.info(
+            "otel-celery: metrics are off for worker %s; PROMETHEUS_ENABLED=true switches them on", worker.hostname
+        )
+
+    signals.worker_ready.connect(say, weak=False)
+
+
+def _fail(sentence: str, *, strict: bool) -> None:
+    _say("ERROR", sentence)
+    if strict:
+        raise SystemExit(EX_CONFIG)
+
+
+def _say(level: str, sentence: str) -> None:
+    """Write to stderr: Celery has not set up logging when a worker is initialised."""
+    sys.stderr.write(f"otel-celery: {level}: {sentence}\n")
