@@ -21,6 +21,7 @@ from otel_celery import settings as environment
 from otel_celery.lifecycle import Where, guarded
 from otel_celery.observe.watch import Watch
 from otel_celery.record.providers import Recording
+from otel_celery.serve.access import AccessError
 from otel_celery.serve.server import open_endpoint
 
 if TYPE_CHECKING:
@@ -133,7 +134,7 @@ class Session:
     def open_port(self) -> None:
         """Serve the metrics, from now or from when the port is free.
 
-        Raises SystemExit where the environment is strict and the port is taken.
+        Raises SystemExit where the environment is strict and the port is taken, or its TLS or credentials are wrong.
         """
         port = self._settings.port
         guarded(self._recording.tallies, Where.CHILDREN, self._watch.children.look)
@@ -148,14 +149,18 @@ class Session:
                 self._worker.hostname,
             )
             return
-        self._endpoint = open_endpoint(
-            port,
-            self._recording.registry,
-            WorkerHealth(self._watch.levels),
-            on_open=self._on_open,
-            on_taken=self._on_taken,
-            on_error=lambda _, error: self._recording.tallies.swallowed(Where.PORT, error),
-        )
+        try:
+            self._endpoint = open_endpoint(
+                port,
+                self._recording.registry,
+                WorkerHealth(self._watch.levels),
+                on_open=self._on_open,
+                on_taken=self._on_taken,
+                on_error=lambda _, error: self._recording.tallies.swallowed(Where.PORT, error),
+            )
+        except AccessError as error:
+            logger.error("otel-celery: no metrics are served for worker %s: %s", self._worker.hostname, error)
+            self._exit_if_strict()
 
     def close(self) -> None:
         """Close the port and stop exporting; only in the process that began it, and once."""
@@ -183,8 +188,12 @@ class Session:
         )
         if self._settings.strict:
             logger.error("%s", text)
-            raise SystemExit(EX_CONFIG)
+            self._exit_if_strict()
         logger.error("%s; the worker runs on, and opening it is tried again until it succeeds", text)
+
+    def _exit_if_strict(self) -> None:
+        if self._settings.strict:
+            raise SystemExit(EX_CONFIG)
 
     def _on_worker_shutdown(self, sender: Any = None, **_: object) -> None:
         if sender is self._worker:

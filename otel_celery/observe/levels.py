@@ -67,6 +67,10 @@ class Levels:
         """List the requests that wait for a slot, and those held for an ETA or a rate limit."""
         return self._reserved(), self._held()
 
+    def running(self) -> set[Any]:
+        """List the requests that are being executed now."""
+        return self._active()
+
     def pool_size(self) -> int:
         """Count the slots that the pool has now."""
         return int(getattr(self._worker.pool, "num_processes", None) or 0)

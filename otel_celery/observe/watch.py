@@ -133,17 +133,20 @@ class Watch:
     def closing(self) -> Callable[[], None]:
         """Note which requests wait for a slot, an ETA or a rate limit, before the consumer forgets them."""
         reserved, held = (filter(is_observed, group) for group in self.levels.waiting())
-        return partial(self._settle, list(reserved), list(held))
+        return partial(self._settle, list(reserved), list(held), list(filter(is_observed, self.levels.running())))
 
     def drained(self) -> None:
         """Note that the pool has drained: whatever still waits will not run here."""
         self.levels.has_drained = True
         self.children.look()
         adrift, self.levels.adrift = self.levels.adrift, set()
-        self._settle([], [*adrift, *(r for group in self.levels.waiting() for r in group if is_observed(r))])
+        self._settle([], [*adrift, *(r for group in self.levels.waiting() for r in group if is_observed(r))], [])
 
-    def _settle(self, reserved: Iterable[Any], held: Iterable[Any]) -> None:
-        """Tell the requests that are given back from those that the pool has been given and will still run."""
+    def _settle(self, reserved: Iterable[Any], held: Iterable[Any], running: Iterable[Any]) -> None:
+        """Tell the requests that are given back from those that the pool has been given and will still run.
+
+        Celery 5.4 makes its pool forget the running ones too: nobody will hear of their end.
+        """
         for request in reserved:
             if self._pool_will_run(request):
                 self.levels.adrift.add(request)
@@ -151,12 +154,19 @@ class Watch:
                 returned(request)
         for request in held:
             returned(request)
+        for request in running:
+            if getattr(self._worker, "semaphore", None) is not None and not self._pool_knows(request):
+                returned(request)
 
     def _pool_will_run(self, request: Any) -> bool:
         if getattr(self._worker, "semaphore", None) is None:
             return True  # every pool but prefork is handed a request as soon as it is reserved
+        return self._pool_knows(request) and request._apply_result()._write_to is not None
+
+    def _pool_knows(self, request: Any) -> bool:
+        """Tell whether billiard still waits for this request's result; without its note it runs unheard of."""
         result = request._apply_result and request._apply_result()
-        return result is not None and result._job in result._cache and result._write_to is not None
+        return result is not None and result._job in result._cache
 
     def _on_new_process(self, **_: object) -> None:
         """Look again once the process that is about to be made stands, and before it can be gone."""

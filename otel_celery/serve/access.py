@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import base64
 import binascii
+import datetime as dt
 import hashlib
 import hmac
 import logging
 import ssl
 import time
 from typing import TYPE_CHECKING
+
+from otel_celery.serve.expiry import expiry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -19,8 +22,6 @@ if TYPE_CHECKING:
 
 CHECK_EVERY = 1.0
 """The seconds between two looks at a certificate's files."""
-
-_CERTIFICATE_HAS_EXPIRED = 10  # OpenSSL's X509_V_ERR_CERT_HAS_EXPIRED
 
 _logger = logging.getLogger("otel_celery.serve")
 
@@ -81,9 +82,9 @@ def tls_context(files: TLS) -> ssl.SSLContext:
     context.options |= ssl.OP_NO_RENEGOTIATION
     try:
         context.load_cert_chain(files.certificate, files.key, password=_no_password)
+        _refuse_expired(files.certificate)
     except (OSError, ValueError) as error:
         raise AccessError(f"{files.certificate} and {files.key} are no usable pair ({_why(error)})") from error
-    _refuse_expired(context, files.certificate)
     if files.client_ca is not None:
         try:
             context.load_verify_locations(cafile=files.client_ca)
@@ -102,24 +103,10 @@ def _why(error: Exception) -> str:
     return getattr(error, "reason", None) or getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 
-def _refuse_expired(server: ssl.SSLContext, certificate: Path) -> None:
-    # The ssl module parses a certificate only where a peer presents it; so a client in memory looks at it.
-    client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    client.check_hostname = False
-    client.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # the certificate itself is trusted, its issuer or not
-    client.load_verify_locations(cafile=certificate)
-    ours, theirs = ssl.MemoryBIO(), ssl.MemoryBIO()
-    asking = client.wrap_bio(theirs, ours)
-    answering = server.wrap_bio(ours, theirs, server_side=True)
-    for side in (asking, answering, asking):
-        try:
-            side.do_handshake()
-        except ssl.SSLWantReadError:
-            continue
-        except ssl.SSLCertVerificationError as error:
-            if error.verify_code == _CERTIFICATE_HAS_EXPIRED:
-                raise AccessError(f"{certificate} has expired") from error
-            return  # a chain whose root is elsewhere is no fault
+def _refuse_expired(certificate: Path) -> None:
+    end = expiry(certificate.read_text(encoding="ascii", errors="replace"))
+    if end is not None and end < dt.datetime.now(dt.timezone.utc):
+        raise AccessError(f"{certificate} has expired on {end:%Y-%m-%d}")
 
 
 class Credentials:

@@ -27,6 +27,16 @@ PATIENCE = 2.0
 _logger = logging.getLogger("otel_celery.serve")
 
 
+class Lock(Protocol):
+    """The part of a re-entrant lock that is used; its class is gevent's where gevent has patched it."""
+
+    def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:  # noqa: FBT001, FBT002  as in threading
+        """Take it."""
+
+    def release(self) -> None:
+        """Give it back."""
+
+
 class Inherited(Protocol):
     """Something with file descriptors that a forked child must let go of."""
 
@@ -47,7 +57,7 @@ class ForkGate:
         self._lock = threading.RLock()
         self._holder: threading.Thread | None = None
         self._waiting: set[int] = set()
-        self._forking: set[int] = set()
+        self._forking: dict[int, Lock] = {}
 
     def watch(self, inherited: Inherited) -> None:
         """Have every forked child abandon this, for as long as it lives."""
@@ -72,17 +82,18 @@ class ForkGate:
         me = threading.get_ident()
         self._waiting.add(me)
         try:
-            if self._acquire():
-                self._forking.add(me)
+            lock = self._acquired()
+            if lock is not None:
+                self._holder = threading.current_thread()
+                self._forking[me] = lock
         finally:
             self._waiting.discard(me)
 
     def after_in_parent(self) -> None:
         """Let the endpoint go on."""
-        me = threading.get_ident()
-        if me in self._forking:
-            self._forking.discard(me)
-            self._lock.release()
+        lock = self._forking.pop(threading.get_ident(), None)
+        if lock is not None:
+            lock.release()
 
     def after_in_child(self) -> None:
         """Give the child a gate of its own, and close what it inherited."""
@@ -91,15 +102,16 @@ class ForkGate:
             inherited.abandon()
         self._watched.clear()
 
-    def _acquire(self) -> bool:
+    def _acquired(self) -> Lock | None:
         if self._lock.acquire(blocking=False):
-            return True
+            return self._lock
         if self._holder is not None and not self._holder.is_alive():
             self._lock = threading.RLock()  # nobody is left to release the old one
-        if self._lock.acquire(timeout=PATIENCE):
-            return True
+        lock = self._lock
+        if lock.acquire(timeout=PATIENCE):
+            return lock
         _logger.warning("A fork waited %s s for a scrape that did not end, and went ahead", PATIENCE)
-        return False
+        return None
 
 
 @functools.cache

@@ -1,0 +1,32 @@
+"""Fixtures for real services: started once a session, only when a test asks for them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests import services
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture(scope="session")
+def redis_url() -> Iterator[str]:
+    """Give the URL of a real Redis (or Valkey) that this session started."""
+    with services.redis_server() as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def rabbitmq_url() -> Iterator[str]:
+    """Give the URL of a real RabbitMQ that this session started."""
+    with services.rabbitmq_server() as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def promtool() -> str:
+    """Give the path of Prometheus's own checker."""
+    return services.promtool()

