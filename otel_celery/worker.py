@@ -20,7 +20,7 @@ from celery import bootsteps, signals
 from otel_celery import settings as environment
 from otel_celery.lifecycle import Where, guarded
 from otel_celery.observe.watch import Watch
-from otel_celery.record.providers import Recording
+from otel_celery.record.providers import Recording, application_provider
 from otel_celery.serve.access import AccessError
 from otel_celery.serve.server import open_endpoint
 
@@ -85,7 +85,8 @@ class Instrumentation:
         self._started = worker
         try:
             settings = environment.read(os.environ)
-            if settings.enabled:
+            wanted = _is_wanted(settings)
+            if wanted:
                 self._session = Session(worker, settings)
                 self._session.install()
         except environment.SettingsError as error:
@@ -95,7 +96,7 @@ class Instrumentation:
         else:
             for warning in settings.warnings:
                 _say("WARNING", warning)
-            if not settings.enabled:
+            if not wanted:
                 _say_off_when_ready(worker)
 
     def _on_worker_init(self, sender: Any, **_: object) -> None:
@@ -239,6 +240,18 @@ class WorkerHealth:
         if looped is not None and time.time() - looped > LOOP_STALE_SECONDS:
             return f"the event loop has not turned for {time.time() - looped:.0f} s"
         return None
+
+
+def _is_wanted(settings: Settings) -> bool:
+    """Tell whether anybody will read what is recorded; exporters besides our port are the SDK's own to set up."""
+    if not settings.exporters or application_provider() is not None:
+        return settings.enabled
+    _say(
+        "WARNING",
+        f"OTEL_METRICS_EXPORTER names {', '.join(settings.exporters)}, which this version pushes to only through an "
+        "SDK MeterProvider that the application or opentelemetry-instrument has set; there is none",
+    )
+    return settings.port is not None
 
 
 def _say_off_when_ready(worker: Any) -> None:

@@ -52,10 +52,10 @@ class Recording:
     def __init__(self, settings: Settings, worker: str, service: str) -> None:
         """Open the books of the worker with this node name; ``service`` names it where the environment does not."""
         self.registry = CollectorRegistry()
-        found = metrics.get_meter_provider()
-        self.is_ours = not isinstance(found, MeterProvider)
+        found = application_provider()
+        self.is_ours = found is None
         limits = _limits(settings.bounds)
-        if isinstance(found, MeterProvider):
+        if found is not None:
             self.provider = found
             self._reader = _reader(PrometheusMetricReader, self.registry, limits)
             self.provider.add_metric_reader(self._reader)
@@ -93,6 +93,12 @@ class Recording:
 
     def _meter(self) -> metrics.Meter:
         return self.provider.get_meter(SCOPE, __version__)
+
+
+def application_provider() -> MeterProvider | None:
+    """Find the SDK provider that the application, or ``opentelemetry-instrument``, has set."""
+    found = metrics.get_meter_provider()
+    return found if isinstance(found, MeterProvider) else None
 
 
 class TallyReader(PrometheusMetricReader):

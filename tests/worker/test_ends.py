@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from collections import Counter
     from collections.abc import Iterator
 
+    from tests.worker.conftest import Site
+
 
 class Case(NamedTuple):
     """How a worker is set up."""
@@ -113,3 +115,28 @@ def test_promtool_finds_nothing_to_complain_of(played: Played, promtool: str) ->
         [promtool, "check", "metrics"], input=played.scrape.text, capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+@pytest.mark.parametrize(
+    ("pool", "task", "exception"),
+    [
+        pytest.param("prefork", "proj.no_memory", "MemoryError", marks=pytest.mark.prefork),
+        pytest.param("solo", "proj.no_memory", "MemoryError", marks=pytest.mark.solo),
+        pytest.param("solo", "proj.sys_exit", "WorkerLostError", marks=pytest.mark.solo),
+        pytest.param("solo", "proj.interrupt", "WorkerLostError", marks=pytest.mark.solo),
+    ],
+)
+def test_an_end_that_stops_the_worker_is_counted_before_it_goes(
+    site: Site, pool: str, task: str, exception: str
+) -> None:
+    """What Celery raises in the main process stops the worker; the books, dumped as it goes, have the end."""
+    site.client.send_task(task)
+    worker = site.start(pool=pool, concurrency=1, switch=("-I", "otel_celery.hook,tests.worker.last_words"))
+    status = worker.process.wait(20)
+    site.client.send_task(task)
+    bare = site.start(pool=pool, concurrency=1, switch=(), environment={"PROMETHEUS_ENABLED": "false"}, name="bare")
+    assert bare.process.wait(20) == status
+    last = Scrape(worker.log_path.with_suffix(".last").read_text())
+    assert last.ends(task) == {"failure": 1}
+    assert last.value("celery_task_failures_by_exception_total", exception=exception) == 1
+    assert last.balances(), last.books()

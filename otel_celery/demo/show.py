@@ -1,0 +1,95 @@
+"""The demo as a whole: broker, pools, load and table, started in order and stopped in order."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import tempfile
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kombu.utils.url import maybe_sanitize_url
+from rich.console import Console
+
+from otel_celery.demo.app import app
+from otel_celery.demo.broker import embedded
+from otel_celery.demo.load import Load
+from otel_celery.demo.screen import Screen
+from otel_celery.pools import command, plan, ports
+from otel_celery.pools.runner import Runner
+from otel_celery.pools.section import PlanError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from otel_celery.pools.plan import Pool
+
+FOREIGN = ("PROMETHEUS_PORT", "PROMETHEUS_ENABLED", "OTEL_SDK_DISABLED")
+"""Variables of the user's shell that would leave nothing to see."""
+
+
+class Show:
+    """Everything that the demo runs."""
+
+    def __init__(self, environ: Mapping[str, str], *, broker: str | None, rate: float, concurrency: int) -> None:
+        """Plan it: the example's pools with fewer slots, on the broker of this URL or one of the demo's own.
+
+        Raises PlanError on a port that is taken, SettingsError on a variable that is not allowed.
+        """
+        self._environ = {name: value for name, value in environ.items() if name not in FOREIGN}
+        example = (replace(pool, concurrency=concurrency) for pool in plan.read(plan.EXAMPLE))
+        self._pools = ports.assign(example, self._environ)
+        self._port = ports.served(self._environ)
+        for pool in self._pools:
+            _refuse_taken(pool)
+        self._broker = broker
+        self._load = Load(rate)
+        self._console = Console(soft_wrap=True)
+
+    async def run(self, seconds: float | None) -> int:
+        """Run until a signal, or for so many seconds; return the exit status."""
+        directory = Path(tempfile.mkdtemp(prefix="otel-celery-demo-"))
+        async with AsyncExitStack() as stack:
+            url = self._broker
+            if url is None:
+                url = await stack.enter_async_context(embedded(directory))
+            app.conf.broker_url = url
+            log = directory / "workers.log"
+            self._announce(url, log)
+            status = await self._perform(url, log, seconds)
+        self._console.print(f"Stopped. The workers' log stays in {log}")
+        return status
+
+    async def _perform(self, url: str, log: Path, seconds: float | None) -> int:
+        environ = {**self._environ, "CELERY_BROKER_URL": url}
+        with log.open("w", encoding="utf-8") as output:
+            runner = Runner([command.worker(pool, environ) for pool in self._pools], output)
+            if seconds is not None:
+                asyncio.get_running_loop().call_later(seconds, runner.stop)
+            screen = Screen(self._console, self._pools, self._port, self._load)
+            status, *_ = await asyncio.gather(
+                runner.run(), self._load.run(runner.stopping), screen.run(runner.stopping)
+            )
+        return status
+
+    def _announce(self, url: str, log: Path) -> None:
+        self._console.print(f"Broker: {maybe_sanitize_url(url)}")
+        scheme = "http" if self._port.tls is None else "https"
+        for pool in self._pools:
+            self._console.print(f"{pool.name:<12}{scheme}://localhost:{pool.port}/metrics")
+        self._console.print(f"The workers' log: {log}\nCtrl-C stops everything.\n")
+
+
+def _refuse_taken(pool: Pool) -> None:
+    """Say which port is taken before five workers are started for nothing."""
+    try:
+        with socket.socket() as attempt:
+            attempt.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            attempt.bind(("127.0.0.1", pool.port))
+    except OSError as error:
+        raise PlanError(
+            f"the port {pool.port} of the pool {pool.name!r} cannot be opened ({error.strerror}): "
+            f"set {ports.variable(pool)}"
+        ) from None

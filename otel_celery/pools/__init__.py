@@ -1,0 +1,1 @@
+"""Several worker pools from one small file: started, kept running, stopped together, and looked at."""

@@ -1,0 +1,59 @@
+"""How a pool's worker is started: its command line and its environment."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from otel_celery.pools import leash
+
+if TYPE_CHECKING:
+    import signal
+    from collections.abc import Mapping
+
+    from otel_celery.pools.plan import Pool
+
+HOOK = "otel_celery.hook"
+"""Importing it in the worker (-I) is what switches the metrics on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """What to run under which name."""
+
+    name: str
+    argv: tuple[str, ...]
+    environ: Mapping[str, str]
+
+
+def worker(pool: Pool, environ: Mapping[str, str]) -> Command:
+    """Make the command of a pool's worker; a user who said that metrics stay off is heard."""
+    changed = {"PROMETHEUS_PORT": str(pool.port), "PYTHONUNBUFFERED": "1"}
+    if not environ.get("PROMETHEUS_ENABLED", "").strip():
+        changed["PROMETHEUS_ENABLED"] = "true"
+    return Command(pool.name, _argv(pool), {**environ, **changed})
+
+
+def leashed(argv: tuple[str, ...], when_orphaned: signal.Signals) -> tuple[str, ...]:
+    """Have the kernel send a command a signal when this process dies, however it dies."""
+    if not sys.platform.startswith("linux"):
+        return argv
+    script = str(Path(leash.__file__))
+    return (sys.executable, "-I", "-S", script, str(os.getpid()), str(int(when_orphaned)), *argv)
+
+
+def _argv(pool: Pool) -> tuple[str, ...]:
+    slots = () if pool.concurrency is None else ("-c", str(pool.concurrency))
+    return (
+        *(sys.executable, "-m", "celery", "-A", pool.app, "worker"),
+        *("-n", f"{pool.name}@{pool.hostname}"),
+        *("-Q", ",".join(pool.queues)),
+        *slots,
+        *("-P", pool.kind),
+        *("-I", HOOK),
+        *("-l", "INFO"),  # the line that says which port is open is an INFO line
+        *pool.options,
+    )

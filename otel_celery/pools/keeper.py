@@ -1,0 +1,145 @@
+"""One pool's worker, kept running: started, listened to, started again when it dies, stopped when asked."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from otel_celery.pools.backoff import Backoff
+from otel_celery.pools.command import leashed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from otel_celery.pools.command import Command
+
+USAGE = 2
+CONFIGURATION = 78
+HOPELESS = frozenset({USAGE, CONFIGURATION})
+"""Statuses of a worker that cannot start as it is configured: Celery's for an app that it cannot load, and ours."""
+
+LEFTOVERS = 5.0
+"""Seconds that the processes of a worker that has ended have to end as well."""
+
+CHUNK = 1 << 16
+LONGEST_LINE = 1 << 20
+
+
+class Keeper:
+    """Keeps one command running until it is asked to stop."""
+
+    def __init__(
+        self, command: Command, say: Callable[[bytes], None], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """Prepare; nothing is started before ``run``. Each line of the command, and of ours on it, goes to ``say``."""
+        self._command = command
+        self._say = say
+        self._clock = clock
+        self._backoff = Backoff()
+        self._asked: signal.Signals | None = None
+        self._woken = asyncio.Event()
+        self._process: asyncio.subprocess.Process | None = None
+
+    async def run(self) -> int:
+        """Keep the command running; return its last status, negative when a signal ended it."""
+        while self._asked is None:
+            started = self._clock()
+            try:
+                status = await self._live()
+            except OSError as error:  # no more processes, or no more files, for now
+                self._tell(f"could not be started ({error})")
+                status = 1
+            if self._asked is not None:
+                self._tell(f"stopped ({described(status)})")
+                return status
+            if status in HOPELESS:
+                self._tell(f"cannot run as it is configured ({described(status)}): not starting it again")
+                return status
+            wait = self._backoff.after(self._clock() - started)
+            self._tell(f"died ({described(status)}): starting it again in {wait:g} s")
+            with suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._woken.wait(), wait)
+        return 0
+
+    def stop(self, signum: signal.Signals) -> None:
+        """Have the command end, and not start again; SIGKILL goes to all of its processes."""
+        self._asked = signum
+        self._woken.set()
+        if self._process is not None:
+            self._send(self._process.pid, signum)
+
+    async def _live(self) -> int:
+        """Run the command once, to its end."""
+        reading, writing = os.pipe()
+        try:
+            self._process = await asyncio.create_subprocess_exec(
+                *leashed(self._command.argv, signal.SIGTERM),
+                env=self._command.environ,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=writing,
+                stderr=writing,
+                start_new_session=True,  # the terminal's Ctrl-C is for us to pass on, once
+            )
+        finally:
+            os.close(writing)
+        process = self._process
+        lines = asyncio.create_task(self._listen(reading))
+        self._tell(f"started, process {process.pid}")
+        if self._asked is not None:  # while it was being started
+            self._send(process.pid, self._asked)
+        status = await process.wait()
+        self._process = None
+        await self._sweep(process.pid, lines)
+        return status
+
+    async def _listen(self, reading: int) -> None:
+        """Pass the lines on, until no process holds the other end."""
+        reader = asyncio.StreamReader()
+        pipe = os.fdopen(reading, "rb", buffering=0)
+        transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(reader), pipe
+        )
+        rest = b""
+        while chunk := await reader.read(CHUNK):
+            *lines, rest = (rest + chunk).split(b"\n")
+            if len(rest) > LONGEST_LINE:
+                lines, rest = [*lines, rest], b""
+            for line in lines:
+                self._say(line)
+        if rest:
+            self._say(rest)
+        transport.close()
+
+    async def _sweep(self, group: int, lines: asyncio.Task[None]) -> None:
+        """End what the worker left running: the next one needs its port, and nobody hears its results."""
+        for signum in (signal.SIGTERM, signal.SIGKILL):
+            with suppress(ProcessLookupError):
+                os.killpg(group, signum)
+            done, _ = await asyncio.wait({lines}, timeout=LEFTOVERS)
+            if done:
+                return
+        lines.cancel()  # a process that left the group holds the pipe
+
+    def _send(self, pid: int, signum: signal.Signals) -> None:
+        with suppress(ProcessLookupError):
+            if signum is signal.SIGKILL:
+                os.killpg(pid, signum)
+            else:
+                os.kill(pid, signum)
+
+    def _tell(self, sentence: str) -> None:
+        self._say(f"{self._command.name} {sentence}".encode())
+
+
+def described(status: int) -> str:
+    """Say how a process ended."""
+    if status >= 0:
+        return f"exit status {status}"
+    try:
+        return f"killed by {signal.Signals(-status).name}"
+    except ValueError:
+        return f"killed by signal {-status}"

@@ -1,0 +1,135 @@
+"""The pools file: TOML becomes frozen Pools, or one sentence that says what is wrong."""
+
+from __future__ import annotations
+
+import re
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from otel_celery.pools.section import PlanError, Section, nearest
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+EXAMPLE = Path(__file__).with_name("pools.toml")
+"""The five documented pools, for when there is no file of the user's own."""
+
+LOCAL = Path("pools.toml")
+"""Where the user's own file is looked for."""
+
+KINDS = ("prefork", "threads", "solo", "gevent", "eventlet", "processes", "custom")
+"""What ``celery worker --pool`` takes."""
+
+KEYS = ("app", "port", "queues", "concurrency", "pool", "hostname", "options")
+
+OURS = {
+    ("-A", "--app"): "the key app",
+    ("-n", "--hostname"): "the key hostname",
+    ("-Q", "--queues"): "the key queues",
+    ("-c", "--concurrency"): "the key concurrency",
+    ("-P", "--pool"): "the key pool",
+    ("-I", "--include"): "include in the app's configuration",
+    ("-D", "--detach"): "an init system",
+}
+"""Options of the worker that must not stand in ``options``, and what to use instead."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """One pool of the file: what its worker is started with, and its metrics port."""
+
+    name: str
+    app: str
+    port: int
+    queues: tuple[str, ...]
+    concurrency: int | None = None
+    kind: str = "prefork"
+    hostname: str = "%h"
+    options: tuple[str, ...] = ()
+
+
+def find(file: Path | None, directory: Path) -> Path:
+    """Choose the file: the one given, or the directory's own, or the example."""
+    if file is not None:
+        return file
+    local = directory / LOCAL
+    return local if local.is_file() else EXAMPLE
+
+
+def read(file: Path) -> tuple[Pool, ...]:
+    """Read a pools file.
+
+    Raises PlanError on the first thing that is not allowed.
+    """
+    try:
+        return parse(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise PlanError(f"{file} cannot be read: {error.strerror}") from None
+    except ValueError as error:  # PlanError, or bytes that are no text
+        raise PlanError(f"{file}: {error}") from None
+
+
+def parse(text: str) -> tuple[Pool, ...]:
+    """Make Pools of a file's text, in the file's order."""
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise PlanError(f"this is not TOML: {error}") from None
+    top = Section("", document, ("defaults", "pools")).values
+    defaults = Section("defaults", top.get("defaults", {}), KEYS)
+    tables = Section("pools", top.get("pools", {})).values
+    if not tables:
+        raise PlanError("there is no pool in it: each needs a table, [pools.<name>]")
+    pools = tuple(_pool(name, Section(f"pools.{name}", table, KEYS, defaults)) for name, table in tables.items())
+    _distinct(pools)
+    return pools
+
+
+def select(pools: Iterable[Pool], names: Iterable[str]) -> tuple[Pool, ...]:
+    """Pick pools by name, in the file's order; all of them when none is named."""
+    by_name = {pool.name: pool for pool in pools}
+    wanted = set(names)
+    for name in sorted(wanted - by_name.keys()):
+        raise PlanError(f"there is no pool {name!r} among {', '.join(by_name)}{nearest(name, by_name)}")
+    return tuple(pool for pool in by_name.values() if not wanted or pool.name in wanted)
+
+
+def _pool(name: str, section: Section) -> Pool:
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]*", name):
+        raise PlanError(f"the pool's name {name!r} is not allowed: it must be letters, digits, - and _, a letter first")
+    return Pool(
+        name=name,
+        app=section.text("app"),
+        port=section.integer("port", high=65535),
+        queues=section.texts("queues", (name,), at_least=1),
+        concurrency=section.integer("concurrency", high=10_000) if "concurrency" in section else None,
+        kind=section.choice("pool", KINDS, "prefork"),
+        hostname=section.text("hostname", "%h"),
+        options=_options(section),
+    )
+
+
+def _options(section: Section) -> tuple[str, ...]:
+    options = section.texts("options", ())
+    for option in options:
+        flag = option.split("=", 1)[0] if option.startswith("--") else option[:2]
+        for flags, instead in OURS.items():
+            if flag in flags:
+                raise section.refusal("options", list(options), f"instead of {flag} use {instead}")
+    return options
+
+
+def _distinct(pools: Iterable[Pool]) -> None:
+    """Refuse names that the name of an environment variable cannot tell apart."""
+    seen: dict[str, str] = {}
+    for pool in pools:
+        other = seen.setdefault(pool.name.upper().replace("-", "_"), pool.name)
+        if other != pool.name:
+            raise PlanError(f"the pools {other!r} and {pool.name!r} would share the variable of their port")

@@ -1,0 +1,81 @@
+"""Which port each pool gets: the environment's, before the file's."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from otel_celery.pools.section import PlanError, nearest
+from otel_celery.settings import PREFIX, Port, read
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from otel_celery.pools.plan import Pool
+
+SHARED = "PROMETHEUS_PORT"
+"""The port of the one pool that is started; several cannot share it."""
+
+
+def variable(pool: Pool) -> str:
+    """Name the variable that overrides one pool's port."""
+    return f"{PREFIX}POOL_{pool.name.upper().replace('-', '_')}_PORT"
+
+
+def assign(pools: Iterable[Pool], environ: Mapping[str, str]) -> tuple[Pool, ...]:
+    """Give the pools that are to be started together the ports that the environment wants.
+
+    Raises PlanError on a port that is none, on two pools with one port, and on PROMETHEUS_PORT for several pools.
+    """
+    pools = tuple(pools)
+    shared = environ.get(SHARED, "").strip()
+    if shared and len(pools) > 1:
+        names = ", ".join(variable(pool) for pool in pools)
+        raise PlanError(f"{SHARED}={shared!r} cannot be the port of {len(pools)} pools: use {names}")
+    assigned = tuple(_assign(pool, environ) for pool in pools)
+    _distinct(assigned)
+    return assigned
+
+
+def strays(pools: Iterable[Pool], environ: Mapping[str, str]) -> tuple[str, ...]:
+    """Tell of variables that name the port of no pool in the file."""
+    known = {variable(pool) for pool in pools}
+    return tuple(
+        f"{name} names no pool of the file, and was ignored{nearest(name, known)}"
+        for name in sorted(environ)
+        if name.startswith(f"{PREFIX}POOL_") and name.endswith("_PORT") and name not in known
+    )
+
+
+def served(environ: Mapping[str, str]) -> Port:
+    """Read how a worker with this environment serves, were it to serve at all.
+
+    Raises SettingsError on the first value that is not allowed.
+    """
+    return read({**environ, "PROMETHEUS_ENABLED": "true", "OTEL_SDK_DISABLED": "false"}).port or Port()
+
+
+def _assign(pool: Pool, environ: Mapping[str, str]) -> Pool:
+    """Apply the pool's own variable, or the shared one: what names the pool knows better."""
+    for name in (variable(pool), SHARED):
+        value = environ.get(name, "").strip()
+        if value:
+            return replace(pool, port=_number(name, value))
+    return pool
+
+
+def _number(name: str, value: str) -> int:
+    if not (value.isascii() and value.isdigit() and 1 <= int(value) <= 65535):  # noqa: PLR2004  TCP's own bound
+        raise PlanError(f"{name}={value!r} is not allowed: it must be a whole number from 1 to 65535")
+    return int(value)
+
+
+def _distinct(pools: tuple[Pool, ...]) -> None:
+    owners: dict[int, Pool] = {}
+    for pool in pools:
+        other = owners.setdefault(pool.port, pool)
+        if other is not pool:
+            raise PlanError(
+                f"the pools {other.name!r} and {pool.name!r} have one port, {pool.port}: "
+                f"change the file, or set {variable(pool)}"
+            )

@@ -1,0 +1,95 @@
+"""Several pools at once: their lines on one output, their end by one signal, one exit status."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from honcho.colour import get_colours
+from honcho.printer import Message, Printer
+
+from otel_celery.pools.keeper import CONFIGURATION, HOPELESS, Keeper
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import TextIO
+
+    from otel_celery.pools.command import Command
+
+STEPS = (
+    (signal.SIGTERM, "warm shutdown: the running tasks finish; once more for a cold one"),
+    (signal.SIGQUIT, "cold shutdown: the running tasks are cut off; once more to kill"),
+    (signal.SIGKILL, "killing the workers"),
+)
+"""What the first, second and third request to stop pass on, and say."""
+
+ECHO = 0.3
+"""Seconds in which a second signal is the first one again: npm passes on what the terminal sent to us as well."""
+
+
+class Runner:
+    """Runs commands together until they are asked to stop."""
+
+    def __init__(
+        self,
+        commands: Sequence[Command],
+        output: TextIO,
+        *,
+        colour: bool = True,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Prepare to write to ``output``, in colour if that is a terminal; nothing is started before ``run``."""
+        self._printer = Printer(output, width=max(len(c.name) for c in commands), colour=colour)
+        self._keepers = [self._keeper(c, colour) for c, colour in zip(commands, get_colours(), strict=False)]
+        self._clock = clock
+        self._asked: list[float] = []
+        self.stopping = asyncio.Event()
+
+    async def run(self) -> int:
+        """Run to the end, and return the exit status."""
+        loop = asyncio.get_running_loop()
+        for signum in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(signum, self.stop)
+        try:
+            statuses = await asyncio.gather(*(keeper.run() for keeper in self._keepers))
+            return summary(statuses, cut_off=len(self._asked) > 1)
+        finally:
+            for signum in (signal.SIGINT, signal.SIGTERM):
+                loop.remove_signal_handler(signum)
+
+    def stop(self) -> None:
+        """Ask the workers to stop: warmly, the second time coldly, the third time without asking."""
+        now = self._clock()
+        if self._asked and now - self._asked[-1] < ECHO:
+            return
+        signum, sentence = STEPS[min(len(self._asked), len(STEPS) - 1)]
+        self._asked.append(now)
+        self.stopping.set()
+        self._print("", sentence.encode(), None)
+        for keeper in self._keepers:
+            keeper.stop(signum)
+
+    def _keeper(self, command: Command, colour: str) -> Keeper:
+        return Keeper(command, lambda line: self._print(command.name, line, colour))
+
+    def _print(self, name: str, line: bytes, colour: str | None) -> None:
+        message = Message("line", line, datetime.now().astimezone(), name, colour)
+        try:
+            self._printer.write(message)
+        except BrokenPipeError:
+            if not self.stopping.is_set():  # nobody reads us any more: `otel-celery pools up | head`
+                self.stop()
+
+
+def summary(statuses: Sequence[int], *, cut_off: bool) -> int:
+    """Make one exit status of the workers' last ones: 0 all stopped well, 78 one was misconfigured, 1 else.
+
+    Celery ends a cold shutdown with 0 too, so that has to be told. A worker that SIGTERM ended had not come as far
+    as to handle it: it had no task.
+    """
+    if any(status in HOPELESS for status in statuses):
+        return CONFIGURATION
+    return int(cut_off or any(status not in {0, -signal.SIGTERM} for status in statuses))

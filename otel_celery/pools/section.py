@@ -1,0 +1,85 @@
+"""One table of the pools file, read value by value; a bad one is one sentence that names it."""
+
+from __future__ import annotations
+
+import difflib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+
+class PlanError(ValueError):
+    """The pools cannot be started as asked; the message is one sentence for the operator."""
+
+
+def nearest(word: str, words: Iterable[str]) -> str:
+    """Add the question that a misspelt word deserves, or nothing."""
+    near = difflib.get_close_matches(word, tuple(words), n=1)
+    return f"; did you mean {near[0]}?" if near else ""
+
+
+class Section:
+    """A table's values; what it does not say, the table of defaults does."""
+
+    def __init__(
+        self, path: str, values: object, keys: Iterable[str] | None = None, defaults: Section | None = None
+    ) -> None:
+        """Refuse what is no table, and keys that are not among ``keys``."""
+        if not isinstance(values, dict):
+            raise PlanError(f"{path} = {values!r} is not allowed: it must be a table")
+        self.values: Mapping[str, object] = values
+        self._path = path
+        self._defaults = defaults
+        allowed = values if keys is None else tuple(keys)
+        for key in values:
+            if key not in allowed:
+                raise PlanError(f"{self._at(key)} is not a key of the pools file{nearest(key, allowed)}")
+
+    def refusal(self, key: str, value: object, allowed: str) -> PlanError:
+        """Name the key where it stands, the value it has, and what is allowed."""
+        inherited = key not in self.values and self._defaults is not None
+        return PlanError(f"{'defaults.' + key if inherited else self._at(key)} = {value!r} is not allowed: {allowed}")
+
+    def text(self, key: str, default: str | None = None) -> str:
+        """Read a text; without a default it has to be there."""
+        value = self._get(key, default)
+        if not isinstance(value, str) or not value.strip():
+            raise self.refusal(key, value, "it must be a text that is not empty")
+        return value
+
+    def texts(self, key: str, default: Iterable[str], *, at_least: int = 0) -> tuple[str, ...]:
+        """Read a list of texts."""
+        value = self._get(key, list(default))
+        texts = isinstance(value, list) and all(isinstance(item, str) and item.strip() for item in value)
+        if not isinstance(value, list) or not texts or len(value) < at_least:
+            raise self.refusal(key, value, "it must be a list of texts" + (", at least one" if at_least else ""))
+        return tuple(value)
+
+    def integer(self, key: str, *, high: int) -> int:
+        """Read a whole number from 1 to ``high``, which has to be there."""
+        value = self._get(key)
+        if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= high:
+            raise self.refusal(key, value, f"it must be a whole number from 1 to {high}")
+        return value
+
+    def choice(self, key: str, allowed: tuple[str, ...], default: str) -> str:
+        """Read one of a few words."""
+        value = self.text(key, default)
+        if value not in allowed:
+            raise self.refusal(key, value, f"it must be one of {', '.join(allowed)}{nearest(value, allowed)}")
+        return value
+
+    def __contains__(self, key: str) -> bool:
+        return key in self.values or (self._defaults is not None and key in self._defaults)
+
+    def _get(self, key: str, default: object = None) -> object:
+        for section in (self, self._defaults):
+            if section is not None and key in section.values:
+                return section.values[key]
+        if default is None:
+            raise PlanError(f"{self._at(key)} is missing")
+        return default
+
+    def _at(self, key: str) -> str:
+        return f"{self._path}.{key}" if self._path else key

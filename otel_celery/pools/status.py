@@ -1,0 +1,82 @@
+"""How the pools are doing, from what their own ports say."""
+
+from __future__ import annotations
+
+import http.client
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from otel_celery.pools import client
+from otel_celery.pools.quantile import quantile
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from otel_celery.pools.plan import Pool
+    from otel_celery.settings import Port
+
+OK = 200
+
+UP = "celery_worker_up"
+ACTIVE = "celery_worker_tasks_active"
+SIZE = "celery_worker_pool_size"
+RECEIVED = "celery_task_received_total"
+FAILED = "celery_task_failed_total"
+BUCKET = "celery_task_duration_seconds_bucket"
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """One pool at one moment; the numbers of a pool that does not answer are None."""
+
+    pool: str
+    port: int
+    up: bool = False
+    active: int | None = None
+    size: int | None = None
+    received: int | None = None
+    failed: int | None = None
+    p95: float | None = None
+    """Seconds; None as well where no task has ended yet."""
+
+
+def ask(pools: Sequence[Pool], port: Port, timeout: float, identity: client.Identity | None = None) -> list[Status]:
+    """Ask all the pools at once; ``port`` is how they serve, save for the number."""
+
+    def one(pool: Pool) -> Status:
+        try:
+            status, body = client.get(replace(port, number=pool.port), "/metrics", timeout, identity)
+            return read(pool.name, pool.port, body if status == OK else "")
+        except (OSError, http.client.HTTPException, ValueError):  # ValueError: an exposition that is none
+            return Status(pool.name, pool.port)
+
+    with ThreadPoolExecutor(max_workers=len(pools)) as threads:
+        return list(threads.map(one, pools))
+
+
+def read(pool: str, port: int, exposition: str) -> Status:
+    """Read a pool's numbers from its exposition, summed over its tasks and queues."""
+    sums: Counter[str] = Counter()
+    buckets: Counter[float] = Counter()
+    for family in text_string_to_metric_families(exposition):
+        for sample in family.samples:
+            if sample.name in {UP, ACTIVE, SIZE, RECEIVED, FAILED}:
+                sums[sample.name] += int(sample.value)
+            elif sample.name == BUCKET:
+                buckets[float(sample.labels["le"])] += int(sample.value)
+    if UP not in sums:
+        return Status(pool, port)
+    return Status(
+        pool,
+        port,
+        up=sums[UP] > 0,
+        active=sums[ACTIVE],
+        size=sums[SIZE],
+        received=sums[RECEIVED],
+        failed=sums[FAILED],
+        p95=quantile(0.95, buckets),
+    )

@@ -1,0 +1,40 @@
+"""The pools' statuses, drawn."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from otel_celery.pools.status import Status
+
+COLUMNS = ("port", "up", "active/size", "received", "failed", "p95")
+
+
+def table(statuses: Iterable[Status]) -> Table:
+    """Draw one line a pool."""
+    drawn = Table("pool")
+    for column in COLUMNS:
+        drawn.add_column(column, justify="right")
+    for status in statuses:
+        drawn.add_row(status.pool, str(status.port), *_cells(status))
+    return drawn
+
+
+def _cells(status: Status) -> tuple[str, ...]:
+    up = "[green]yes[/]" if status.up else "[red]down[/]"
+    slots = "-" if status.active is None else f"{status.active}/{status.size}"
+    return (up, slots, _count(status.received), _count(status.failed), _seconds(status.p95))
+
+
+def _count(number: int | None) -> str:
+    return "-" if number is None else str(number)
+
+
+def _seconds(seconds: float | None) -> str:
+    if seconds is None:
+        return "-"
+    return f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:.1f} s"

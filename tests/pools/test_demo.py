@@ -1,0 +1,55 @@
+"""The demo: five pools at work, a table, and nothing left behind."""
+
+from __future__ import annotations
+
+import signal
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.pools.fleet import Fleet, otel_celery
+from tests.services import free_port
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.pools.conftest import Yard
+
+POOLS = ("TRADING", "PIPELINE", "ALLOCATION", "MARKET", "GENERAL")
+
+
+@pytest.fixture
+def ports() -> dict[str, str]:
+    """Choose ports that are free, by the variables that the demo reads."""
+    return {f"OTEL_PYTHON_CELERY_POOL_{pool}_PORT": str(free_port()) for pool in POOLS}
+
+
+def test_the_demo_shows_its_pools_at_work(tmp_path: Path, ports: dict[str, str]) -> None:
+    """With a broker of its own: five URLs, five pools up with tasks received, and a clean end at SIGTERM."""
+    with Fleet(otel_celery("demo"), tmp_path / "out", {**ports, "TMPDIR": str(tmp_path)}) as fleet:
+        for port in ports.values():
+            fleet.wait_for(f"http://localhost:{port}/metrics")
+        fleet.wait_for(r"trading .*│ +yes │ +\d/2 │ +[1-9]\d* ")
+        fleet.process.send_signal(signal.SIGTERM)
+        assert fleet.end() == 0
+        fleet.gone()
+        assert "Stopped. The workers' log stays in " in fleet.said()
+
+
+def test_the_demo_runs_on_a_broker_of_the_users(yard: Yard, ports: dict[str, str]) -> None:
+    """Its own broker is not started then; --seconds ends it by itself."""
+    command = otel_celery("demo", "--broker", yard.broker, "--seconds", "6")
+    with Fleet(command, yard.directory / "out", {**ports, "TMPDIR": str(yard.directory)}) as fleet:
+        assert fleet.end() == 0
+        fleet.gone()
+        assert f"Broker: {yard.broker}" in fleet.said()
+        assert not list(yard.directory.glob("otel-celery-demo-*/broker.log"))
+
+
+def test_a_killed_demo_leaves_nothing_behind(tmp_path: Path, ports: dict[str, str]) -> None:
+    """SIGKILL leaves it no last word; the broker and the workers end all the same."""
+    with Fleet(otel_celery("demo"), tmp_path / "out", {**ports, "TMPDIR": str(tmp_path)}) as fleet:
+        fleet.wait_for(r"trading .*│ +yes ")
+        fleet.process.kill()
+        fleet.end()
+        fleet.gone(20)

@@ -1,0 +1,277 @@
+"""The command line: what is printed, and with which status a command ends."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import socket
+import subprocess
+import sys
+import threading
+from typing import TYPE_CHECKING, ClassVar
+
+import pytest
+from click.testing import CliRunner, Result
+
+from otel_celery.cli import main
+from tests.services import free_port
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+OURS = ("OTEL_", "PROMETHEUS_")
+
+
+@pytest.fixture(autouse=True)
+def _clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Give each test an environment without settings, and a directory without a pools.toml."""
+    import os
+
+    for name in [name for name in os.environ if name.startswith(OURS)]:
+        monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+
+
+def call(*arguments: str, **environ: str) -> Result:
+    """Call the command."""
+    return CliRunner(env=environ).invoke(main, arguments)
+
+
+class Health(http.server.BaseHTTPRequestHandler):
+    """A port that is ready, and not healthy."""
+
+    answers: ClassVar[Mapping[str, tuple[int, bytes]]] = {
+        "/-/ready": (200, b"ready\n"),
+        "/-/healthy": (503, b"the event loop has not turned for 31 s\n"),
+    }
+
+    def do_GET(self) -> None:
+        """Answer."""
+        status, body = self.answers[self.path]
+        self.send_response(status)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002  the base class's name
+        """Say nothing."""
+
+
+@pytest.fixture
+def health() -> Iterator[int]:
+    """Serve a worker's health."""
+    server = http.server.HTTPServer(("127.0.0.1", 0), Health)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+    thread.start()
+    yield server.server_address[1]
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_the_help_names_every_command() -> None:
+    """Lazy commands are listed like others."""
+    result = call("--help")
+    assert result.exit_code == 0
+    assert all(f"  {name} " in result.output for name in ("check", "demo", "metrics", "pools", "probe"))
+
+
+def test_an_unknown_command_is_refused() -> None:
+    """With Click's own status for wrong usage."""
+    assert call("chek").exit_code == 2
+
+
+def test_a_probe_that_is_answered_well_ends_with_0(health: int) -> None:
+    """The port is the environment's, and the sentence is printed."""
+    result = call("probe", "ready", PROMETHEUS_PORT=str(health))
+    assert (result.exit_code, result.output) == (0, "ready\n")
+
+
+def test_a_probe_that_is_answered_badly_ends_with_1_and_says_why(health: int) -> None:
+    """The worker's own sentence goes to stderr."""
+    result = call("probe", "healthy", "--port", str(health), PROMETHEUS_PORT="1")
+    assert (result.exit_code, result.stderr) == (1, "the event loop has not turned for 31 s\n")
+
+
+def test_a_probe_without_an_answer_ends_with_1() -> None:
+    """A worker that is not there is not ready."""
+    port = free_port()
+    result = call("probe", "ready", "--host", "127.0.0.1", "--port", str(port))
+    assert result.exit_code == 1
+    assert result.stderr.startswith(f"Error: 127.0.0.1:{port} does not answer: ")
+
+
+def test_a_probe_in_a_wrong_environment_ends_with_78() -> None:
+    """The sentence names the variable."""
+    result = call("probe", "ready", PROMETHEUS_PORT="x")
+    assert result.exit_code == 78
+    assert "PROMETHEUS_PORT='x' is not allowed" in result.stderr
+
+
+def test_a_probe_imports_neither_celery_nor_opentelemetry() -> None:
+    """It runs every few seconds, and has to start fast."""
+    script = (
+        "import sys; from otel_celery.cli import main\n"
+        "try: main(['probe', 'ready', '--port', '1'])\n"
+        "except SystemExit: pass\n"
+        "heavy = {'celery', 'kombu', 'opentelemetry', 'prometheus_client', 'rich', 'asyncio'}\n"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+def test_a_check_of_nothing_ends_with_1() -> None:
+    """Nothing is wrong, and nothing is enabled either."""
+    result = call("check")
+    assert (result.exit_code, result.output) == (
+        1,
+        "No metrics are enabled: set PROMETHEUS_ENABLED=true.\n",
+    )
+
+
+def test_a_check_says_where_the_port_will_be() -> None:
+    """Status 0, and the address in full."""
+    port = free_port()
+    result = call("check", PROMETHEUS_ENABLED="true", PROMETHEUS_PORT=str(port))
+    assert (result.exit_code, result.output) == (
+        0,
+        f"Metrics are served on http://localhost:{port}/metrics, in the worker's main process.\n",
+    )
+
+
+def test_a_check_of_a_disabled_sdk_says_so() -> None:
+    """OTEL_SDK_DISABLED=true wins over everything."""
+    result = call("check", PROMETHEUS_ENABLED="true", OTEL_SDK_DISABLED="true")
+    assert (result.exit_code, result.output) == (
+        1,
+        "OTEL_SDK_DISABLED=true: nothing is installed, no port is opened.\n",
+    )
+
+
+def test_a_check_tries_the_port() -> None:
+    """A port that is taken now is a mistake."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        result = call(
+            "check",
+            PROMETHEUS_ENABLED="true",
+            OTEL_EXPORTER_PROMETHEUS_HOST="127.0.0.1",
+            PROMETHEUS_PORT=str(port),
+        )
+    assert result.exit_code == 78
+    assert f"the port {port} on 127.0.0.1 cannot be opened now: Address already in use" in result.stderr
+
+
+def test_a_check_tells_of_settings_and_exporters_that_are_none() -> None:
+    """A misspelt setting is a warning with the nearest; an exporter that is not installed is an error."""
+    result = call("check", OTEL_METRICS_EXPORTER="console,carrier-pigeon", OTEL_PYTHON_CELERY_BUKETS="1")
+    assert result.exit_code == 78
+    assert "The exporter 'console' (OTEL_METRICS_EXPORTER) gets the metrics where" in result.stdout
+    assert "OTEL_PYTHON_CELERY_BUKETS is not a setting of otel-celery and was ignored; did you mean" in result.stdout
+    assert result.stderr == "Error: OTEL_METRICS_EXPORTER names 'carrier-pigeon', which is not installed\n"
+
+
+def test_a_check_of_a_bad_value_is_the_settings_sentence() -> None:
+    """Status 78, as a strict worker's."""
+    result = call("check", PROMETHEUS_ENABLED="yes")
+    assert result.exit_code == 78
+    assert result.stderr == "Error: PROMETHEUS_ENABLED='yes' is not allowed: it must be true or false\n"
+
+
+def test_a_check_reads_the_files_of_tls(tmp_path: Path) -> None:
+    """A file that is no certificate is told of before the worker is started."""
+    (tmp_path / "no.pem").write_text("nothing")
+    result = call(
+        "check",
+        PROMETHEUS_ENABLED="true",
+        PROMETHEUS_PORT=str(free_port()),
+        OTEL_PYTHON_CELERY_TLS_CERT_FILE="no.pem",
+        OTEL_PYTHON_CELERY_TLS_KEY_FILE="no.pem",
+    )
+    assert result.exit_code == 78
+    assert "https://localhost" in result.stdout
+    assert "no.pem and no.pem are no usable pair" in result.stderr
+
+
+def test_a_check_loads_the_app() -> None:
+    """As celery -A would, in a process of its own: the app's modules stay imported."""
+    command = [sys.executable, "-m", "otel_celery.cli", "check", "-A", "otel_celery.demo.app"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert "The app 'otel_celery.demo.app' is otel_celery.demo, with 9 tasks.\n" in done.stdout
+
+
+def test_a_check_of_an_app_that_is_none_says_why() -> None:
+    """Status 78, with the exception."""
+    result = call("check", "-A", "no_such_app")
+    assert result.exit_code == 78
+    assert "the app 'no_such_app' cannot be loaded: ModuleNotFoundError" in result.stderr
+
+
+@pytest.mark.parametrize("form", ["text", "markdown", "json"])
+def test_the_catalogue_is_printed_in_three_forms(form: str) -> None:
+    """Each has the documented names."""
+    result = call("metrics", "--format", form)
+    assert result.exit_code == 0
+    assert "celery_task_duration_seconds" in result.output
+    assert form != "json" or json.loads(result.output)
+
+
+def test_pools_without_a_file_are_the_documented_five() -> None:
+    """Nobody answers here: every line says down, and the status is 1."""
+    environ = {
+        f"OTEL_PYTHON_CELERY_POOL_{name}_PORT": str(free_port())
+        for name in ("TRADING", "PIPELINE", "ALLOCATION", "MARKET", "GENERAL")
+    }
+    result = call("pools", "status", **environ)
+    assert result.exit_code == 1
+    assert result.output.count("down") == 5
+    assert all(port in result.output for port in environ.values())
+
+
+def test_a_pools_file_in_the_directory_is_found(tmp_path: Path) -> None:
+    """./pools.toml counts before the example."""
+    (tmp_path / "pools.toml").write_text(f'[pools.mine]\napp = "x"\nport = {free_port()}')
+    assert "mine" in call("pools", "status").output
+
+
+def test_a_mistake_in_the_pools_file_ends_with_78(tmp_path: Path) -> None:
+    """The sentence names file and key."""
+    (tmp_path / "mine.toml").write_text('[pools.mine]\nap = "x"')
+    result = call("pools", "up", "--file", "mine.toml")
+    assert result.exit_code == 78
+    assert result.stderr == "Error: mine.toml: pools.mine.ap is not a key of the pools file; did you mean app?\n"
+
+
+def test_several_pools_on_one_port_are_refused() -> None:
+    """PROMETHEUS_PORT is for one pool; the variables to use are named."""
+    result = call("pools", "up", "trading", "market", PROMETHEUS_PORT="9201")
+    assert result.exit_code == 78
+    assert "use OTEL_PYTHON_CELERY_POOL_TRADING_PORT, OTEL_PYTHON_CELERY_POOL_MARKET_PORT" in result.stderr
+
+
+def test_a_variable_for_no_pool_is_a_warning() -> None:
+    """It names the nearest."""
+    result = call("pools", "status", "trading", OTEL_PYTHON_CELERY_POOL_TRADIGN_PORT="9201")
+    assert "Warning: OTEL_PYTHON_CELERY_POOL_TRADIGN_PORT names no pool of the file" in result.stderr
+
+
+def test_the_example_printed_is_a_pools_file() -> None:
+    """It is the beginning of one's own."""
+    from otel_celery.pools import plan
+
+    assert plan.parse(call("pools", "example").output) == plan.read(plan.EXAMPLE)
+
+
+def test_a_missing_extra_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It says what to install."""
+    for name in [
+        name for name in sys.modules if name.partition(".")[0] == "honcho" or name == "otel_celery.pools.runner"
+    ]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "honcho", None)
+    result = call("pools", "up", "trading")
+    assert result.exit_code == 1
+    assert result.stderr == "Error: honcho is not installed: pip install 'otel-celery[pools]' brings it\n"
