@@ -19,8 +19,8 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader, MetricReader
 from prometheus_client import CollectorRegistry
 
 from otel_celery import instrument
+from tests.worker.answers import write
 from tests.worker.proj import app
-from tests.worker.proj_seen import write
 
 memory = InMemoryMetricReader()
 readers: list[MetricReader] = [memory]

@@ -6,7 +6,6 @@ again. The answers are JSON files: T_SEEN, and T_SEEN with ``.removed`` behind i
 
 from __future__ import annotations
 
-import json
 import os
 import threading
 import time
@@ -18,6 +17,7 @@ from kombu.utils.imports import symbol_by_name
 from opentelemetry import metrics
 
 import otel_celery
+from tests.worker.answers import write
 
 
 def _ancestry(cls: Any) -> list[str]:
@@ -36,13 +36,6 @@ def _seen(consumer: Any) -> dict[str, Any]:
         "receivers": [len(signal.receivers or ()) for signal in heard],
         "provider": type(metrics.get_meter_provider()).__name__,
     }
-
-
-def write(name: str, what: Any) -> None:
-    """Put a whole file in place at once."""
-    path = Path(name)
-    path.with_suffix(".new").write_text(json.dumps(what))
-    path.with_suffix(".new").rename(path)
 
 
 @signals.worker_ready.connect

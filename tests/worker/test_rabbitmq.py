@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from kombu import Connection, Exchange, Producer
@@ -15,7 +16,6 @@ from tests.worker.rows import ROWS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 pytestmark = [pytest.mark.prefork, pytest.mark.rabbitmq]
 
@@ -55,7 +55,7 @@ def test_the_queue_is_the_one_that_the_consumer_tag_names(rabbit: Site) -> None:
         producer = Producer(connection.default_channel, Exchange("events", type="topic"), serializer="json")
         for number, key in enumerate(("order.new", "order.paid", "invoice.eu.sent")):
             ids = {"id": f"t{number}", "root_id": f"t{number}"}
-            body = ((), {}, {"callbacks": None, "errbacks": None, "chain": None, "chord": None})
+            body: tuple[Any, ...] = ((), {}, {"callbacks": None, "errbacks": None, "chain": None, "chord": None})
             producer.publish(body, routing_key=key, headers={**headers, **ids}, correlation_id=f"t{number}")
     wait_until(lambda: worker.scrape().value("celery_tasks_total") == 3, "three ends")
     scrape = worker.settled()
@@ -103,8 +103,8 @@ def _cut(pid: int, port: int) -> None:
 
     libc = ctypes.CDLL(None, use_errno=True)
     pidfd = os.pidfd_open(pid)
-    for name in os.listdir(f"/proc/{pid}/fd"):
-        stolen = libc.syscall(438, pidfd, int(name), 0)  # pidfd_getfd
+    for link in Path(f"/proc/{pid}/fd").iterdir():
+        stolen = libc.syscall(438, pidfd, int(link.name), 0)  # pidfd_getfd
         if stolen < 0:
             continue
         try:

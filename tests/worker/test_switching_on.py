@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.services import free_port
-from tests.worker import proc
+from tests.worker import answers, proc
 from tests.worker.harness import ROOT, wait_until
 from tests.worker.ways import (
     ALL,
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from tests.worker.conftest import Site
     from tests.worker.harness import Scrape, Worker
 
+LOOK = ("tests.worker.proj_seen",)
+BREAK = ("tests.worker.proj_broken",)
 OFF_LINE = "otel-celery: metrics are off for worker w@localhost; PROMETHEUS_ENABLED=true switches them on"
 
 
@@ -53,7 +55,7 @@ def play(site: Site, worker: Worker, *, succeed: int = 6, fail: int = 3) -> Scra
 def seen(path: Path) -> dict[str, Any]:
     """Read what the worker wrote down, once it has."""
     wait_until(path.exists, f"{path.name} is written")
-    answer: dict[str, Any] = json.loads(path.read_text())
+    answer: dict[str, Any] = answers.read(path)
     return answer
 
 
@@ -123,19 +125,17 @@ def test_what_is_not_switched_on_installs_nothing(
     site: Site, tmp_path: Path, way: Way, environment: dict[str, str]
 ) -> None:
     """Where nothing is switched on, a worker differs from one without the library in one INFO line, and no more."""
-    look = ("-I", "tests.worker.proj_seen")
     bare = NONE.start(
-        site, "prefork", name="bare", switch=look, environment={**OFF, "T_SEEN": str(tmp_path / "bare.json")}
+        site, "prefork", name="bare", include=LOOK, environment={**OFF, "T_SEEN": str(tmp_path / "bare.json")}
     )
     worker = way.start(
         site,
         "prefork",
-        switch=(*way.switch, *look),
+        include=LOOK,
         environment={**OFF, "T_SEEN": str(tmp_path / "w.json"), **environment},
     )
     found, expected = seen(tmp_path / "w.json"), seen(tmp_path / "bare.json")
-    port = {"PROMETHEUS_PORT": str(worker.port)}
-    assert found == expected, port
+    assert found == expected
     assert set(found["requests"]["proj.heard"]) & {"tests.worker.proj.Hearing"}
     assert found["requests"]["proj.succeed"][0] == "celery.worker.request.Request"
     assert found["consumer"][0] == "celery.worker.consumer.consumer.Consumer"
@@ -162,8 +162,7 @@ def test_all_ways_at_once_say_that_nothing_is_on_in_one_line(site: Site) -> None
 @pytest.mark.prefork
 def test_a_worker_that_is_on_looks_different(site: Site, tmp_path: Path) -> None:
     """The look at a worker sees what we install, or the tests of nothing installed would prove nothing."""
-    switch = (*HOOK.switch, "-I", "tests.worker.proj_seen")
-    HOOK.start(site, "prefork", switch=switch, environment={"T_SEEN": str(tmp_path / "w.json")})
+    HOOK.start(site, "prefork", include=LOOK, environment={"T_SEEN": str(tmp_path / "w.json")})
     found = seen(tmp_path / "w.json")
     assert any(name.startswith("otel_celery.") for name in found["requests"]["proj.succeed"])
     assert any(name.startswith("otel_celery.") for name in found["consumer"])
@@ -231,7 +230,7 @@ def test_uninstrumenting_a_running_worker(site: Site, tmp_path: Path, pool: str)
     worker = LINE.start(
         site,
         pool,
-        switch=("-I", "tests.worker.proj_seen"),
+        include=LOOK,
         environment={"T_SEEN": str(look), "T_GO": str(go)},
     ).wait_ready()
     assert_exact(play(site, worker))
@@ -393,7 +392,7 @@ def test_f48_an_error_of_ours_never_changes_a_task(site: Site, pool: str) -> Non
     worker = HOOK.start(
         site,
         pool,
-        switch=(*HOOK.switch, "-I", "tests.worker.proj_broken"),
+        include=BREAK,
         environment={"T_BREAK": broken, "T_ACKS_LATE": "1"},
     ).wait_ready()
     results = [site.client.send_task("proj.succeed") for _ in range(5)]
@@ -427,7 +426,7 @@ def test_f48_an_error_elsewhere_costs_its_own_metric(site: Site, where: str) -> 
     worker = HOOK.start(
         site,
         "prefork",
-        switch=(*HOOK.switch, "-I", "tests.worker.proj_broken"),
+        include=BREAK,
         environment={"T_BREAK": PLACES[where]},
     )
     wait_until(lambda: opened(worker), "the port is open")

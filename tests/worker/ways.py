@@ -29,30 +29,40 @@ class Way:
 
     name: str
     app: str = "tests.worker.proj"
-    switch: tuple[str, ...] = ()
+    include: tuple[str, ...] = ()
+    """The modules that ``-I`` names: Celery reads the option once, with commas."""
     launcher: tuple[str, ...] = PYTHON
     environment: dict[str, str] = field(default_factory=dict)
 
     def __str__(self) -> str:
         return self.name
 
-    def start(self, site: Site, pool: str, *, environment: dict[str, str] | None = None, **options: Any) -> Worker:
-        """Start a worker this way."""
+    def start(
+        self,
+        site: Site,
+        pool: str,
+        *,
+        environment: dict[str, str] | None = None,
+        include: tuple[str, ...] = (),
+        **options: Any,
+    ) -> Worker:
+        """Start a worker this way, with further modules read into it."""
+        modules = ",".join((*self.include, *include))
         full = {**self.environment, **(environment or {})}
         if pool == "custom":
             full["CELERY_CUSTOM_WORKER_POOL"] = CUSTOM
-        options = {"app": self.app, "switch": self.switch, "launcher": self.launcher, **options}
-        return site.start(pool=pool, environment=full, **options)
+        options = {"app": self.app, "launcher": self.launcher, **options}
+        return site.start(pool=pool, environment=full, switch=("-I", modules) if modules else (), **options)
 
 
 NONE = Way("no-way")
 LINE = Way("line", app="tests.worker.proj_line")
-HOOK = Way("hook", switch=("-I", "otel_celery.hook"))
+HOOK = Way("hook", include=("otel_celery.hook",))
 INSTRUMENT = Way("instrument", launcher=AUTO)
 INSTRUMENT_ALONE = Way(
     "instrument-without-contrib", launcher=AUTO, environment={"OTEL_PYTHON_DISABLED_INSTRUMENTATIONS": "celery"}
 )
-ALL = Way("all-at-once", app=LINE.app, switch=HOOK.switch, launcher=AUTO)
+ALL = Way("all-at-once", app=LINE.app, include=HOOK.include, launcher=AUTO)
 WAYS = (LINE, HOOK, INSTRUMENT, INSTRUMENT_ALONE, ALL)
 
 

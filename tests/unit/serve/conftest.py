@@ -127,7 +127,7 @@ def serve(registry: CollectorRegistry, health: FakeHealth) -> Iterator[Callable[
     started: list[Served] = []
 
     def start(port: Port | None = None, collector: Any = registry, retry_seconds: float = 0.05) -> Served:
-        served = Served(None)  # type: ignore[arg-type]  the callbacks need the lists first
+        served = Served(None)  # type: ignore[arg-type] # the callbacks need the lists first
         served.endpoint = open_endpoint(
             port or Port(number=0),
             collector,
@@ -244,7 +244,7 @@ def script() -> Iterator[Callable[..., Script]]:
     running: list[subprocess.Popen[str]] = []
 
     def run(text: str, *arguments: str, first: str = "") -> Script:
-        process = subprocess.Popen(  # noqa: S603  our own text
+        process = subprocess.Popen(
             [sys.executable, "-W", "ignore", "-c", first + PREAMBLE + text, *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

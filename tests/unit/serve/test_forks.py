@@ -69,7 +69,8 @@ def scrape_until(done: threading.Event, port: int, statuses: list[int]) -> None:
 def test_forks_under_constant_scraping(script) -> None:
     """Of 150 children forked under constant scraping none hangs, and none keeps a socket or a selector."""
     worker = script(FORKING)
-    port, done, statuses = worker.hear()["port"], threading.Event(), []
+    port, done = worker.hear()["port"], threading.Event()
+    statuses: list[int] = []
     scrapers = [threading.Thread(target=scrape_until, args=(done, port, statuses)) for _ in range(3)]
     for scraper in scrapers:
         scraper.start()

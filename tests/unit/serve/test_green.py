@@ -56,7 +56,7 @@ def patch(request: pytest.FixtureRequest) -> str:
 
 def scrape(url: str, context: ssl.SSLContext | None = None) -> bytes:
     """Scrape once."""
-    with urllib.request.urlopen(url, timeout=8, context=context) as response:  # noqa: S310  our own port
+    with urllib.request.urlopen(url, timeout=8, context=context) as response:
         return bytes(response.read())
 
 

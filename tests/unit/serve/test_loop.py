@@ -86,7 +86,7 @@ def test_reader_that_never_reads_is_put_out(crowd, registry, monkeypatch) -> Non
     (client,) = crowd(1, REQUEST, deaf=True)
     time.sleep(0.3)  # the client's own patience: reading earlier would be taking the response
     client.settimeout(8)
-    heard = []
+    heard: list[bytes] = []
     with pytest.raises(ConnectionResetError):
         heard.extend(iter(lambda: client.recv(65536), b""))
     assert sum(map(len, heard)) < SIZE

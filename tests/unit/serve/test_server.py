@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry
 
-from otel_celery.serve import open_endpoint
+from otel_celery.serve import Endpoint, open_endpoint
 from otel_celery.settings import Port
 
 
@@ -204,12 +204,16 @@ def test_unknown_host_is_retried(serve) -> None:
 
 def test_a_callback_that_raises_in_the_thread(health, blocker, eventually) -> None:
     """An on_open that raises in the endpoint's thread is reported, and the port served."""
-    errors = []
+    errors: list[tuple[str, type[Exception]]] = []
+
+    def fail(_: int) -> None:
+        raise ZeroDivisionError
+
     endpoint = open_endpoint(
         Port(number=blocker.getsockname()[1]),
         CollectorRegistry(),
         health,
-        on_open=lambda number: number // 0,
+        on_open=fail,
         on_taken=lambda _: None,
         on_error=lambda where, error: errors.append((where, type(error))),
         retry_seconds=0.02,
@@ -224,9 +228,14 @@ def test_a_callback_that_raises_in_the_thread(health, blocker, eventually) -> No
 
 def test_closing_from_a_callback(health) -> None:
     """A scrape may close the endpoint that serves it."""
-    ends = []
-    health.ready = lambda: ends.append(endpoint.close())
-    endpoint = open_endpoint(
+    ends: list[str] = []
+
+    def closing() -> None:
+        endpoint.close()
+        ends.append("closed")
+
+    health.ready = closing
+    endpoint: Endpoint = open_endpoint(
         Port(number=0),
         CollectorRegistry(),
         health,
@@ -239,7 +248,7 @@ def test_closing_from_a_callback(health) -> None:
         client.recv(4096)
     for thread in endpoint_threads():
         thread.join(8)
-    assert ends == [None]
+    assert ends == ["closed"]
 
 
 def test_importing_has_no_effect() -> None:
@@ -254,4 +263,4 @@ def test_importing_has_no_effect() -> None:
         "assert not {'celery', 'opentelemetry', 'asyncio'} & set(sys.modules), 'knows too much'\n"
     )
     script = script.replace("os.register_at_fork = None\n", "import random, logging\nos.register_at_fork = None\n")
-    subprocess.run([sys.executable, "-c", script], check=True, cwd=Path.cwd())  # noqa: S603  our own text
+    subprocess.run([sys.executable, "-c", script], check=True, cwd=Path.cwd())

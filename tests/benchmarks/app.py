@@ -1,0 +1,24 @@
+"""The application that the benchmarks' workers run: tasks that do nothing, so that only the worker's work is seen."""
+
+from __future__ import annotations
+
+import os
+
+from celery import Celery
+
+app = Celery("bench", broker=os.environ.get("BENCH_BROKER"), set_as_current=False)
+app.conf.update(
+    broker_connection_retry_on_startup=True,
+    task_default_queue="bench",
+    task_ignore_result=True,
+)
+
+
+def nothing() -> None:
+    """Return at once."""
+
+
+TASKS = [f"bench.nothing_{number}" for number in range(int(os.environ.get("BENCH_TASKS") or 1))]
+
+for name in TASKS:
+    app.task(name=name)(nothing)

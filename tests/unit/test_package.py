@@ -1,0 +1,85 @@
+"""The public door, and the promise that importing has no effect."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+import otel_celery
+
+WATCHED = """
+import json, os, pkgutil, sys, threading
+
+events = []
+
+def ours():
+    frame = sys._getframe(2)
+    while frame.f_globals.get("__name__") in ("os", "collections.abc", "__main__"):
+        frame = frame.f_back
+    return frame.f_globals.get("__name__", "").startswith("otel_celery")
+
+def audit(event, arguments):
+    if event in {"socket.__new__", "socket.bind", "socket.connect", "os.fork", "subprocess.Popen"}:
+        events.append(event)
+    elif event == "open" and isinstance(arguments[1], str) and set(arguments[1]) & set("wax+"):
+        events.append(f"open {arguments[0]}")
+
+class Environ(type(os.environ)):
+    def __getitem__(self, name):
+        if ours():
+            events.append(f"environ {name}")
+        return super().__getitem__(name)
+
+    def __iter__(self):
+        if ours():
+            events.append("environ")
+        return super().__iter__()
+
+sys.dont_write_bytecode = True
+sys.addaudithook(audit)
+os.environ.__class__ = Environ
+
+import otel_celery
+
+modules = [
+    module.name
+    for module in pkgutil.walk_packages(otel_celery.__path__, "otel_celery.")
+    if not module.name.endswith("__main__")
+]
+for name in modules:
+    __import__(name)
+threads = [thread.name for thread in threading.enumerate() if thread is not threading.main_thread()]
+print(json.dumps({"modules": modules, "events": events, "threads": threads}))
+"""
+"""Imports every module of the package, noting what it did besides; ``__main__`` modules are meant to be run."""
+
+
+def fresh(program: str) -> str:
+    """Run a program in a new interpreter, with an empty environment; give what it printed."""
+    run = subprocess.run([sys.executable, "-c", program], check=False, capture_output=True, text=True, env={})
+    assert run.returncode == 0, run.stderr
+    return run.stdout
+
+
+def test_exported_members() -> None:
+    """The public door holds these names and no others."""
+    assert sorted(otel_celery.__all__) == ["Instrumentation", "__version__", "instrument"]
+    assert all(hasattr(otel_celery, name) for name in otel_celery.__all__)
+
+
+def test_importing_has_no_effect() -> None:
+    """No module, when imported, starts a thread or process, opens a socket, writes a file or reads the environment."""
+    seen = json.loads(fresh(WATCHED))
+    assert "otel_celery.settings" in seen["modules"]
+    assert seen["events"] == []
+    assert seen["threads"] == []
+
+
+@pytest.mark.parametrize("door", ["otel_celery", "otel_celery.auto", "otel_celery.settings"])
+def test_a_door_does_not_import_celery(door: str) -> None:
+    """Importing a door leaves Celery alone, so that gevent and eventlet can patch before it is imported."""
+    imported = fresh(f"import sys, {door}; print(*sys.modules)").split()
+    assert {"celery", "kombu", "billiard"}.isdisjoint(imported)
