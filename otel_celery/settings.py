@@ -132,7 +132,8 @@ class _Reader:
         value = self.text(variable)
         if value is None:
             return default
-        if not (value.isascii() and value.isdigit() and low <= int(value) <= high):
+        digits = value.lstrip("0") if value.isascii() and value.isdigit() else ""
+        if len(digits) > len(str(high)) or not low <= int(digits or -1) <= high:  # int() itself refuses very long ones
             raise SettingsError(variable, value, f"a whole number from {low} to {high}")
         return int(value)
 

@@ -12,6 +12,7 @@ import logging
 import os
 import sys
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
@@ -27,7 +28,7 @@ from otel_celery.serve.server import open_endpoint
 if TYPE_CHECKING:
     from otel_celery.lifecycle import WorkerLevels
     from otel_celery.serve.server import Endpoint
-    from otel_celery.settings import Settings
+    from otel_celery.settings import Port, Settings
 
 logger = logging.getLogger("otel_celery")
 
@@ -132,15 +133,16 @@ class Session:
         self._worker.app.steps["worker"].discard(self._step)
         self.close()
 
-    def open_port(self) -> None:
+    def pool_started(self) -> None:
         """Serve the metrics, from now or from when the port is free.
 
-        Raises SystemExit where the environment is strict and the port is taken, or its TLS or credentials are wrong.
+        Raises SystemExit where the environment is strict and the port is taken, or its TLS cannot be used.
         """
-        port = self._settings.port
         guarded(self._recording.tallies, Where.CHILDREN, self._watch.children.look)
-        if port is None or self._is_closed:
-            return
+        if self._settings.port is not None and not self._is_closed:
+            guarded(self._recording.tallies, Where.PORT, self._open, self._settings.port)
+
+    def _open(self, port: Port) -> None:
         if self._recording.serves_port():
             logger.error(
                 "otel-celery: the OpenTelemetry SDK of this process already serves a Prometheus port of its own, "
@@ -156,12 +158,11 @@ class Session:
                 self._recording.registry,
                 WorkerHealth(self._watch.levels),
                 on_open=self._on_open,
-                on_taken=self._on_taken,
+                on_taken=partial(self._on_taken, port.number),
                 on_error=lambda _, error: self._recording.tallies.swallowed(Where.PORT, error),
             )
         except AccessError as error:
-            logger.error("otel-celery: no metrics are served for worker %s: %s", self._worker.hostname, error)
-            self._exit_if_strict()
+            self._refuse(f"no metrics are served for worker {self._worker.hostname}: {error}")
 
     def close(self) -> None:
         """Close the port and stop exporting; only in the process that began it, and once."""
@@ -180,19 +181,17 @@ class Session:
     def _on_open(self, number: int) -> None:
         logger.info("📊 Prometheus metrics server started on port %d for worker %s", number, self._worker.hostname)
 
-    def _on_taken(self, error: OSError) -> None:
-        port = self._settings.port
-        number = port.number if port is not None else 0
+    def _on_taken(self, number: int, error: OSError) -> None:
         text = (
-            f"otel-celery: port {number} cannot be opened for worker {self._worker.hostname} "
-            f"(pid {os.getpid()}): {error.strerror or error}; set PROMETHEUS_PORT to a free port"
+            f"port {number} cannot be opened for worker {self._worker.hostname} (pid {os.getpid()}): "
+            f"{error.strerror or error}; set PROMETHEUS_PORT to a free port"
         )
-        if self._settings.strict:
-            logger.error("%s", text)
-            self._exit_if_strict()
-        logger.error("%s; the worker runs on, and opening it is tried again until it succeeds", text)
+        runs_on = "; the worker runs on, and opening it is tried again until it succeeds"
+        self._refuse(text if self._settings.strict else text + runs_on)
 
-    def _exit_if_strict(self) -> None:
+    def _refuse(self, sentence: str) -> None:
+        """Say what is wrong, and end the worker where the environment is strict."""
+        logger.error("otel-celery: %s", sentence)
         if self._settings.strict:
             raise SystemExit(EX_CONFIG)
 
@@ -203,7 +202,7 @@ class Session:
 
 
 class _PortStep(bootsteps.StartStopStep):
-    """Opens the port once the pool has forked.
+    """Tells when the pool has forked.
 
     It does nothing on stop, close or terminate: they run before the pool has drained.
     """
@@ -212,9 +211,9 @@ class _PortStep(bootsteps.StartStopStep):
     session: Session
 
     def start(self, parent: Any) -> None:
-        """Open the port; only a strict environment lets it end the worker."""
+        """Have the port opened; only in a strict environment may that end the worker."""
         del parent
-        guarded(self.session._recording.tallies, Where.PORT, self.session.open_port)  # noqa: SLF001
+        self.session.pool_started()
 
 
 class WorkerHealth:

@@ -49,8 +49,8 @@ def _plans(found: settings.Settings, environ: Mapping[str, str]) -> Iterator[str
         yield from _port_plans(found.port)
     for name in found.exporters:
         yield (
-            f"The exporter {name!r} (OTEL_METRICS_EXPORTER) gets the metrics where the app, or opentelemetry-instrument, "
-            "has set an SDK MeterProvider; without one nothing is pushed."
+            f"The exporter {name!r} (OTEL_METRICS_EXPORTER) gets the metrics where the app, or "
+            "opentelemetry-instrument, has set an SDK MeterProvider; without one nothing is pushed."
         )
     if not found.enabled:
         yield "No metrics are enabled: set PROMETHEUS_ENABLED=true."

@@ -30,10 +30,10 @@ def text() -> str:
 
 
 def markdown() -> str:
-    """List the catalogue as the table that stands in README."""
+    """List the catalogue as the table that stands in README, the documented metrics in bold."""
     rows = [
-        f"| `{exported_name(metric)}` | {metric.kind.value} | {', '.join(metric.attributes)} | "
-        f"{'**documented** ' if metric.documented else ''}{metric.description} |"
+        f"| {'**' * metric.documented}`{exported_name(metric)}`{'**' * metric.documented} | {metric.kind.value} | "
+        f"{', '.join(metric.attributes)} | {metric.description} |"
         for metric in METRICS
     ]
     return "\n".join(["| metric | kind | labels | meaning |", "| --- | --- | --- | --- |", *rows])

@@ -1,0 +1,100 @@
+"""Every check of the project: ``nox`` runs what CI runs, ``nox --list`` names the parts."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2025.11"
+nox.options.default_venv_backend = "uv|virtualenv"  # uv makes an environment in 3 s, pip in 16
+nox.options.download_python = "never"  # a missing Python is skipped at a desk and fails where CI is set
+nox.options.reuse_venv = "yes"
+
+HERE = Path(__file__).parent
+PYPROJECT = nox.project.load_toml(HERE / "pyproject.toml")
+PYTHONS = ("3.10", "3.11", "3.13")
+NEWEST = "3.11"
+"""The Python of the full run: Debian 12's own."""
+CELERY = {
+    "5.4": ("celery[redis]~=5.4.0", "kombu<5.4", "billiard<4.3"),
+    "5.6": ("celery[redis]~=5.6.0",),
+    "5.7": ("celery[redis]~=5.7.0",),
+}
+START_METHOD = "OTEL_CELERY_TEST_START_METHOD"
+"""Tells the worker tests how the prefork pool starts its children; Celery 5.7 has the choice."""
+
+
+def group(*names: str) -> tuple[str, ...]:
+    """Read what the named dependency groups ask for."""
+    return nox.project.dependency_groups(PYPROJECT, *names)
+
+
+def offer_pyenv() -> None:
+    """Let every Python that pyenv holds be found by its name; last on PATH, so that nothing else changes."""
+    root = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
+    held = (str(path) for path in sorted(root.glob("versions/3.*/bin")))
+    os.environ["PATH"] = os.pathsep.join([os.environ["PATH"], *held])
+
+
+offer_pyenv()
+
+
+@nox.session(python=NEWEST)
+def lint(session: nox.Session) -> None:
+    """Hold the code to its rules: style, types, and which module may import which."""
+    session.install("-e", ".[demo]", *group("lint", "test"), "nox")
+    session.run("ruff", "check")
+    session.run("ruff", "format", "--check")
+    session.run("mypy")
+    session.run("lint-imports", "--no-cache")  # its cache does not notice a module that appears
+
+
+@nox.session(python=NEWEST)
+def tests(session: nox.Session) -> None:
+    """Run everything on the newest Celery, with every pool, and measure the coverage."""
+    session.install("-e", ".[demo]", *CELERY["5.7"], *group("test", "green"))
+    session.run("coverage", "erase")
+    session.run("coverage", "run", "-m", "pytest", *session.posargs)
+    session.run("coverage", "combine", "--quiet")
+    session.run("coverage", "report")
+
+
+@nox.session(python=PYTHONS)
+@nox.parametrize("celery", [nox.param(version, id=f"celery-{version}") for version in CELERY])
+def matrix(session: nox.Session, celery: str) -> None:
+    """Run the unit tests and the prefork workers on each supported pair of Python and Celery."""
+    session.install("-e", ".[demo]", *CELERY[celery], *group("test", "green"))
+    session.run("pytest", "tests/unit", "-m", "not services", *session.posargs)
+    for start_method in ("fork", "spawn") if celery == "5.7" else ("fork",):
+        session.log(f"prefork with {start_method}")
+        session.run("pytest", "tests/worker", "-m", "prefork", *session.posargs, env={START_METHOD: start_method})
+
+
+@nox.session(python=NEWEST)
+def build(session: nox.Session) -> None:
+    """Build the sdist, and the wheel from it, into dist/."""
+    session.install("build[uv]")
+    for old in (HERE / "dist").glob("otel_celery-*"):
+        old.unlink()
+    session.run("python", "-m", "build", "--installer", "uv", "--outdir", "dist")
+
+
+@nox.session(python=NEWEST, reuse_venv=False, requires=["build"])
+@nox.parametrize("suffix", [nox.param(".whl", id="wheel"), nox.param(".tar.gz", id="sdist")])
+def package(session: nox.Session, suffix: str) -> None:
+    """Install what was built in an empty environment, and start it from there."""
+    (archive,) = (HERE / "dist").glob(f"otel_celery-*{suffix}")
+    session.install(str(archive))
+    session.chdir(session.create_tmp())  # away from the checkout, which would be imported instead
+    session.run("python", "-c", "import otel_celery; print(otel_celery.__version__)")
+    session.run("python", "-c", "import importlib.resources as r; (r.files('otel_celery') / 'py.typed').read_bytes()")
+    session.run("otel-celery", "--help")
+
+
+@nox.session(python=NEWEST, default=False)
+def benchmarks(session: nox.Session) -> None:
+    """Count what a task costs the main process, on demand; needs valgrind and a Redis."""
+    session.install("-e", ".[demo]", *CELERY["5.7"], *group("test"))
+    session.run("pytest", "tests/benchmarks", "-s", *session.posargs)
