@@ -18,6 +18,8 @@ OTHER = "other"
 class Outcome(str, Enum):
     """How one request ended; the value is the ``status`` label, save for RETURNED, which has a metric of its own."""
 
+    __hash__ = str.__hash__  # Enum's is written in Python, and would be called for each task
+
     SUCCESS = "success"
     FAILURE = "failure"
     RETRY = "retry"
@@ -71,10 +73,13 @@ class Where(str, Enum):
 
 
 class TaskObserver(Protocol):
-    """Keeps the books of one task on one queue; every method is thread-safe and cheap."""
+    """Keeps the books of one task on one queue; every method is cheap, and all but ``received`` are thread-safe."""
 
     def received(self, *, redelivered: bool) -> None:
-        """Note a request that was constructed, and whether the broker delivered its message before."""
+        """Note a request that was constructed, and whether the broker delivered its message before.
+
+        Called by the consumer's thread alone.
+        """
 
     def started(self, waited: float) -> None:
         """Note that the pool accepted a request, ``waited`` seconds after it could have run."""

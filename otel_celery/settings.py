@@ -242,4 +242,5 @@ def _unknown(environ: Mapping[str, str]) -> tuple[str, ...]:
 
 
 def _is_pool_port(name: str) -> bool:
-    return name.startswith(f"{PREFIX}POOL_") and name.endswith("_PORT")
+    pool = name.removeprefix(f"{PREFIX}POOL_")
+    return pool != name and len(pool) > len("_PORT") and pool.endswith("_PORT")

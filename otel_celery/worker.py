@@ -14,7 +14,6 @@ import sys
 import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
 
 from celery import bootsteps, signals
 
@@ -37,7 +36,7 @@ EX_CONFIG = 78
 
 LOOP_STALE_SECONDS = 30.0
 
-_handles: WeakKeyDictionary[Any, Instrumentation] = WeakKeyDictionary()
+_handles: dict[Any, Instrumentation] = {}
 
 
 def instrument(app: Any) -> Instrumentation:

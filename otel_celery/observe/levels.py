@@ -13,7 +13,7 @@ import celery
 from celery import bootsteps, concurrency
 from celery.worker import state
 
-from otel_celery.observe.request import accepted_at, is_active, is_waiting
+from otel_celery.observe.life import accepted_at, is_active, is_waiting
 from otel_celery.version import __version__
 
 if TYPE_CHECKING:

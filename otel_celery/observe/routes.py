@@ -16,7 +16,7 @@ def expected(app: Any, consumed: Mapping[str, Any]) -> Iterator[tuple[str, str]]
     Celery's own ``celery.*`` tasks are left out, and a task whose route cannot be told.
     """
     labels = {queue.name: label for label, queue in consumed.items()}
-    router = app.amqp.Router(queues=_Throwaway(app.amqp.queues))
+    router = app.amqp.Router(queues=_Throwaway({**app.amqp.queues, **app.amqp.queues.aliases}))
     for name, task in sorted(app.tasks.items()):
         if name.startswith("celery."):
             continue

@@ -14,11 +14,12 @@ from otel_celery.observe import routes
 from otel_celery.observe.children import Children
 from otel_celery.observe.consumer import observed_consumer
 from otel_celery.observe.levels import Levels
+from otel_celery.observe.life import is_observed, returned
 from otel_celery.observe.queues import QueueNames
-from otel_celery.observe.request import is_observed, observed, returned
+from otel_celery.observe.request import observed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from otel_celery.lifecycle import TaskObserver, WorkerObserver
     from otel_celery.observe.request import Observed
@@ -79,18 +80,17 @@ class Watch:
 
     # -- what requests tell --------------------------------------------------------------------------------------
 
-    def books_of(self, request: Observed) -> TaskObserver | None:
-        """Find a new request's books by its registered name, never by its ``shadow``, which is free text."""
+    def books_of(self, name: str, info: Mapping[str, Any]) -> TaskObserver | None:
+        """Find the books of a task by its registered name, never by a ``shadow``, which is free text."""
         if not self._is_on:
             return None
-        info = request.message.delivery_info or {}  # type: ignore[attr-defined]
         exchange, routing_key, tag = info.get("exchange"), info.get("routing_key"), info.get("consumer_tag")
-        key = (request.type, exchange, routing_key, tag)  # type: ignore[attr-defined]
+        key = (name, exchange, routing_key, tag)
         books = self._books.get(key)
         if books is None:
             if len(self._books) >= MAX_KNOWN_ROUTES:
                 self._books.clear()
-            books = self._books[key] = self.observer.task(key[0], self.queues.of(exchange, routing_key, tag))
+            books = self._books[key] = self.observer.task(name, self.queues.of(exchange, routing_key, tag))
         return books
 
     def hold(self, request: Observed) -> None:
@@ -155,13 +155,19 @@ class Watch:
         for request in held:
             returned(request)
         for request in running:
-            if getattr(self._worker, "semaphore", None) is not None and not self._pool_knows(request):
+            if self._has_queue() and not self._pool_knows(request):
                 returned(request)
 
     def _pool_will_run(self, request: Any) -> bool:
-        if getattr(self._worker, "semaphore", None) is None:
-            return True  # every pool but prefork is handed a request as soon as it is reserved
+        if not self._has_queue():
+            return True  # the pool was handed the request as soon as it was reserved
         return self._pool_knows(request) and request._apply_result()._write_to is not None
+
+    def _has_queue(self) -> bool:
+        """Tell whether requests wait in Celery for one of billiard's processes, which prefork alone does."""
+        return getattr(self._worker, "semaphore", None) is not None and getattr(
+            self._worker.pool, "uses_semaphore", False
+        )
 
     def _pool_knows(self, request: Any) -> bool:
         """Tell whether billiard still waits for this request's result; without its note it runs unheard of."""

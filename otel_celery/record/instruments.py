@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from enum import Enum
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from opentelemetry.metrics import Observation
 
@@ -21,15 +22,28 @@ if TYPE_CHECKING:
     from otel_celery.record.tallies import Tallies, TaskTally
 
     Read = Callable[[], Iterable[Observation]]
+    Callback = Callable[[CallbackOptions], Iterable[Observation]]
+
+
+_readers: WeakKeyDictionary[Meter, dict[str, list[Callback]]] = WeakKeyDictionary()
+"""Who is read for each instrument: the SDK makes an instrument once a meter, and ignores later callbacks."""
 
 
 def register(meter: Meter, tallies: Tallies, levels: WorkerLevels) -> None:
-    """Create every observable instrument of the catalogue on ``meter``."""
+    """Create every observable instrument of the catalogue on ``meter``, or join those of an earlier worker."""
+    known = _readers.setdefault(meter, {})
     for metric, read in {**_of_tasks(tallies), **_of_worker(tallies), **_of_levels(tallies, levels)}.items():
-        create = meter.create_observable_gauge
-        if metric.kind is catalogue.Kind.COUNTER:
-            create = meter.create_observable_counter  # type: ignore[assignment]
-        create(metric.name, [_guarded(read, tallies)], metric.unit, metric.description)
+        readers = known.setdefault(metric.name, [])
+        readers.append(_guarded(read, tallies))
+        if len(readers) == 1:
+            create = meter.create_observable_gauge
+            if metric.kind is catalogue.Kind.COUNTER:
+                create = meter.create_observable_counter  # type: ignore[assignment]
+            create(metric.name, [_all_of(readers)], metric.unit, metric.description)
+
+
+def _all_of(readers: list[Callback]) -> Callback:
+    return lambda options: [observation for read in list(readers) for observation in read(options)]
 
 
 def _guarded(read: Read, tallies: Tallies) -> Callable[[CallbackOptions], Iterable[Observation]]:

@@ -45,7 +45,7 @@ class Labels:
 
     def clean(self, value: str) -> str:
         """Cut a value, and replace lone surrogates: one of them would make every later scrape fail."""
-        return value[: self._bounds.label_length].encode("utf-8", "replace").decode("utf-8")
+        return value[: self._bounds.label_length].encode("utf-8", "replace").decode("utf-8") or OTHER
 
     def _is_left_out(self, name: str) -> bool:
         allow, deny = self._bounds.allow, self._bounds.deny

@@ -11,9 +11,11 @@ import time
 from typing import TYPE_CHECKING
 
 from opentelemetry import metrics
-from opentelemetry.exporter.prometheus import PrometheusMetricReader
+from opentelemetry.exporter.prometheus import PrometheusMetricReader, _AutoPrometheusMetricReader
 from opentelemetry.sdk.metrics import (
+    AlwaysOffExemplarFilter,
     Counter,
+    ExemplarReservoir,
     Histogram,
     MeterProvider,
     ObservableCounter,
@@ -27,12 +29,16 @@ from prometheus_client import CollectorRegistry, ProcessCollector
 
 from otel_celery import catalogue
 from otel_celery.record import instruments
+from otel_celery.record.families import RememberingCollector
 from otel_celery.record.histograms import SdkHistograms, TallyHistograms
+from otel_celery.record.labels import MAX_QUEUES
 from otel_celery.record.tallies import PAIRS_PER_TASK_NAME, Tallies
 from otel_celery.version import __version__
 
 if TYPE_CHECKING:
+    from opentelemetry.sdk.metrics import Exemplar
     from opentelemetry.sdk.metrics.export import CardinalityLimits, MetricsData
+    from opentelemetry.util.types import Attributes
 
     from otel_celery.lifecycle import WorkerLevels
     from otel_celery.record.histograms import Histograms
@@ -57,14 +63,21 @@ class Recording:
         limits = _limits(settings.bounds)
         if found is not None:
             self.provider = found
-            self._reader = _reader(PrometheusMetricReader, self.registry, limits)
+            self._reader = PrometheusMetricReader(
+                registry=self.registry, scope_info_enabled=False, cardinality_limits=limits
+            )
             self.provider.add_metric_reader(self._reader)
             histograms: Histograms = SdkHistograms(self._meter(), settings.buckets)
         else:
             histograms = tallied = TallyHistograms(settings.buckets, time.time_ns())
-            self._reader = _reader(TallyReader, self.registry, limits)
-            self._reader.histograms = tallied  # type: ignore[attr-defined]
-            self.provider = MeterProvider([self._reader], _resource(service), shutdown_on_exit=False, views=views())
+            self._reader = TallyReader(tallied, self.registry, limits)
+            self.provider = MeterProvider(
+                [self._reader],
+                _resource(service),
+                exemplar_filter=AlwaysOffExemplarFilter(),  # a tally has none
+                shutdown_on_exit=False,
+                views=views(),
+            )
         self.tallies = Tallies(worker, settings.bounds, histograms)
         ProcessCollector(registry=self.registry)
 
@@ -79,7 +92,7 @@ class Recording:
         every pool child inherits that socket.
         """
         return not self.is_ours and any(
-            isinstance(reader, PrometheusMetricReader) and reader is not self._reader
+            isinstance(reader, _AutoPrometheusMetricReader)
             for reader in self.provider._metric_readers  # noqa: SLF001  there is no public way to ask
         )
 
@@ -108,14 +121,36 @@ class TallyReader(PrometheusMetricReader):
     in it is a MetricProducer, which Python's SDK does not have yet.
     """
 
-    histograms: TallyHistograms
+    def __init__(self, histograms: TallyHistograms, registry: CollectorRegistry, limits: CardinalityLimits) -> None:
+        """Read into ``registry`` what the SDK collects, and the tallied ``histograms``."""
+        super().__init__(registry=CollectorRegistry(), scope_info_enabled=False, cardinality_limits=limits)
+        self._histograms = histograms
+        self._collector = RememberingCollector(scope_info_enabled=False)
+        self._collector._callback = self.collect  # type: ignore[assignment]  # noqa: SLF001  as the exporter does
+        self._registry = registry
+        registry.register(self._collector)
 
     def _receive_metrics(self, metrics_data: MetricsData, timeout_millis: float = 10_000, **kwargs: object) -> None:
         for resource_metrics in metrics_data.resource_metrics:
             for scope_metrics in resource_metrics.scope_metrics:
                 if scope_metrics.scope.name == SCOPE:
-                    scope_metrics.metrics.extend(self.histograms.collect(time.time_ns()))  # type: ignore[attr-defined]
+                    scope_metrics.metrics.extend(self._histograms.collect(time.time_ns()))  # type: ignore[attr-defined]
         super()._receive_metrics(metrics_data, timeout_millis, **kwargs)
+
+
+class NoExemplars(ExemplarReservoir):
+    """Keeps no exemplar: the pull port shows none, and an empty reservoir of the SDK's is emptied for each series."""
+
+    def __init__(self, **_: object) -> None:
+        """Ignore what the SDK tells its reservoirs."""
+
+    def offer(self, *_: object, **__: object) -> None:
+        """Let it pass."""
+
+    def collect(self, point_attributes: Attributes) -> list[Exemplar]:
+        """Return none."""
+        del point_attributes
+        return []
 
 
 def views() -> list[View]:
@@ -124,22 +159,22 @@ def views() -> list[View]:
     No view carries an aggregation of ours: it would beat an exporter's preference for exponential buckets.
     """
     ours = [
-        View(instrument_name=metric.name, meter_name=SCOPE, name=metric.name, attribute_keys=set(metric.attributes))
+        View(
+            instrument_name=metric.name,
+            meter_name=SCOPE,
+            name=metric.name,
+            attribute_keys=set(metric.attributes),
+            exemplar_reservoir_factory=lambda _: NoExemplars,  # type: ignore[arg-type,return-value]
+        )
         for metric in catalogue.METRICS
     ]
     return [*ours, View(instrument_name=CONTRIB_RUNTIME, aggregation=DropAggregation())]
 
 
-def _reader(
-    kind: type[PrometheusMetricReader], registry: CollectorRegistry, limits: CardinalityLimits
-) -> PrometheusMetricReader:
-    return kind(registry=registry, scope_info_enabled=False, cardinality_limits=limits)
-
-
 def _limits(bounds: Bounds) -> CardinalityLimits:
     """Lift the SDK's limit of 2 000 points to what our own bounds allow; beyond it, it drops every label."""
     pairs = PAIRS_PER_TASK_NAME * bounds.task_names + 1
-    points = pairs * max(len(catalogue.METRICS), bounds.exceptions + 1)
+    points = max(pairs * max(len(catalogue.METRICS), bounds.exceptions + 1), MAX_QUEUES + 1)
     kinds = (Counter, UpDownCounter, Histogram, ObservableCounter, ObservableUpDownCounter, ObservableGauge)
     return dict.fromkeys(kinds, points)
 

@@ -1,0 +1,124 @@
+"""The two recorders of histograms: they count alike, and their expositions are the same, byte for byte."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+from opentelemetry.exporter.prometheus import PrometheusMetricReader
+from opentelemetry.metrics import Observation
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.resources import Resource
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
+
+from otel_celery import catalogue
+from otel_celery.record.histograms import SdkHistograms, TallyHistograms
+from otel_celery.record.providers import SCOPE, TallyReader
+from tests.unit.record.fakes import scrape
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from opentelemetry.metrics import Meter
+
+    from otel_celery.record.histograms import Histograms
+
+METRICS = (catalogue.DURATION, catalogue.RUNTIME, catalogue.PREFETCH_WAIT)
+SERIES = tuple(
+    {"worker": "w@h", "task_name": name, "queue": queue} for name in ("a", 'b"\n\\\U0001f600') for queue in ("q", "p")
+)
+VALUES = (
+    *(0, 0.0, 1, 2, 0.1, 0.2, 0.30000000000000004, 1e-9, 1e9, 1e300, 5e-324, 1800.0000001, 1799.9999999),
+    *catalogue.BUCKETS,
+)
+
+
+def played(histograms: Histograms, registry: CollectorRegistry, encode: Callable[[CollectorRegistry], bytes]) -> str:
+    """Play the same observations through a recorder, with scrapes on the way, and read the last exposition."""
+    scrape(registry, encode)  # the SDK lists its metrics by their first use: now the gauge comes first on both sides
+    shares = len(METRICS) * len(SERIES)
+    for number, (metric, attributes) in enumerate((m, s) for m in METRICS for s in SERIES):
+        series = histograms.series(metric, attributes)
+        for value in VALUES[: len(VALUES) * (number + 1) // shares]:
+            series.record(value)
+        scrape(registry, encode)
+    return scrape(registry, encode)
+
+
+def show_a_gauge(meter: Meter) -> None:
+    """Observe something always: without any metric of the SDK's own, the reader is not handed anything."""
+    meter.create_observable_gauge("up", [lambda _: [Observation(1)]])
+
+
+def tallied(bounds: tuple[float, ...], encode: Callable[[CollectorRegistry], bytes]) -> str:
+    """Record as tallies, handed to our reader."""
+    registry, histograms = CollectorRegistry(), TallyHistograms(bounds, time.time_ns())
+    reader = TallyReader(histograms, registry, {})
+    provider = MeterProvider([reader], Resource({}), shutdown_on_exit=False)
+    show_a_gauge(provider.get_meter(SCOPE))
+    return played(histograms, registry, encode)
+
+
+def sdk(bounds: tuple[float, ...], encode: Callable[[CollectorRegistry], bytes]) -> str:
+    """Record with the SDK's instruments, read by its own reader."""
+    registry = CollectorRegistry()
+    reader = PrometheusMetricReader(registry=registry, scope_info_enabled=False)
+    provider = MeterProvider([reader], Resource({}), shutdown_on_exit=False)
+    show_a_gauge(provider.get_meter(SCOPE))
+    return played(SdkHistograms(provider.get_meter(SCOPE), bounds), registry, encode)
+
+
+@pytest.mark.parametrize("encode", [generate_latest, generate_openmetrics], ids=["text", "openmetrics"])
+@pytest.mark.parametrize("bounds", [catalogue.BUCKETS, (0.1, 1.0, 1e9), (1.0,)], ids=["default", "own", "one"])
+def test_both_recorders_say_the_same(bounds: tuple[float, ...], encode: Callable[[CollectorRegistry], bytes]) -> None:
+    """The same observations make the same exposition, byte for byte."""
+    ours, theirs = tallied(bounds, encode), sdk(bounds, encode)
+    assert ours == theirs
+    assert ours.count("_count{") == len(METRICS) * len(SERIES)
+
+
+def test_a_value_on_a_bound_is_below_it() -> None:
+    """Upper bounds are inclusive, and the last bucket has none."""
+    tally = TallyHistograms((0.1, 1.0), 0).series(catalogue.DURATION, {})
+    for value in (0, 0.1, 0.100001, 1.0, 1.000001, 1e300):
+        tally.record(value)
+    assert tally.counts == [2, 2, 2]
+    assert tally.total == pytest.approx(1e300)
+
+
+def test_a_series_without_observations_is_not_collected() -> None:
+    """Histograms begin with their first observation; a metric without any is left out."""
+    histograms = TallyHistograms((1.0,), 7)
+    histograms.series(catalogue.DURATION, {"queue": "silent"})
+    assert histograms.collect(9) == []
+    histograms.series(catalogue.DURATION, {"queue": "loud"}).record(0.5)
+    (metric,) = histograms.collect(9)
+    (point,) = metric.data.data_points
+    assert (metric.name, metric.unit, metric.description) == (
+        catalogue.DURATION.name,
+        "s",
+        catalogue.DURATION.description,
+    )
+    assert (point.attributes, point.start_time_unix_nano, point.time_unix_nano) == ({"queue": "loud"}, 7, 9)
+
+
+def test_what_was_collected_does_not_change_afterwards() -> None:
+    """A data point is a copy: later observations are for the next scrape."""
+    histograms = TallyHistograms((1.0,), 0)
+    series = histograms.series(catalogue.DURATION, {})
+    series.record(0.5)
+    (metric,) = histograms.collect(1)
+    series.record(0.5)
+    (point,) = metric.data.data_points
+    assert (point.count, point.bucket_counts) == (1, [1, 0])  # type: ignore[union-attr]
+
+
+def test_the_sdk_has_one_instrument_a_metric() -> None:
+    """Series of one metric share its instrument, so that the SDK warns of no duplicates."""
+    histograms = SdkHistograms(MeterProvider(shutdown_on_exit=False).get_meter(SCOPE), (1.0,))
+    for metric in METRICS:
+        for attributes in SERIES:
+            histograms.series(metric, attributes)
+    assert len(histograms._instruments) == len(METRICS)

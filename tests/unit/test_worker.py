@@ -1,0 +1,261 @@
+"""The place where the rooms are joined: who is instrumented, what is said on stderr, and whether a worker is ready."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from celery import signals
+
+from otel_celery import worker as module
+from otel_celery.observe.consumer import ObservedConsumer
+from otel_celery.observe.request import Observed
+from otel_celery.worker import EX_CONFIG, Instrumentation, WorkerHealth, instrument, on_worker_init
+from tests.services import free_port
+from tests.unit.observe.fakes import Worker, make_app
+from tests.unit.record.fakes import FakeLevels
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from celery import Celery
+
+SIGNALS = ("worker_init", "worker_shutdown", "worker_ready", "worker_before_create_process")
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_left(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Begin with an environment without our variables, and see that no handler stays connected."""
+    for name in ("PROMETHEUS_ENABLED", "PROMETHEUS_PORT", "OTEL_METRICS_EXPORTER", "OTEL_SDK_DISABLED"):
+        monkeypatch.delenv(name, raising=False)
+    before = {name: list(getattr(signals, name).receivers) for name in SIGNALS}
+    yield
+    after = {name: list(getattr(signals, name).receivers) for name in SIGNALS}
+    for name, receivers in before.items():
+        getattr(signals, name).receivers[:] = receivers
+        getattr(signals, name).sender_receivers_cache.clear()
+    assert after == before
+
+
+@pytest.fixture
+def enabled(monkeypatch: pytest.MonkeyPatch) -> int:
+    """Switch the metrics on, on a free port."""
+    port = free_port()
+    monkeypatch.setenv("PROMETHEUS_ENABLED", "true")
+    monkeypatch.setenv("PROMETHEUS_PORT", str(port))
+    return port
+
+
+@pytest.fixture
+def app() -> Iterator[Celery]:
+    """Make an app, and take our hands off it afterwards."""
+    app = make_app()
+    yield app
+    if app in module._handles:
+        module._handles[app].uninstrument()
+
+
+@pytest.fixture
+def start(app: Celery) -> Callable[[], Worker]:
+    """Start a worker of the app, as far as worker_init."""
+
+    def init() -> Worker:
+        worker = Worker(app, consumer_cls="celery.worker.consumer:Consumer", pool_cls="solo", concurrency=1)
+        signals.worker_init.send(sender=worker)
+        return worker
+
+    return init
+
+
+# -- who is instrumented -----------------------------------------------------------------------------------------------
+
+
+def test_the_same_app_has_the_same_handle(app: Celery) -> None:
+    """Instrumenting twice is instrumenting once, also by way of Celery's proxy for the current app."""
+    from celery._state import get_current_app
+    from celery.local import Proxy
+
+    assert instrument(app) is instrument(app)
+    assert instrument(Proxy(lambda: app)) is instrument(app)
+    assert isinstance(instrument(app), Instrumentation)
+    assert get_current_app() is not app
+
+
+def test_a_worker_of_the_app_is_observed(app: Celery, start: Callable[[], Worker], enabled: int) -> None:
+    """At worker_init both classes are in front, and the port's step is among the worker's."""
+    del enabled
+    instrument(app)
+    worker = start()
+    assert issubclass(worker.consumer_cls, ObservedConsumer)
+    assert issubclass(app.Task.Request, Observed)
+    assert [step.name for step in app.steps["worker"] if step.__name__ == "OtelCelery"] == ["otel_celery"]
+
+
+def test_another_apps_worker_is_left_alone(app: Celery, enabled: int) -> None:
+    """A handle is for one app."""
+    del enabled
+    instrument(app)
+    other = Worker(make_app(), consumer_cls="celery.worker.consumer:Consumer")
+    signals.worker_init.send(sender=other)
+    assert other.consumer_cls == "celery.worker.consumer:Consumer"
+
+
+def test_a_worker_that_is_started_twice_is_observed_once(
+    app: Celery, start: Callable[[], Worker], enabled: int
+) -> None:
+    """Two ways of switching on come to one installation."""
+    del enabled
+    instrument(app)
+    worker = start()
+    before = worker.consumer_cls
+    on_worker_init(worker)
+    assert worker.consumer_cls is before
+    assert len([step for step in app.steps["worker"] if step.__name__ == "OtelCelery"]) == 1
+
+
+def test_uninstrumenting_leaves_nothing_behind(app: Celery, start: Callable[[], Worker], enabled: int) -> None:
+    """The app is what it was, twice over, and can be instrumented again."""
+    del enabled
+    handle = instrument(app)
+    start()
+    handle.uninstrument()
+    handle.uninstrument()
+    assert app.Task.Request == "celery.worker.request:Request"
+    assert not [step for step in app.steps["worker"] if step.__name__ == "OtelCelery"]
+    assert instrument(app) is not handle
+    assert issubclass(start().consumer_cls, ObservedConsumer)
+
+
+def test_a_worker_that_shuts_down_is_closed(app: Celery, start: Callable[[], Worker], enabled: int) -> None:
+    """worker_shutdown of this worker ends the recording; of another it does not."""
+    del enabled
+    handle = instrument(app)
+    worker = start()
+    session = handle._session
+    assert session is not None
+    signals.worker_shutdown.send(sender=Worker(app))
+    assert not session._recording.tallies.is_closed
+    signals.worker_shutdown.send(sender=worker)
+    assert session._recording.tallies.is_closed
+    assert session._watch.levels.has_drained
+
+
+# -- what is said ------------------------------------------------------------------------------------------------------
+
+
+def test_off_touches_nothing_and_says_so_when_logging_is_set_up(
+    app: Celery, start: Callable[[], Worker], caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without a variable the worker is Celery's own, and one line says how to switch the metrics on."""
+    caplog.set_level(logging.INFO, "otel_celery")
+    instrument(app)
+    worker = start()
+    assert worker.consumer_cls == "celery.worker.consumer:Consumer"
+    assert app.Task.Request == "celery.worker.request:Request"
+    assert caplog.messages == []
+    signals.worker_ready.send(sender=worker)
+    signals.worker_ready.send(sender=worker)
+    assert caplog.messages == ["otel-celery: metrics are off for worker w@h; PROMETHEUS_ENABLED=true switches them on"]
+    assert capsys.readouterr().err == ""
+
+
+def test_a_bad_value_is_one_line_and_the_worker_runs(
+    app: Celery, start: Callable[[], Worker], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Metrics stay off, and the line names the variable, the value and what is allowed."""
+    monkeypatch.setenv("PROMETHEUS_ENABLED", "yes")
+    instrument(app)
+    assert start().consumer_cls == "celery.worker.consumer:Consumer"
+    assert capsys.readouterr().err == (
+        "otel-celery: ERROR: PROMETHEUS_ENABLED='yes' is not allowed: it must be true or false; metrics are off\n"
+    )
+
+
+def test_a_bad_value_ends_a_strict_worker(
+    app: Celery, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """OTEL_PYTHON_CELERY_STRICT makes the same line the last one, with status 78."""
+    monkeypatch.setenv("PROMETHEUS_ENABLED", "yes")
+    monkeypatch.setenv("OTEL_PYTHON_CELERY_STRICT", "true")
+    with pytest.raises(SystemExit) as ended:
+        instrument(app).start(Worker(app))
+    assert ended.value.code == EX_CONFIG == 78
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_an_unknown_variable_is_a_warning(
+    app: Celery,
+    start: Callable[[], Worker],
+    enabled: int,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A misspelt name is said, and the metrics are on."""
+    del enabled
+    monkeypatch.setenv("OTEL_PYTHON_CELERY_BUCKET", "1")
+    instrument(app)
+    assert issubclass(start().consumer_cls, ObservedConsumer)
+    assert capsys.readouterr().err == (
+        "otel-celery: WARNING: OTEL_PYTHON_CELERY_BUCKET is not a setting of otel-celery and was ignored; "
+        "did you mean OTEL_PYTHON_CELERY_BUCKETS?\n"
+    )
+
+
+def test_a_mistake_of_ours_is_one_line_and_the_worker_runs(
+    app: Celery,
+    start: Callable[[], Worker],
+    enabled: int,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Whatever goes wrong while we start, Celery starts."""
+    del enabled
+
+    class Broken:
+        """Cannot be made."""
+
+        def __init__(self, *_: Any) -> None:
+            """Fail."""
+            raise LookupError("no such room")
+
+    monkeypatch.setattr(module, "Session", Broken)
+    instrument(app)
+    start()
+    assert capsys.readouterr().err == (
+        "otel-celery: ERROR: could not start, metrics are off: LookupError('no such room')\n"
+    )
+
+
+# -- health ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("levels", "sentence"),
+    [
+        (FakeLevels(looped_at=None), None),
+        (FakeLevels(is_up=False), "the worker has not begun to consume"),
+        (FakeLevels(is_connected=False), "the connection to the broker is lost"),
+        (FakeLevels(is_draining=True), "the worker is shutting down"),
+        (FakeLevels(is_up=False, is_connected=False, is_draining=True), "the worker is shutting down"),
+        (FakeLevels(is_up=False, is_connected=False), "the worker has not begun to consume"),
+    ],
+)
+def test_ready_or_the_sentence_why_not(levels: FakeLevels, sentence: str | None) -> None:
+    """The first reason that holds is the one that is told."""
+    assert WorkerHealth(levels).ready() == sentence
+
+
+@pytest.mark.parametrize(
+    ("seconds", "sentence"), [(0, None), (29, None), (100, "the event loop has not turned for 100 s")]
+)
+def test_a_loop_that_stands_still_is_not_ready(seconds: float, sentence: str | None) -> None:
+    """A worker that is connected but stuck shows after half a minute."""
+    assert WorkerHealth(FakeLevels(looped_at=time.time() - seconds)).ready() == sentence
+
+
+def test_whoever_answers_is_alive() -> None:
+    """Nothing but the answer itself is asked of /-/healthy, whatever the worker does."""
+    stuck = FakeLevels(is_up=False, is_draining=True, is_connected=False, looped_at=0.0)
+    assert WorkerHealth(stuck).healthy() is None
