@@ -11,7 +11,6 @@ import atexit
 import logging
 import os
 import sys
-import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -22,10 +21,10 @@ from otel_celery.lifecycle import Where, guarded
 from otel_celery.observe.watch import Watch
 from otel_celery.record.providers import Recording, application_provider
 from otel_celery.serve.access import AccessError
+from otel_celery.serve.health import WorkerHealth
 from otel_celery.serve.server import open_endpoint
 
 if TYPE_CHECKING:
-    from otel_celery.lifecycle import WorkerLevels
     from otel_celery.serve.server import Endpoint
     from otel_celery.settings import Port, Settings
 
@@ -33,8 +32,6 @@ logger = logging.getLogger("otel_celery")
 
 EX_CONFIG = 78
 """sysexits.h: how a strict worker ends on bad configuration or a taken port."""
-
-LOOP_STALE_SECONDS = 30.0
 
 _handles: dict[Any, Instrumentation] = {}
 
@@ -213,31 +210,6 @@ class _PortStep(bootsteps.StartStopStep):
         """Have the port opened; only in a strict environment may that end the worker."""
         del parent
         self.session.pool_started()
-
-
-class WorkerHealth:
-    """Answers for a worker by its levels; implements ``serve.health.Health``."""
-
-    def __init__(self, levels: WorkerLevels) -> None:
-        """Ask ``levels``, which never wait for the worker."""
-        self._levels = levels
-
-    def healthy(self) -> str | None:
-        """Answer yes: that the process answers at all is what is asked."""
-        return None
-
-    def ready(self) -> str | None:
-        """Tell why the worker does not consume now, or None if it does."""
-        if self._levels.draining():
-            return "the worker is shutting down"
-        if not self._levels.up():
-            return "the worker has not begun to consume"
-        if not self._levels.broker_connected():
-            return "the connection to the broker is lost"
-        looped = self._levels.last_loop()
-        if looped is not None and time.time() - looped > LOOP_STALE_SECONDS:
-            return f"the event loop has not turned for {time.time() - looped:.0f} s"
-        return None
 
 
 def _is_wanted(settings: Settings) -> bool:

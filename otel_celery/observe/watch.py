@@ -165,9 +165,8 @@ class Watch:
 
     def _has_queue(self) -> bool:
         """Tell whether requests wait in Celery for one of billiard's processes, which prefork alone does."""
-        return getattr(self._worker, "semaphore", None) is not None and getattr(
-            self._worker.pool, "uses_semaphore", False
-        )
+        semaphore = getattr(self._worker, "semaphore", None)
+        return semaphore is not None and getattr(self._worker.pool, "uses_semaphore", False)
 
     def _pool_knows(self, request: Any) -> bool:
         """Tell whether billiard still waits for this request's result; without its note it runs unheard of."""

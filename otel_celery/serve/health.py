@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+import time
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from otel_celery.lifecycle import WorkerLevels
+
+LOOP_STALE_SECONDS = 30.0
+"""How long the event loop may stand still before the worker counts as stuck."""
 
 
 class Health(Protocol):
@@ -13,3 +20,28 @@ class Health(Protocol):
 
     def ready(self) -> str | None:
         """Return None if the worker takes tasks, else the sentence that says why it does not."""
+
+
+class WorkerHealth:
+    """Answers for a worker by its levels; implements ``Health``."""
+
+    def __init__(self, levels: WorkerLevels) -> None:
+        """Ask ``levels``, which never wait for the worker."""
+        self._levels = levels
+
+    def healthy(self) -> str | None:
+        """Answer yes: that the process answers at all is what is asked."""
+        return None
+
+    def ready(self) -> str | None:
+        """Tell why the worker does not consume now, or None if it does."""
+        if self._levels.draining():
+            return "the worker is shutting down"
+        if not self._levels.up():
+            return "the worker has not begun to consume"
+        if not self._levels.broker_connected():
+            return "the connection to the broker is lost"
+        looped = self._levels.last_loop()
+        if looped is not None and time.time() - looped > LOOP_STALE_SECONDS:
+            return f"the event loop has not turned for {time.time() - looped:.0f} s"
+        return None

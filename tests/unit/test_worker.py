@@ -12,7 +12,8 @@ from celery import signals
 from otel_celery import worker as module
 from otel_celery.observe.consumer import ObservedConsumer
 from otel_celery.observe.request import Observed
-from otel_celery.worker import EX_CONFIG, Instrumentation, WorkerHealth, instrument, on_worker_init
+from otel_celery.serve.health import WorkerHealth
+from otel_celery.worker import EX_CONFIG, Instrumentation, instrument, on_worker_init
 from tests.services import free_port
 from tests.unit.observe.fakes import Worker, make_app
 from tests.unit.record.fakes import FakeLevels
