@@ -53,6 +53,8 @@ class Port:
     number: int = DEFAULT_PORT
     tls: TLS | None = None
     credentials: Path | None = None
+    standard: int = DEFAULT_PORT
+    """OTEL_EXPORTER_PROMETHEUS_PORT: what the SDK's own Prometheus entry point binds, where it is loaded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +172,7 @@ def _port(reader: _Reader) -> Port:
     return Port(
         host=reader.text("OTEL_EXPORTER_PROMETHEUS_HOST") or "localhost",
         number=reader.integer("PROMETHEUS_PORT", default=standard, low=1, high=65535),
+        standard=standard,
         tls=_tls(reader),
         credentials=reader.file(f"{PREFIX}CREDENTIALS_FILE"),
     )

@@ -139,13 +139,11 @@ class Session:
             guarded(self._recording.tallies, Where.PORT, self._open, self._settings.port)
 
     def _open(self, port: Port) -> None:
-        if self._recording.serves_port():
-            logger.error(
-                "otel-celery: the OpenTelemetry SDK of this process already serves a Prometheus port of its own, "
-                "which every pool process inherits; set OTEL_METRICS_EXPORTER=none (and PROMETHEUS_ENABLED=true, "
-                "PROMETHEUS_PORT=%d) to have worker %s served by otel-celery",
-                port.number,
-                self._worker.hostname,
+        if port.number == port.standard and self._recording.serves_port():
+            self._refuse(
+                "the OpenTelemetry SDK of this process already serves a Prometheus port of its own, which every pool "
+                "process inherits; set OTEL_METRICS_EXPORTER=none (and PROMETHEUS_ENABLED=true, "
+                f"PROMETHEUS_PORT={port.number}) to have worker {self._worker.hostname} served by otel-celery"
             )
             return
         try:

@@ -86,7 +86,7 @@ class Recording:
         instruments.register(self._meter(), self.tallies, levels)
 
     def serves_port(self) -> bool:
-        """Tell whether the SDK itself has bound the specification's port, as it does without being asked twice.
+        """Tell whether the SDK itself has bound the port that the specification's variables name.
 
         ``opentelemetry-instrument`` with OTEL_METRICS_EXPORTER=prometheus does so before Celery is imported, and
         every pool child inherits that socket.
