@@ -95,21 +95,23 @@ def started(request: Any, time_accepted: float) -> None:
     if request._otel_is_held:
         request._otel_watch.let_go(request)
     waited = time_accepted - request._otel_runnable_at
-    request._otel_books.started(waited if waited > 0.0 else 0.0)  # noqa: FURB136  max() costs three times that
+    request._otel_books.started(waited if waited > 0.0 else 0.0)  # noqa: FURB136  as in end
 
 
 def came_back(request: Any, result: Any) -> None:
     """Read what the pool handed to ``on_success``."""
     if not isinstance(result, tuple):
         # SystemExit or KeyboardInterrupt on threads, gevent and eventlet: an ExceptionInfo, on which Celery trips.
-        end(request, Outcome.FAILURE, exception=WorkerLostError.__name__)
+        end(request, Outcome.FAILURE, None, WorkerLostError.__name__)
         return
     failed, value, runtime = result
-    if not failed:
-        killed = runtime is None and request._otel_stopping is not None
-        end(request, (request._otel_stopping if killed else None) or Outcome.SUCCESS, runtime=runtime)
-    elif isinstance(unwrapped(value.exception), (SystemExit, KeyboardInterrupt)):
-        end(request, Outcome.FAILURE, exception=WorkerLostError.__name__)  # Celery raises it instead of on_failure
+    if failed:
+        if isinstance(unwrapped(value.exception), (SystemExit, KeyboardInterrupt)):
+            end(request, Outcome.FAILURE, None, WorkerLostError.__name__)  # Celery raises it instead of on_failure
+    elif runtime is None and request._otel_stopping is not None:
+        end(request, request._otel_stopping)
+    else:
+        end(request, Outcome.SUCCESS, runtime)
 
 
 def timed_out(request: Any, limit: Limit) -> None:
@@ -123,38 +125,33 @@ def timed_out(request: Any, limit: Limit) -> None:
 def end(
     request: Any,
     outcome: Outcome,
-    *,
     runtime: float | None = None,
-    exception: str | None = None,
+    exception: str = "",
     revocation: str = Revocation.TERMINATED.value,
 ) -> None:
     """Latch the first outcome and report it; everything after that is ignored."""
-    if request._otel_books is None or request._otel_verdict is not None:
+    books, latch = request._otel_books, object()
+    if books is None or request._otel_verdict is not None:
         return
-    end = object()
     # One step of the interpreter, so that the first of two threads wins. No lock: a cold shutdown cancels requests
     # from inside the OS signal handler, on whatever line the main thread happens to be.
-    if vars(request).setdefault("_otel_end", end) is not end:
+    if request.__dict__.setdefault("_otel_end", latch) is not latch:
         return
     try:
-        _report_end(request, outcome, runtime, exception, revocation)
+        if request._otel_is_held:
+            request._otel_watch.let_go(request)
+        duration, accepted = None, request._otel_accepted_at
+        if accepted is not None:
+            duration = time.monotonic() - accepted
+            if duration < 0.0:  # the pool's clock is not ours; max() would cost three times that
+                duration = 0.0
+        books.ended(outcome, duration, runtime)
+        if outcome is Outcome.FAILURE:
+            books.raised(exception)
+        elif outcome is Outcome.REVOKED:
+            books.revoked(Revocation(revocation))
     except Exception as error:  # noqa: BLE001  as in Observed.__init__
         request._otel_watch.observer.swallowed(Where.REQUEST, error)
-
-
-def _report_end(request: Any, outcome: Outcome, runtime: float | None, exception: str | None, revocation: str) -> None:
-    books, accepted = request._otel_books, request._otel_accepted_at
-    duration = None
-    if accepted is not None:
-        duration = time.monotonic() - accepted
-        duration = duration if duration > 0.0 else 0.0  # noqa: FURB136  as in _started
-    if request._otel_is_held:
-        request._otel_watch.let_go(request)
-    books.ended(outcome, duration, runtime)
-    if outcome is Outcome.FAILURE:
-        books.raised(exception or "")
-    elif outcome is Outcome.REVOKED:
-        books.revoked(Revocation(revocation))
 
 
 def cancelled(request: Any) -> Outcome:

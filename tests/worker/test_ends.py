@@ -41,7 +41,11 @@ class Played(NamedTuple):
 
 
 CASES = [Case(*case) for case in itertools.product(POOLS, (False, True), (True, False))]
-ALL = [pytest.param(case, marks=getattr(pytest.mark, case.pool), id=str(case)) for case in CASES]
+ALL = [
+    # The group keeps one case's rows in one process: they are played once, on one worker.
+    pytest.param(case, marks=[getattr(pytest.mark, case.pool), pytest.mark.xdist_group(str(case))], id=str(case))
+    for case in CASES
+]
 
 
 @pytest.fixture(scope="module", params=ALL)
