@@ -143,7 +143,7 @@ def end(
         duration, accepted = None, request._otel_accepted_at
         if accepted is not None:
             duration = time.monotonic() - accepted
-            if duration < 0.0:  # the pool's clock is not ours; max() would cost three times that
+            if duration < 0.0:  # noqa: PLR1730  the pool's clock is not ours; max() would cost three times that
                 duration = 0.0
         books.ended(outcome, duration, runtime)
         if outcome is Outcome.FAILURE:
