@@ -22,6 +22,10 @@ CELERY = {
     "5.6": ("celery[redis]~=5.6.0",),
     "5.7": ("celery[redis]~=5.7.0",),
 }
+TWO = ("--numprocesses", "2", "--dist", "loadgroup")
+"""Two tests at a time: workers mostly wait, and a group keeps what one worker plays in one process."""
+TABLE = ("tests/worker/test_ends.py", "tests/worker/test_books.py")
+"""Every way to end, and the books: what differs between versions of Celery."""
 START_METHOD = "OTEL_CELERY_TEST_START_METHOD"
 """Tells the worker tests how the prefork pool starts its children; Celery 5.7 has the choice."""
 
@@ -56,7 +60,8 @@ def tests(session: nox.Session) -> None:
     """Run everything on the newest Celery, with every pool, and measure the coverage."""
     session.install("-e", ".[demo]", *CELERY["5.7"], *group("test", "green"))
     session.run("coverage", "erase")
-    session.run("coverage", "run", "-m", "pytest", *session.posargs)
+    for part in [session.posargs] if session.posargs else ((*TWO, "-m", "not alone"), ("-m", "alone")):
+        session.run("coverage", "run", "-m", "pytest", *part)
     session.run("coverage", "combine", "--quiet")
     session.run("coverage", "report")
 
@@ -66,10 +71,10 @@ def tests(session: nox.Session) -> None:
 def matrix(session: nox.Session, celery: str) -> None:
     """Run the unit tests and the prefork workers on each supported pair of Python and Celery."""
     session.install("-e", ".[demo]", *CELERY[celery], *group("test", "green"))
-    session.run("pytest", "tests/unit", "-m", "not services", *session.posargs)
+    session.run("pytest", "tests/unit", *TWO, "-m", "not services", *session.posargs)
     for start_method in ("fork", "spawn") if celery == "5.7" else ("fork",):
         session.log(f"prefork with {start_method}")
-        session.run("pytest", "tests/worker", "-m", "prefork", *session.posargs, env={START_METHOD: start_method})
+        session.run("pytest", *TABLE, *TWO, "-m", "prefork", *session.posargs, env={START_METHOD: start_method})
 
 
 @nox.session(python=NEWEST)
@@ -95,6 +100,7 @@ def package(session: nox.Session, suffix: str) -> None:
 
 @nox.session(python=NEWEST, default=False)
 def benchmarks(session: nox.Session) -> None:
-    """Count what a task costs the main process, on demand; needs valgrind and a Redis."""
+    """Measure what a task and a scrape cost, on demand, on a machine that does nothing else; needs valgrind."""
     session.install("-e", ".[demo]", *CELERY["5.7"], *group("test"))
-    session.run("pytest", "tests/benchmarks", "-s", *session.posargs)
+    for program in session.posargs or ("instructions", "throughput", "scrape", "endpoint"):
+        session.run("python", "-m", f"tests.benchmarks.{program}")

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tests.worker.conftest import Site
     from tests.worker.harness import Worker
 
-pytestmark = pytest.mark.prefork
+pytestmark = [pytest.mark.prefork, pytest.mark.alone]
 
 FORKS = 300
 

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from tests.worker.conftest import Site
     from tests.worker.harness import Worker
 
+pytestmark = pytest.mark.alone
+
 EX_CONFIG = 78
 STRICT = {"OTEL_PYTHON_CELERY_STRICT": "true"}
 KEPT = 0.3
