@@ -10,7 +10,7 @@ import pytest
 
 from tests.worker.conftest import database, open_site
 from tests.worker.harness import ENDS, Scrape, Worker, wait_until
-from tests.worker.rows import POOLS, ROWS, Row
+from tests.worker.rows import POOLS, ROWS, VERSION, Row
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -136,11 +136,16 @@ def test_an_end_that_stops_the_worker_is_counted_before_it_goes(
     """What Celery raises in the main process stops the worker; the books, dumped as it goes, have the end."""
     site.client.send_task(task)
     worker = site.start(pool=pool, concurrency=1, switch=("-I", "otel_celery.hook,tests.worker.last_words"))
-    status = worker.process.wait(20)
-    site.client.send_task(task)
-    bare = site.start(pool=pool, concurrency=1, switch=(), environment={"PROMETHEUS_ENABLED": "false"}, name="bare")
-    assert bare.process.wait(20) == status
-    last = Scrape(worker.log_path.with_suffix(".last").read_text())
+    if pool == "prefork" and VERSION < (5, 6):  # billiard keeps the error to itself, and the worker runs on
+        wait_until(lambda: worker.wait_ready().scrape().ends(task), "the task ended")
+        last = worker.settled()
+    else:
+        status = worker.process.wait(20)
+        site.client.send_task(task)
+        off = {"PROMETHEUS_ENABLED": "false"}
+        bare = site.start(pool=pool, concurrency=1, switch=(), environment=off, name="bare")
+        assert bare.process.wait(20) == status
+        last = Scrape(worker.log_path.with_suffix(".last").read_text())
     assert last.ends(task) == {"failure": 1}
     assert last.value("celery_task_failures_by_exception_total", exception=exception) == 1
     assert last.balances(), last.books()
