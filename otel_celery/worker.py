@@ -8,6 +8,7 @@ it is closed by ``worker_shutdown``, which comes after the pool has drained, or 
 from __future__ import annotations
 
 import atexit
+import errno
 import logging
 import os
 import sys
@@ -152,11 +153,14 @@ class Session:
                 self._recording.registry,
                 WorkerHealth(self._watch.levels),
                 on_open=self._on_open,
-                on_taken=partial(self._on_taken, port.number),
+                on_taken=partial(self._on_taken, port),
                 on_error=lambda _, error: self._recording.tallies.swallowed(Where.PORT, error),
             )
         except AccessError as error:
-            self._refuse(f"no metrics are served for worker {self._worker.hostname}: {error}")
+            self._refuse(
+                f"no metrics are served for worker {self._worker.hostname}: {error}; OTEL_PYTHON_CELERY_TLS_CERT_FILE, "
+                "_TLS_KEY_FILE and _TLS_CLIENT_CA_FILE must name files that belong together"
+            )
 
     def close(self) -> None:
         """Close the port and stop exporting; only in the process that began it, and once."""
@@ -175,10 +179,13 @@ class Session:
     def _on_open(self, number: int) -> None:
         logger.info("📊 Prometheus metrics server started on port %d for worker %s", number, self._worker.hostname)
 
-    def _on_taken(self, number: int, error: OSError) -> None:
+    def _on_taken(self, port: Port, error: OSError) -> None:
+        advice = "set PROMETHEUS_PORT to a free port"
+        if error.errno not in {errno.EADDRINUSE, errno.EACCES}:
+            advice = f"OTEL_EXPORTER_PROMETHEUS_HOST={port.host!r} must be an address of this machine"
         text = (
-            f"port {number} cannot be opened for worker {self._worker.hostname} (pid {os.getpid()}): "
-            f"{error.strerror or error}; set PROMETHEUS_PORT to a free port"
+            f"port {port.number} cannot be opened for worker {self._worker.hostname} (pid {os.getpid()}): "
+            f"{error.strerror or error}; {advice}"
         )
         runs_on = "; the worker runs on, and opening it is tried again until it succeeds"
         self._refuse(text if self._settings.strict else text + runs_on)

