@@ -18,7 +18,8 @@ install: $(VENV)/.installed ## Make .venv with otel-celery, its pools and its de
 demo: $(VENV)/.installed ## Watch five worker pools at work (BROKER=redis://... or amqp://... for a broker of yours)
 	@$(RUN)/otel-celery demo $(if $(BROKER),--broker '$(BROKER)')
 
-test: $(VENV)/.developed ## Run the tests
+test: $(VENV)/.developed ## Run the tests, after installing the services that they start (root on Debian)
+	@.ci/services
 	@$(RUN)/python -m nox --session tests --force-python $(VENV)/bin/python
 
 lint: $(VENV)/.developed ## Hold the code to its rules

@@ -150,6 +150,9 @@ class WorkerLevels(Protocol):
     def broker_connected(self) -> bool:
         """Tell whether the consumer has its broker connection."""
 
+    def consuming(self) -> bool:
+        """Tell whether messages are consumed over the connection that stands."""
+
     def queues(self) -> Iterable[str]:
         """Name the queues that this worker consumes."""
 

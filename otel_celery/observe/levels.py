@@ -38,6 +38,7 @@ class Levels:
         self.is_ready = False
         self.has_drained = False
         self.is_connected = False
+        self.is_consuming = False
         self.looped_at: float | None = None
 
     def up(self) -> bool:
@@ -91,6 +92,10 @@ class Levels:
     def broker_connected(self) -> bool:
         """Tell whether the consumer has its broker connection."""
         return self.is_connected
+
+    def consuming(self) -> bool:
+        """Tell whether messages are consumed over the connection that stands."""
+        return self.is_consuming
 
     def queues(self) -> Iterable[str]:
         """Name the queues that this worker consumes."""

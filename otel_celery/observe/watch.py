@@ -110,6 +110,7 @@ class Watch:
     def ready(self) -> None:
         """Note that messages are consumed; the first time, open the books of the tasks that are to be expected."""
         first, self.levels.is_ready = not self.levels.is_ready, True
+        self.levels.is_consuming = True
         if first and self._is_on:
             for name, queue in routes.expected(self._app, self.queues.consumed()):
                 self.observer.task(name, queue)
@@ -123,7 +124,7 @@ class Watch:
 
     def disconnected(self) -> None:
         """Note the lost connection."""
-        self.levels.is_connected = False
+        self.levels.is_connected = self.levels.is_consuming = False
 
     def ticked(self) -> None:
         """Note that the event loop turned, and look after the children."""

@@ -41,6 +41,8 @@ class WorkerHealth:
             return "the worker has not begun to consume"
         if not self._levels.broker_connected():
             return "the connection to the broker is lost"
+        if not self._levels.consuming():
+            return "the worker has its connection back, and does not consume yet"
         looped = self._levels.last_loop()
         if looped is not None and time.time() - looped > LOOP_STALE_SECONDS:
             return f"the event loop has not turned for {time.time() - looped:.0f} s"

@@ -238,6 +238,7 @@ def test_a_mistake_of_ours_is_one_line_and_the_worker_runs(
         (FakeLevels(looped_at=None), None),
         (FakeLevels(is_up=False), "the worker has not begun to consume"),
         (FakeLevels(is_connected=False), "the connection to the broker is lost"),
+        (FakeLevels(is_consuming=False), "the worker has its connection back, and does not consume yet"),
         (FakeLevels(is_draining=True), "the worker is shutting down"),
         (FakeLevels(is_up=False, is_connected=False, is_draining=True), "the worker is shutting down"),
         (FakeLevels(is_up=False, is_connected=False), "the worker has not begun to consume"),

@@ -115,3 +115,27 @@ def test_books_balance_while_a_worker_drains(site: Site, pool: str) -> None:
     assert scrape.books()["scheduled"] == 0
     assert worker.get("/-/ready") == (503, "the worker is shutting down\n")
     assert worker.process.wait(20) == 0
+
+
+@EACH_POOL
+def test_what_never_becomes_a_task_is_counted_by_its_reason(site: Site, pool: str) -> None:
+    """Unknown, undecodable and invalid messages are counted, no request is received, and no name of theirs shows."""
+    worker = site.start(pool=pool).wait_ready()
+    first = worker.scrape()
+    site.client.send_task("proj.no_such_task")
+    site.client.send_task("proj.succeed", headers={"eta": "some day"})
+    with site.client.connection_for_write() as connection:
+        producer = connection.Producer()
+        producer.publish(b"{{{", routing_key="celery", content_type="application/json", content_encoding="utf-8")
+        producer.publish({"no": "task"}, routing_key="celery", serializer="json")
+    reasons = {"unknown_task": 1, "undecodable": 1, "invalid": 2}
+    wait_until(lambda: worker.scrape().value("celery_messages_unknown_total") == 4, "all four are counted")
+    scrape = worker.settled()
+    assert {r: scrape.value("celery_messages_unknown_total", reason=r) for r in reasons} == reasons
+    assert scrape.books()["received"] == 0
+    assert "no_such_task" not in scrape.text
+    # Before anything came: zeros for what is routed here, and for nothing else.
+    assert first.has("celery_task_failed_total", task_name="proj.fail", queue="celery")
+    assert not first.has("celery_task_failed_total", task_name="proj.elsewhere")
+    assert not any(name.startswith("celery.") for name in first.labels("celery_tasks_total", "task_name"))
+    assert first.labels("celery_worker_queue_info", "queue") == {"celery"}

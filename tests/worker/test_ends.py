@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import signal
 import subprocess
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -56,7 +57,8 @@ def played(
     case: Case = request.param
     rows = [row for row in ROWS if case.pool not in row.without]
     directory = tmp_path_factory.mktemp(case.pool)
-    with open_site(database(redis_url, 1), database(redis_url, 2), directory) as site:
+    # Databases of its own: this worker lives on while tests of the other kind start theirs.
+    with open_site(database(redis_url, 3), database(redis_url, 4), directory) as site:
         environment = {"T_ACKS_LATE": str(int(case.acks_late))}
         worker = site.start(pool=case.pool, concurrency=4, backend=case.backend, environment=environment).wait_ready()
         for row in rows:
@@ -126,6 +128,9 @@ def test_promtool_finds_nothing_to_complain_of(played: Played, promtool: str) ->
     [
         pytest.param("prefork", "proj.no_memory", "MemoryError", marks=pytest.mark.prefork),
         pytest.param("solo", "proj.no_memory", "MemoryError", marks=pytest.mark.solo),
+        pytest.param("threads", "proj.no_memory", "MemoryError", marks=pytest.mark.threads),
+        pytest.param("gevent", "proj.no_memory", "MemoryError", marks=pytest.mark.gevent),
+        pytest.param("eventlet", "proj.no_memory", "MemoryError", marks=pytest.mark.eventlet),
         pytest.param("solo", "proj.sys_exit", "WorkerLostError", marks=pytest.mark.solo),
         pytest.param("solo", "proj.interrupt", "WorkerLostError", marks=pytest.mark.solo),
     ],
@@ -133,10 +138,10 @@ def test_promtool_finds_nothing_to_complain_of(played: Played, promtool: str) ->
 def test_an_end_that_stops_the_worker_is_counted_before_it_goes(
     site: Site, pool: str, task: str, exception: str
 ) -> None:
-    """What Celery raises in the main process stops the worker; the books, dumped as it goes, have the end."""
+    """What Celery raises in the main process stops the worker on some pools; the books have the end all the same."""
     site.client.send_task(task)
     worker = site.start(pool=pool, concurrency=1, switch=("-I", "otel_celery.hook,tests.worker.last_words"))
-    if pool == "prefork" and VERSION < (5, 6):  # billiard keeps the error to itself, and the worker runs on
+    if pool not in {"prefork", "solo"} or (pool == "prefork" and VERSION < (5, 6)):  # the pool keeps it to itself
         wait_until(lambda: worker.wait_ready().scrape().ends(task), "the task ended")
         last = worker.settled()
     else:
@@ -149,3 +154,24 @@ def test_an_end_that_stops_the_worker_is_counted_before_it_goes(
     assert last.ends(task) == {"failure": 1}
     assert last.value("celery_task_failures_by_exception_total", exception=exception) == 1
     assert last.balances(), last.books()
+
+
+@pytest.mark.prefork
+@pytest.mark.parametrize("acks_late", [False, True], ids=["early", "late"])
+def test_a_cold_shutdown_takes_back_what_runs(site: Site, acks_late: bool) -> None:  # noqa: FBT001  pytest's
+    """A run that a cold shutdown cancels is retried if its message was acknowledged, and else returned."""
+    worker = site.start(
+        concurrency=1,
+        switch=("-I", "otel_celery.hook,tests.worker.last_words"),
+        environment={"T_ACKS_LATE": str(int(acks_late))},
+    ).wait_ready()
+    site.client.send_task("proj.endless")
+    wait_until(lambda: worker.record()["began endless"], "it began")
+    worker.stop(signal.SIGQUIT)
+    last = Scrape(worker.log_path.with_suffix(".last").read_text())
+    assert last.balances(), last.books()
+    if VERSION < (5, 6):  # its main process does not cancel: the child is lost
+        assert last.ends("proj.endless")["success"] == 0
+    else:
+        assert last.ends("proj.endless") == ({} if acks_late else {"retry": 1})
+        assert last.value("celery_task_returned_total") == acks_late

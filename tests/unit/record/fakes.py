@@ -27,6 +27,7 @@ class FakeLevels:
     is_up: bool = True
     is_draining: bool = False
     is_connected: bool = True
+    is_consuming: bool = True
     looped_at: float | None = 1_000.5
     running: int = 0
     ages: dict[str, float] = field(default_factory=dict)
@@ -71,6 +72,10 @@ class FakeLevels:
     def last_loop(self) -> float | None:
         """Tell when the loop turned."""
         return self.looped_at
+
+    def consuming(self) -> bool:
+        """Consume, or not."""
+        return self.is_consuming
 
     def broker_connected(self) -> bool:
         """Be connected."""
