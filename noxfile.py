@@ -99,6 +99,10 @@ def package(session: nox.Session, suffix: str) -> None:
     session.run("python", "-c", "import otel_celery; print(otel_celery.__version__)")
     session.run("python", "-c", "import importlib.resources as r; (r.files('otel_celery') / 'py.typed').read_bytes()")
     session.run("otel-celery", "--help")
+    session.run("otel-celery", "metrics", silent=True)
+    session.install(f"otel-celery[demo] @ {archive.as_uri()}")
+    session.run("otel-celery", "pools", "example", silent=True)  # a file that must be inside
+    session.run("python", "-c", "import otel_celery.demo.tasks")
 
 
 @nox.session(python=NEWEST, default=False)

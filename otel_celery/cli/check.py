@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import ssl
 import sys
 from importlib.metadata import entry_points
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -74,18 +75,37 @@ def _port_problems(port: settings.Port | None) -> Iterator[str]:
     if port is None:
         return
     if port.tls is not None:
-        try:
-            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(port.tls.certificate, port.tls.key, password="")
-        except OSError as error:
-            yield f"{port.tls.certificate} and {port.tls.key} are no usable pair: {error}"
+        yield from _tls_problems(port.tls)
     try:
         found = socket.getaddrinfo(port.host, port.number, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        family, kind, protocol, _, address = found[0]
-        with socket.socket(family, kind, protocol) as attempt:
-            attempt.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            attempt.bind(address)
+        for address in found:  # localhost is two: the worker opens both, where there are both
+            _open(*address, alone=len(found) == 1)
     except OSError as error:
         yield f"the port {port.number} on {port.host} cannot be opened now: {error.strerror}"
+
+
+def _open(family: int, kind: int, protocol: int, _: str, address: Any, *, alone: bool) -> None:
+    with socket.socket(family, kind, protocol) as attempt:
+        attempt.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            attempt.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        try:
+            attempt.bind(address)
+        except OSError as error:
+            if alone or error.errno != errno.EADDRNOTAVAIL:
+                raise
+
+
+def _tls_problems(tls: settings.TLS) -> Iterator[str]:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    try:
+        context.load_cert_chain(tls.certificate, tls.key, password="")
+    except OSError as error:
+        yield f"{tls.certificate} and {tls.key} are no usable pair: {error}"
+    try:
+        context.load_verify_locations(cafile=tls.client_ca or tls.certificate)
+    except OSError as error:
+        yield f"{tls.client_ca or tls.certificate} holds no usable certificate: {error}"
 
 
 def _exporter_problems(found: settings.Settings) -> Iterator[str]:
