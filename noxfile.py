@@ -28,6 +28,8 @@ TABLE = ("tests/worker/test_ends.py", "tests/worker/test_books.py")
 """Every way to end, and the books: what differs between versions of Celery."""
 CELERY_SIDE = ("tests/unit/observe", "tests/unit/test_auto.py", "tests/unit/test_worker.py")
 """The unit tests that an older Celery could fail; the others differ by Python alone."""
+AGAIN = ("--reruns", "1")
+"""What fails is tried once more, and said: real workers on a machine that others share may stall for seconds."""
 START_METHOD = "OTEL_CELERY_TEST_START_METHOD"
 """Tells the worker tests how the prefork pool starts its children; Celery 5.7 has the choice."""
 
@@ -62,7 +64,7 @@ def tests(session: nox.Session) -> None:
     """Run everything on the newest Celery, with every pool, and measure the coverage."""
     session.install("-e", ".[demo]", *CELERY["5.7"], *group("test", "green"))
     session.run("coverage", "erase")
-    for part in [session.posargs] if session.posargs else ((*TWO, "-m", "not alone"), ("-m", "alone")):
+    for part in [session.posargs] if session.posargs else ((*AGAIN, *TWO, "-m", "not alone"), (*AGAIN, "-m", "alone")):
         session.run("coverage", "run", "-m", "pytest", *part)
     session.run("coverage", "combine", "--quiet")
     session.run("coverage", "report")
@@ -77,7 +79,7 @@ def matrix(session: nox.Session, celery: str) -> None:
     session.run("pytest", *units, *TWO, "-m", "not services", *session.posargs)
     for start_method in ("fork", "spawn") if celery == "5.7" else ("fork",):
         session.log(f"prefork with {start_method}")
-        session.run("pytest", *TABLE, *TWO, "-m", "prefork", *session.posargs, env={START_METHOD: start_method})
+        session.run("pytest", *TABLE, *AGAIN, *TWO, "-m", "prefork", *session.posargs, env={START_METHOD: start_method})
 
 
 @nox.session(python=NEWEST)
