@@ -129,7 +129,7 @@ class Levels:
         consumer = getattr(self._worker, "consumer", None)
         buckets = [bucket for bucket in list(getattr(consumer, "task_buckets", {}).values()) if bucket]
         limited = {request for bucket in buckets for request, _ in list(bucket.contents)}
-        return (limited | set(self.held.copy())) - _members(state.reserved_requests) - _members(state.active_requests)
+        return (limited | self.held.copy()) - _members(state.reserved_requests) - _members(state.active_requests)
 
 
 def _members(requests: Any) -> set[Any]:

@@ -1,7 +1,7 @@
 """The two ways to record a histogram, behind one small protocol.
 
 *Tally* is the default: bucket counts as plain integers, handed over when a reader collects. One synchronous record
-of the SDK costs 74 000 instructions in the worker's main process, a tally a fiftieth of it, and OpenTelemetry
+of the SDK costs 74 000 instructions in the worker's main process, a tally a small part of that, and OpenTelemetry
 has no observable histogram. *SDK* records through ``Meter.create_histogram``, for whoever else must see or shape
 the values: an application's own provider, its views, delta temporality, exponential buckets.
 """

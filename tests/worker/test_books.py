@@ -72,7 +72,7 @@ def test_books_balance_after_a_lost_connection(site: Site, pool: str) -> None:
 @pytest.mark.prefork
 def test_readiness_and_the_gauge_follow_the_connection(site: Site) -> None:
     """While the broker is away the worker says so; its port stays open, and a running task is counted."""
-    # The broker of the session is shared, so this one's connections are refused by a pause of its own.
+    # The broker itself stays: other tests of this session use it. It lets nobody in for a while.
     worker = site.start(concurrency=1).wait_ready()
     site.client.send_task("proj.endless", (3.0,))
     wait_until(lambda: worker.record()["began endless"], "the long task began")
