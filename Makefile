@@ -20,6 +20,7 @@ demo: $(VENV)/.installed ## Watch five worker pools at work (BROKER=redis://... 
 
 test: $(VENV)/.developed ## Run the tests, after installing the services that they start (root on Debian)
 	@.ci/services
+	@$(VENV)/bin/python -m tests.tools
 	@$(RUN)/python -m nox --session tests --force-python $(VENV)/bin/python
 
 lint: $(VENV)/.developed ## Hold the code to its rules

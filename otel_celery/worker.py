@@ -1,38 +1,25 @@
-"""The one place that knows all rooms: a worker's start-up hook, and what is joined there.
+"""A worker's start-up hook: who is instrumented, what the environment asks for, and what is said of mistakes.
 
 Everything is installed at ``worker_init``: after the app and the ``-I`` modules are imported, before the pool forks,
-and the same moment whichever way we were switched on. The port is opened by a bootstep, once the pool has forked;
-it is closed by ``worker_shutdown``, which comes after the pool has drained, or at process exit.
+and the same moment whichever way we were switched on.
 """
 
 from __future__ import annotations
 
-import atexit
-import errno
 import logging
 import os
 import sys
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from celery import bootsteps, signals
+from celery import signals
 
 from otel_celery import settings as environment
-from otel_celery.lifecycle import Where, guarded
-from otel_celery.observe.watch import Watch
-from otel_celery.record.providers import Recording, application_provider
-from otel_celery.serve.access import AccessError
-from otel_celery.serve.health import WorkerHealth
-from otel_celery.serve.server import open_endpoint
+from otel_celery.session import EX_CONFIG, Session, application_provider
 
 if TYPE_CHECKING:
-    from otel_celery.serve.server import Endpoint
-    from otel_celery.settings import Port, Settings
+    from otel_celery.settings import Settings
 
 logger = logging.getLogger("otel_celery")
-
-EX_CONFIG = 78
-"""sysexits.h: how a strict worker ends on bad configuration or a taken port."""
 
 _handles: dict[Any, Instrumentation] = {}
 
@@ -100,121 +87,6 @@ class Instrumentation:
     def _on_worker_init(self, sender: Any, **_: object) -> None:
         if sender.app is self._app:
             self.start(sender)
-
-
-class Session:
-    """One worker, observed, recorded and served."""
-
-    def __init__(self, worker: Any, settings: Settings) -> None:
-        """Join the rooms; nothing of the worker is touched before :meth:`install`."""
-        self._worker = worker
-        self._settings = settings
-        self._recording = Recording(settings, worker.hostname, str(worker.app.main or "celery"))
-        self._watch = Watch(worker, self._recording.tallies)
-        self._recording.register(self._watch.levels)
-        self._endpoint: Endpoint | None = None
-        self._owner = os.getpid()
-        self._is_closed = False
-        self._step = type("OtelCelery", (_PortStep,), {"session": self, "name": "otel_celery"})
-
-    def install(self) -> None:
-        """Put everything in place in the worker."""
-        self._watch.install()
-        self._worker.app.steps["worker"].add(self._step)
-        signals.worker_shutdown.connect(self._on_worker_shutdown, weak=False)
-        atexit.register(self.close)
-
-    def uninstall(self) -> None:
-        """Unhook, as far as a running worker can be left alone."""
-        self._watch.uninstall()
-        self._worker.app.steps["worker"].discard(self._step)
-        self.close()
-
-    def pool_started(self) -> None:
-        """Serve the metrics, from now or from when the port is free.
-
-        Raises SystemExit where the environment is strict and the port is taken, or its TLS cannot be used.
-        """
-        guarded(self._recording.tallies, Where.CHILDREN, self._watch.children.look)
-        if self._settings.port is not None and not self._is_closed:
-            guarded(self._recording.tallies, Where.PORT, self._open, self._settings.port)
-
-    def _open(self, port: Port) -> None:
-        if port.number == port.standard and self._recording.serves_port():
-            self._refuse(
-                "the OpenTelemetry SDK of this process already serves a Prometheus port of its own, which every pool "
-                "process inherits; set OTEL_METRICS_EXPORTER=none (and PROMETHEUS_ENABLED=true, "
-                f"PROMETHEUS_PORT={port.number}) to have worker {self._worker.hostname} served by otel-celery"
-            )
-            return
-        try:
-            self._endpoint = open_endpoint(
-                port,
-                self._recording.registry,
-                WorkerHealth(self._watch.levels),
-                on_open=self._on_open,
-                on_taken=partial(self._on_taken, port),
-                on_error=lambda _, error: self._recording.tallies.swallowed(Where.PORT, error),
-            )
-        except AccessError as error:
-            self._refuse(
-                f"no metrics are served for worker {self._worker.hostname}: {error}; OTEL_PYTHON_CELERY_TLS_CERT_FILE, "
-                "_TLS_KEY_FILE and _TLS_CLIENT_CA_FILE must name files that belong together"
-            )
-
-    def close(self) -> None:
-        """Close the port and stop exporting; only in the process that began it, and once."""
-        if self._is_closed or os.getpid() != self._owner:
-            return
-        self._is_closed = True
-        atexit.unregister(self.close)
-        signals.worker_shutdown.disconnect(self._on_worker_shutdown)
-        guarded(self._recording.tallies, Where.PORT, self._close)
-
-    def _close(self) -> None:
-        if self._endpoint is not None:
-            self._endpoint.close()
-        self._recording.close()
-
-    def _on_open(self, number: int) -> None:
-        logger.info("📊 Prometheus metrics server started on port %d for worker %s", number, self._worker.hostname)
-
-    def _on_taken(self, port: Port, error: OSError) -> None:
-        advice = "set PROMETHEUS_PORT to a free port"
-        if error.errno not in {errno.EADDRINUSE, errno.EACCES}:
-            advice = f"OTEL_EXPORTER_PROMETHEUS_HOST={port.host!r} must be an address of this machine"
-        text = (
-            f"port {port.number} cannot be opened for worker {self._worker.hostname} (pid {os.getpid()}): "
-            f"{error.strerror or error}; {advice}"
-        )
-        runs_on = "; the worker runs on, and opening it is tried again until it succeeds"
-        self._refuse(text if self._settings.strict else text + runs_on)
-
-    def _refuse(self, sentence: str) -> None:
-        """Say what is wrong, and end the worker where the environment is strict."""
-        logger.error("otel-celery: %s", sentence)
-        if self._settings.strict:
-            raise SystemExit(EX_CONFIG)
-
-    def _on_worker_shutdown(self, sender: Any = None, **_: object) -> None:
-        if sender is self._worker:
-            guarded(self._recording.tallies, Where.CONSUMER, self._watch.drained)
-            self.close()
-
-
-class _PortStep(bootsteps.StartStopStep):
-    """Tells when the pool has forked.
-
-    It does nothing on stop, close or terminate: they run before the pool has drained.
-    """
-
-    requires = ("celery.worker.components:Pool",)
-    session: Session
-
-    def start(self, parent: Any) -> None:
-        """Have the port opened; only in a strict environment may that end the worker."""
-        del parent
-        self.session.pool_started()
 
 
 def _is_wanted(settings: Settings) -> bool:

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 import pytest
 
+from tests import tools
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
@@ -176,3 +178,8 @@ def _answer(port: int, question: bytes) -> bytes | None:
             return connection.recv(8) if question else b""
     except OSError:
         return None
+
+
+def built(program: str) -> str:
+    """Find a program that ``python -m tests.tools`` has built, such as Prometheus 3."""
+    return require(tools.find(program), f"{program} is not built: install Go and run python -m tests.tools")

@@ -13,7 +13,8 @@ from otel_celery import worker as module
 from otel_celery.observe.consumer import ObservedConsumer
 from otel_celery.observe.request import Observed
 from otel_celery.serve.health import WorkerHealth
-from otel_celery.worker import EX_CONFIG, Instrumentation, instrument, on_worker_init
+from otel_celery.session import EX_CONFIG
+from otel_celery.worker import Instrumentation, instrument, on_worker_init
 from tests.services import free_port
 from tests.unit.observe.fakes import Worker, make_app
 from tests.unit.record.fakes import FakeLevels

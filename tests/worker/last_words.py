@@ -8,6 +8,7 @@ from pathlib import Path
 from prometheus_client import generate_latest
 
 from otel_celery import worker as module
+from otel_celery.session import Session
 
 owner = os.getpid()
 
@@ -21,11 +22,11 @@ def write_down() -> None:
                 Path(os.environ["T_RECORD"]).with_suffix(".last").write_bytes(text)
 
 
-def on_close(self: module.Session) -> None:
+def on_close(self: Session) -> None:
     """Write down first."""
     write_down()
     close(self)
 
 
-close = module.Session._close
-module.Session._close = on_close  # type: ignore[method-assign]
+close = Session._close
+Session._close = on_close  # type: ignore[method-assign]
