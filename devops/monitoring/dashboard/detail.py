@@ -106,11 +106,12 @@ def _misfortunes() -> list[Any]:
             "limit",
         ).links(links.runbook("CeleryHardTimeLimits")),
         _by(
-            "Revocations",
-            "Tasks that were revoked before they started, had expired, or were terminated while they ran.",
+            "Revocations and Rejections",
+            "Revoked before they started, expired, or terminated while they ran; and tasks that raised Reject or that "
+            "Celery refused to run.",
             catalogue.REVOKED,
             "reason",
-        ),
+        ).with_target(_rejections().target("B")),
         lines(
             "Time since the Last Success",
             "Whether the nightly job ran: a line that climbs past its schedule is a task that no longer succeeds.",
@@ -125,6 +126,10 @@ def _misfortunes() -> list[Any]:
         .links(links.runbook("CeleryTaskNotSucceeded"))
         .span(6),
     ]
+
+
+def _rejections() -> Query:
+    return Query(series(catalogue.REJECTED).per_second().total("task_name"), "{{task_name}} rejected")
 
 
 def _by(title: str, about: str, metric: Metric, label: str, nothing: str = "No worker has been scraped") -> Any:

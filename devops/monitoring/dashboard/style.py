@@ -11,6 +11,7 @@ from grafana_foundation_sdk.models.common import (
     BigValueColorMode,
     BigValueGraphMode,
     BigValueTextMode,
+    FieldTextAlignment,
     GraphThresholdsStyleMode,
     HeatmapCellLayout,
     LegendDisplayMode,
@@ -146,6 +147,7 @@ def heat(title: str, about: str, query: Query, *, nothing: str = "No data") -> A
 def rows(title: str, about: str, *queries: Query, unit: str, nothing: str = "No data") -> Any:
     """Make a table: one row for each set of labels, one column for each query, whose legend heads it."""
     panel = _common(table.Panel(), title, about, unit, nothing).show_header(show_header=True)
+    panel.align(FieldTextAlignment.AUTO).inspect(inspect=False)
     for letter, query in zip(ascii_uppercase, queries, strict=False):
         panel.with_target(query.target(letter).instant().format(PromQueryFormat.TABLE))
     return panel
