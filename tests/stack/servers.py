@@ -11,6 +11,7 @@ import json
 import os
 import re
 import shutil
+import subprocess
 import time
 import urllib.error
 import urllib.parse
@@ -24,7 +25,6 @@ from tests import services
 from tests.services import LOOPBACK, free_port, require
 
 if TYPE_CHECKING:
-    import subprocess
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
 ROOT = Path(__file__).parents[2]
@@ -158,6 +158,13 @@ def prometheus_binary(version: str = "3.13") -> str:
 def debian(program: str, package: str) -> str:
     """Find a program of a Debian package."""
     return require(shutil.which(program), f"{program} is not installed: apt-get install {package}")
+
+
+def htpasswd(user: str, password: str) -> str:
+    """Print a user's line with the command that web-config.yml and the nginx example name, at a cost for tests."""
+    program = debian("htpasswd", "apache2-utils")
+    command = [program, "-nbBC", "4", user, password]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
 
 @contextmanager
