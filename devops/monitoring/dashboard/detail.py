@@ -59,7 +59,7 @@ def panels() -> list[Any]:
                 "Slower than Usual",
                 f"The 99th percentile of now, as a multiple of the whole day's. {WHOLE}",
                 Query(_against_usual(), "{{pool}} {{task_name}}"),
-                unit="suffix: times",
+                unit="suffix:times",
                 nothing=QUIET,
             ),
             (2, ORANGE),

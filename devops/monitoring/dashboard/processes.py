@@ -19,7 +19,7 @@ def panels() -> list[Any]:
     """Make the row's panels."""
     return [
         workers().span(24),
-        _process("CPU", f"Cores in use. {MAIN}", foreign("process_cpu_seconds_total").per_second(), "suffix: cores"),
+        _process("CPU", f"Cores in use. {MAIN}", foreign("process_cpu_seconds_total").per_second(), "suffix:cores"),
         _process("Memory", f"Resident memory. {MAIN}", foreign("process_resident_memory_bytes"), BYTES),
         limited(
             _process(

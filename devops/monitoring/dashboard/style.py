@@ -40,8 +40,8 @@ if TYPE_CHECKING:
 SOURCE = DataSourceRef(type_val="prometheus", uid="${datasource}")
 """Whatever the variable says: no panel knows a data source of its own."""
 
-RATE = "suffix: tasks/s"
-EVENTS = "suffix: /s"
+RATE = "suffix:tasks/s"
+EVENTS = "suffix:/s"
 SECONDS = "s"
 RATIO = "percentunit"
 COUNT = "short"
