@@ -54,7 +54,7 @@ offer_pyenv()
 @nox.session(python=NEWEST)
 def lint(session: nox.Session) -> None:
     """Hold the code to its rules: style, types, and which module may import which."""
-    session.install("-e", ".[demo]", *group("lint", "test"), "nox")
+    session.install("-e", ".[demo]", *group("lint", "test", "dashboard"), "nox")
     session.run("ruff", "check")
     session.run("ruff", "format", "--check")
     session.run("mypy")
