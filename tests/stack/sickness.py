@@ -73,6 +73,7 @@ HISTORY: dict[str, Callable[[int], float]] = {
     f'celery_tasks_total{{{STUCK},{TASK},status="retry"}}': growing(9),
     f"celery_task_failed_total{{{STUCK},{TASK}}}": growing(1),
     f'celery_task_failures_by_exception_total{{{STUCK},{TASK},exception="OSError"}}': growing(1),
+    f'celery_task_revoked_total{{{STUCK},{TASK},reason="terminated"}}': growing(0.1),
     f'celery_task_timeouts_total{{{STUCK},{TASK},limit="hard"}}': growing(0.1),
     f'celery_task_prefetch_wait_seconds_bucket{{{STUCK},{TASK},le="60.0"}}': always(0),
     f'celery_task_prefetch_wait_seconds_bucket{{{STUCK},{TASK},le="300.0"}}': growing(1),
