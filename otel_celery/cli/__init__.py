@@ -12,7 +12,7 @@ from otel_celery.version import __version__
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-COMMANDS = ("check", "demo", "metrics", "pools", "probe")
+COMMANDS = ("check", "demo", "metrics", "pools", "probe", "targets")
 """Each is the command of its own name in the module of its own name."""
 
 

@@ -47,12 +47,12 @@ def up(file: Path | None, names: tuple[str, ...]) -> None:
     Exit status: 0 a warm shutdown, every worker stopped well, 1 a cold one, or a worker ended badly, 78 something is
     misconfigured.
     """
-    chosen = _chosen(file, names)
+    picked = chosen(file, names)
     with extra("pools", "honcho"):
         from otel_celery.pools.runner import Runner  # noqa: PLC0415  only here is the extra needed
     from otel_celery.pools import command  # noqa: PLC0415  the same start as its runner
 
-    commands = [command.worker(pool, os.environ) for pool in chosen]
+    commands = [command.worker(pool, os.environ) for pool in picked]
     runner = Runner(commands, sys.stdout, colour="NO_COLOR" not in os.environ)
     raise SystemExit(asyncio.run(runner.run()))
 
@@ -75,7 +75,7 @@ def status(
 
     Exit status: 0 every pool is up, 1 one is down, 78 something is misconfigured.
     """
-    chosen = _chosen(file, names)
+    picked = chosen(file, names)
     with extra("pools", "rich"):
         from rich.console import Console  # noqa: PLC0415  only here is the extra needed
 
@@ -85,7 +85,7 @@ def status(
 
     with misconfigured():
         port = ports.served(os.environ)
-    statuses = ask(chosen, port, timeout, asking.identity(ca_file, cert_file, key_file))
+    statuses = ask(picked, port, timeout, asking.identity(ca_file, cert_file, key_file))
     Console().print(table(statuses))
     raise SystemExit(not all(status.up for status in statuses))
 
@@ -98,7 +98,7 @@ def example() -> None:
     click.echo(EXAMPLE.read_text(encoding="utf-8"), nl=False)
 
 
-def _chosen(file: Path | None, names: Sequence[str]) -> tuple[Pool, ...]:
+def chosen(file: Path | None, names: Sequence[str]) -> tuple[Pool, ...]:
     """Read the file, pick the pools, give them their ports."""
     with extra("pools", "tomli"):
         from otel_celery.pools import plan, ports  # noqa: PLC0415  tomli is of the extra on Python 3.10

@@ -73,7 +73,7 @@ def test_the_help_names_every_command() -> None:
     """Lazy commands are listed like others."""
     result = call("--help")
     assert result.exit_code == 0
-    assert all(f"  {name} " in result.output for name in ("check", "demo", "metrics", "pools", "probe"))
+    assert all(f"  {name} " in result.output for name in ("check", "demo", "metrics", "pools", "probe", "targets"))
 
 
 def test_an_unknown_command_is_refused() -> None:
@@ -263,6 +263,53 @@ def test_the_example_printed_is_a_pools_file() -> None:
     from otel_celery.pools import plan
 
     assert plan.parse(call("pools", "example").output) == plan.read(plan.EXAMPLE)
+
+
+def test_targets_are_the_pools_as_prometheus_discovers_them() -> None:
+    """The documented pools, on the host that is named, with the label that tells them apart."""
+    result = call("targets", "--host", "localhost")
+    assert (result.exit_code, result.stderr) == (0, "")
+    found = {group["labels"]["pool"]: group["targets"] for group in json.loads(result.stdout)}
+    assert found == {
+        "trading": ["localhost:9101"],
+        "pipeline": ["localhost:9102"],
+        "allocation": ["localhost:9103"],
+        "market": ["localhost:9104"],
+        "general": ["localhost:9105"],
+    }
+
+
+def test_targets_without_a_host_have_this_machines_name() -> None:
+    """As the node names of the workers have."""
+    assert f'"{socket.gethostname()}:9101"' in call("targets", "trading").stdout
+
+
+def test_targets_that_only_this_machine_reaches_are_a_warning() -> None:
+    """The ports listen on loopback unless the environment says otherwise."""
+    sentence = "the ports listen on localhost, where only this machine's Prometheus reaches them"
+    assert sentence in call("targets", "--host", "web1").stderr
+    assert call("targets", "--host", "web1", OTEL_EXPORTER_PROMETHEUS_HOST="0.0.0.0").stderr == ""  # noqa: S104
+
+
+def test_targets_are_written_to_a_file_whole(tmp_path: Path) -> None:
+    """From a pools file of one's own, with the environment's port; what was in the file before is gone."""
+    (tmp_path / "mine.toml").write_text('[pools.mine]\napp = "x"\nport = 9101')
+    output = tmp_path / "mine.json"
+    output.write_text("x" * 1000)
+    result = call(
+        *("targets", "--file", "mine.toml", "--host", "localhost", "--output", str(output)),
+        OTEL_PYTHON_CELERY_POOL_MINE_PORT="9301",
+    )
+    assert (result.exit_code, result.output) == (0, "")
+    assert json.loads(output.read_text()) == [{"targets": ["localhost:9301"], "labels": {"pool": "mine"}}]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["mine.json", "mine.toml"]
+
+
+def test_targets_of_a_mistaken_environment_end_with_78() -> None:
+    """The sentence names the variable."""
+    result = call("targets", OTEL_PYTHON_CELERY_TLS_CERT_FILE="cert.pem")
+    assert result.exit_code == 78
+    assert "OTEL_PYTHON_CELERY_TLS_" in result.stderr
 
 
 def test_a_missing_extra_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,23 @@
+"""The pools as Prometheus's file-based discovery reads them."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from otel_celery.pools.plan import Pool
+    from otel_celery.settings import Port
+
+
+def file_sd(pools: Iterable[Pool], host: str, port: Port) -> str:
+    """Write the pools on a host as JSON, one target a pool, with the label ``pool``.
+
+    ``port`` is how they serve, save for the number: with TLS Prometheus is told to ask with it.
+    """
+    name = f"[{host}]" if ":" in host else host  # an IPv6 address
+    scheme = {"__scheme__": "https"} if port.tls else {}
+    groups = [{"targets": [f"{name}:{pool.port}"], "labels": {"pool": pool.name, **scheme}} for pool in pools]
+    return json.dumps(groups, indent=2, ensure_ascii=False) + "\n"
