@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.stack.servers import MONITORING, FreePorts, repointed
+from tests.stack.servers import FreePorts, copied
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-CONFIGURATION = {".yml", ".conf"}
 
 
 @pytest.fixture
@@ -24,12 +21,7 @@ def ports() -> FreePorts:
 @pytest.fixture
 def monitoring(tmp_path: Path, ports: FreePorts) -> Path:
     """Copy devops/monitoring, with a free port for each documented one."""
-    copy = tmp_path / "monitoring"
-    shutil.copytree(MONITORING, copy)
-    for file in copy.rglob("*"):
-        if file.suffix in CONFIGURATION:
-            file.write_text(repointed(file.read_text(), ports))
-    return copy
+    return copied(tmp_path / "monitoring", ports)
 
 
 @pytest.fixture(params=["3.13", "2.42"])

@@ -11,6 +11,7 @@ import json
 import os
 import re
 import shutil
+import subprocess
 import time
 import urllib.error
 import urllib.parse
@@ -24,7 +25,6 @@ from tests import services
 from tests.services import LOOPBACK, free_port, require
 
 if TYPE_CHECKING:
-    import subprocess
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
 ROOT = Path(__file__).parents[2]
@@ -32,6 +32,9 @@ MONITORING = ROOT / "devops" / "monitoring"
 
 HOST_PORT = re.compile(r"(?<![\w.-])(?:localhost|127\.0\.0\.1|host\.docker\.internal|\*):(\d{2,5})(?![\w.])")
 """An address in a file: a loopback name, Docker Desktop's name of the host, or nginx's ``*``."""
+
+CONFIGURATION = {".yml", ".conf"}
+"""The endings of files that have addresses in them."""
 
 PATIENCE = 60.0
 OK = 200
@@ -52,6 +55,15 @@ class FreePorts(dict[int, int]):
 def repointed(text: str, ports: Mapping[int, int]) -> str:
     """Replace each ``host:port`` of a committed file by the loopback and the port that stands for it here."""
     return HOST_PORT.sub(lambda match: f"{LOOPBACK}:{ports[int(match[1])]}", text)
+
+
+def copied(copy: Path, ports: Mapping[int, int]) -> Path:
+    """Copy devops/monitoring, its configuration with the ports that stand for the documented ones; return the copy."""
+    shutil.copytree(MONITORING, copy)
+    for file in copy.rglob("*"):
+        if file.suffix in CONFIGURATION:
+            file.write_text(repointed(file.read_text(), ports))
+    return copy
 
 
 def wait_until(what: Callable[[], Any], sentence: str, seconds: float = PATIENCE) -> Any:
@@ -123,13 +135,15 @@ class Server:
         return [target for target in found if job in {None, target["labels"]["job"]}]
 
 
-def fetch(url: str, credentials: str | None = None, **options: Any) -> tuple[int, str]:
+def fetch(
+    url: str, credentials: str | None = None, *, method: str = "GET", headers: Mapping[str, str] | None = None
+) -> tuple[int, str]:
     """Fetch a URL; return the status and the body, whatever the status is."""
-    request = urllib.request.Request(url)
+    request = urllib.request.Request(url, method=method, headers=dict(headers or {}))
     if credentials is not None:
         request.add_header("Authorization", f"Basic {base64.b64encode(credentials.encode()).decode()}")
     try:
-        with urllib.request.urlopen(request, timeout=30, **options) as answer:
+        with urllib.request.urlopen(request, timeout=30) as answer:
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as error:
         with error:
@@ -158,6 +172,13 @@ def prometheus_binary(version: str = "3.13") -> str:
 def debian(program: str, package: str) -> str:
     """Find a program of a Debian package."""
     return require(shutil.which(program), f"{program} is not installed: apt-get install {package}")
+
+
+def htpasswd(user: str, password: str) -> str:
+    """Print a user's line with the command that web-config.yml and the nginx example name, at a cost for tests."""
+    program = debian("htpasswd", "apache2-utils")
+    command = [program, "-nbBC", "4", user, password]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
 
 @contextmanager
