@@ -8,7 +8,7 @@ VENV := .venv
 RUN := exec $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint check reference clean
+.PHONY: help install demo test lint check reference dashboard clean
 
 help: ## Name the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' $(MAKEFILE_LIST)
@@ -31,6 +31,9 @@ check: $(VENV)/.developed ## Run all that CI runs, on each Python that is here
 
 reference: $(VENV)/.developed ## Write README's table of metrics anew, from the catalogue
 	@$(RUN)/python .ci/reference.py
+
+dashboard: $(VENV)/.developed ## Write Grafana's dashboard anew, from the catalogue
+	@$(RUN)/python -m devops.monitoring.dashboard
 
 clean: ## Remove what was made
 	rm -rf $(VENV) .nox dist .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

@@ -30,6 +30,8 @@ CELERY_SIDE = ("tests/unit/observe", "tests/unit/test_auto.py", "tests/unit/test
 """The unit tests that an older Celery could fail; the others differ by Python alone."""
 AGAIN = ("--reruns", "1")
 """What fails is tried once more, and said: real workers on a machine that others share may stall for seconds."""
+TYPESCRIPT = ("@grafana/schema@12.0.2", "typescript@5.9")
+"""Grafana's types, of the version that compose pins, and what checks them."""
 START_METHOD = "OTEL_CELERY_TEST_START_METHOD"
 """Tells the worker tests how the prefork pool starts its children; Celery 5.7 has the choice."""
 
@@ -52,7 +54,7 @@ offer_pyenv()
 @nox.session(python=NEWEST)
 def lint(session: nox.Session) -> None:
     """Hold the code to its rules: style, types, and which module may import which."""
-    session.install("-e", ".[demo]", *group("lint", "test"), "nox")
+    session.install("-e", ".[demo]", *group("lint", "test", "dashboard"), "nox")
     session.run("ruff", "check")
     session.run("ruff", "format", "--check")
     session.run("mypy")
@@ -62,7 +64,7 @@ def lint(session: nox.Session) -> None:
 @nox.session(python=NEWEST)
 def tests(session: nox.Session) -> None:
     """Run everything on the newest Celery, with every pool, and measure the coverage."""
-    session.install("-e", ".[demo]", *CELERY["5.7"], *group("test", "green", "kubernetes"))
+    session.install("-e", ".[demo]", *CELERY["5.7"], *group("test", "green", "dashboard", "kubernetes"))
     session.run("coverage", "erase")
     for part in [session.posargs] if session.posargs else ((*AGAIN, *TWO, "-m", "not alone"), (*AGAIN, "-m", "alone")):
         session.run("coverage", "run", "-m", "pytest", *part)
@@ -105,6 +107,19 @@ def package(session: nox.Session, suffix: str) -> None:
     session.install(f"otel-celery[demo] @ {archive.as_uri()}")
     session.run("otel-celery", "pools", "example", silent=True)  # a file that must be inside
     session.run("python", "-c", "import otel_celery.demo.tasks")
+
+
+@nox.session(python=NEWEST, default=False)
+def types(session: nox.Session) -> None:
+    """Hold the dashboard to Grafana's own TypeScript types, on demand: it asks npm for 33 MB, and takes a minute."""
+    session.install("-e", ".", *group("dashboard"))
+    place = Path(session.create_tmp())
+    with (place / "board.ts").open("w") as program:
+        session.run("python", "-m", "devops.monitoring.dashboard.typescript", stdout=program)
+    session.chdir(place)
+    session.run("npm", "install", "--ignore-scripts", "--no-audit", "--no-fund", *TYPESCRIPT, external=True)
+    options = ("--noEmit", "--strict", "--skipLibCheck", "--module", "esnext", "--moduleResolution", "bundler")
+    session.run("npx", "--no-install", "tsc", *options, "board.ts", external=True)
 
 
 @nox.session(python=NEWEST, default=False)

@@ -1,0 +1,217 @@
+"""The broker as the workers see it, and everything that is scraped besides them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from devops.monitoring.dashboard import links
+from devops.monitoring.dashboard.promql import Vector, foreign, series
+from devops.monitoring.dashboard.style import (
+    BYTES,
+    COUNT,
+    EVENTS,
+    GREEN,
+    ORANGE,
+    RED,
+    SECONDS,
+    Query,
+    coloured,
+    figures,
+    lines,
+    worded,
+)
+from otel_celery import catalogue
+
+TITLE = "Broker and Exporters"
+NOBODY = "No worker has been scraped"
+NO_REDIS = "No redis_exporter is scraped, or its Redis is down"
+NO_POSTGRES = "No postgres_exporter is scraped, or its PostgreSQL is down"
+
+
+def panels() -> list[Any]:
+    """Make the row's panels."""
+    return [*_broker(), *_ours(), *_scraping(), *_redis(), *_postgres()]
+
+
+def _broker() -> list[Any]:
+    connected = worded(
+        coloured(
+            figures(
+                "Broker Connection",
+                "Whether each worker's consumer has its connection to the broker.",
+                Query(series(catalogue.BROKER_CONNECTED).by("min", "worker"), "{{worker}}"),
+                unit="none",
+                nothing=NOBODY,
+            ),
+            RED,
+            (1, GREEN),
+        ),
+        {0: ("Disconnected", RED), 1: ("Connected", GREEN)},
+    )
+    return [
+        connected.data_links([links.narrowed("worker")]).links(links.runbook("CeleryBrokerDisconnected")).span(8),
+        lines(
+            "Broker Reconnects",
+            "How often a lost connection came back.",
+            Query(series(catalogue.BROKER_RECONNECTS).per_second().total("worker"), "{{worker}}"),
+            unit=EVENTS,
+            nothing=NOBODY,
+        )
+        .links(links.runbook("CeleryBrokerConnectionUnstable"))
+        .span(8),
+        lines(
+            "Unknown Messages",
+            "Messages that never became a task: of a task that is not registered, undecodable, or invalid.",
+            Query(series(catalogue.MESSAGES_UNKNOWN).per_second().total("worker", "reason"), "{{worker}} {{reason}}"),
+            unit=EVENTS,
+            nothing=NOBODY,
+        )
+        .links(links.runbook("CeleryMessagesUnknown"))
+        .span(8),
+    ]
+
+
+def _ours() -> list[Any]:
+    return [
+        lines(
+            "Internal Errors",
+            "Exceptions of otel-celery's own that were kept from the worker: what they concern may be missing above.",
+            Query(series(catalogue.INTERNAL_ERRORS).per_second().total("where"), "{{where}}"),
+            unit=EVENTS,
+            nothing=NOBODY,
+        )
+        .links(links.runbook("OtelCeleryInternalErrors"))
+        .span(8),
+        lines(
+            "Folded Labels",
+            "Label values that are counted as `other`, because there were more than the bound allows.",
+            Query(series(catalogue.FOLDED).per_second().total("what"), "{{what}}"),
+            unit=EVENTS,
+            nothing=NOBODY,
+        )
+        .links(links.runbook("CeleryLabelsFolded"))
+        .span(8),
+        coloured(
+            figures(
+                "Firing Alerts",
+                "How many alerts Prometheus holds to be firing.",
+                Query(Vector(f"{foreign('ALERTS', _FIRING).by('count')} or vector(0)", frozenset()), "Alerts"),
+                unit=COUNT,
+            ),
+            GREEN,
+            (1, RED),
+        ).span(8),
+    ]
+
+
+_FIRING = 'alertstate="firing"'
+
+
+def _scraping() -> list[Any]:
+    up = worded(
+        coloured(
+            figures(
+                "Targets",
+                "Whether each target answered Prometheus's last request, the exporters' among them.",
+                Query(foreign("up").by("min", "job", "instance"), "{{job}} {{instance}}"),
+                unit="none",
+                nothing="Prometheus has no target",
+            ),
+            RED,
+            (1, GREEN),
+        ),
+        {0: ("Down", RED), 1: ("Up", GREEN)},
+    )
+    return [
+        up.links(links.runbook("CeleryTargetsMissing", "CeleryScrapeFailing")).span(8),
+        lines(
+            "Scrape Duration",
+            "How long each target took to answer.",
+            Query(foreign("scrape_duration_seconds").by("max", "job", "instance"), "{{job}} {{instance}}"),
+            unit=SECONDS,
+            nothing="Prometheus has no target",
+        ).span(8),
+        lines(
+            "Series of each Target",
+            "Samples a scrape, after relabelling: what the target costs Prometheus. At sample_limit the scrape fails.",
+            Query(
+                foreign("scrape_samples_post_metric_relabeling").by("max", "job", "instance"), "{{job}} {{instance}}"
+            ),
+            unit=COUNT,
+            nothing="Prometheus has no target",
+        )
+        .links(links.runbook("CelerySeriesDropped"))
+        .span(8),
+    ]
+
+
+def _redis() -> list[Any]:
+    clients = {"connected": "redis_connected_clients", "blocked": "redis_blocked_clients"}
+    traffic = {"commands": "redis_commands_processed_total", "evicted keys": "redis_evicted_keys_total"}
+    return [
+        _up("Redis", "redis_up", "redis_exporter", "RedisDown", "RedisExporterDown"),
+        lines(
+            "Redis Memory",
+            "What the broker holds in memory. Evicted keys may be messages: give it a policy of noeviction.",
+            Query(foreign("redis_memory_used_bytes").by("max", "instance"), "{{instance}}"),
+            unit=BYTES,
+            nothing=NO_REDIS,
+        ).span(7),
+        lines(
+            "Redis Clients",
+            "Connections; those of waiting workers are blocked in BRPOP.",
+            *(Query(foreign(name).total("instance"), f"{{{{instance}}}} {what}") for what, name in clients.items()),
+            unit=COUNT,
+            nothing=NO_REDIS,
+        ).span(7),
+        lines(
+            "Redis Commands",
+            "Commands a second, and keys that Redis threw away for want of memory.",
+            *(
+                Query(foreign(name).per_second().total("instance"), f"{{{{instance}}}} {what}")
+                for what, name in traffic.items()
+            ),
+            unit=EVENTS,
+            nothing=NO_REDIS,
+        ).span(7),
+    ]
+
+
+def _postgres() -> list[Any]:
+    ends = {
+        "committed": "pg_stat_database_xact_commit",
+        "rolled back": "pg_stat_database_xact_rollback",
+        "deadlocks": "pg_stat_database_deadlocks",
+    }
+    return [
+        _up("PostgreSQL", "pg_up", "postgres_exporter", "PostgresDown", "PostgresExporterDown"),
+        lines(
+            "PostgreSQL Connections",
+            "Connections, by database.",
+            Query(foreign("pg_stat_database_numbackends", 'datname!=""').total("datname"), "{{datname}}"),
+            unit=COUNT,
+            nothing=NO_POSTGRES,
+        ).span(10),
+        lines(
+            "PostgreSQL Transactions",
+            "How transactions ended, and deadlocks, a second.",
+            *(
+                Query(foreign(name).per_second().total("instance"), f"{{{{instance}}}} {what}")
+                for what, name in ends.items()
+            ),
+            unit=EVENTS,
+            nothing=NO_POSTGRES,
+        ).span(11),
+    ]
+
+
+def _up(title: str, name: str, exporter: str, *alerts: str) -> Any:
+    panel = figures(
+        title,
+        f"Whether {exporter} reaches its server.",
+        Query(foreign(name).by("min", "instance"), "{{instance}}"),
+        unit="none",
+        nothing=f"No {exporter} is scraped",
+    )
+    panel = worded(coloured(panel, ORANGE, (1, GREEN)), {0: ("Down", ORANGE), 1: ("Up", GREEN)})
+    return panel.links(links.runbook(*alerts)).span(3)

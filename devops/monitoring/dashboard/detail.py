@@ -1,0 +1,146 @@
+"""Task by task: how often, how long, how it went wrong."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from devops.monitoring.dashboard import links
+from devops.monitoring.dashboard.promql import Vector, buckets, recorded, series
+from devops.monitoring.dashboard.style import ORANGE, RATE, SECONDS, Query, heat, limited, lines, stacked
+from devops.monitoring.dashboard.tables import ago, tasks
+from otel_celery import catalogue
+
+if TYPE_CHECKING:
+    from otel_celery.catalogue import Metric
+
+TITLE = "Tasks"
+QUIET = "Nothing ended in the last 5 minutes, or Prometheus does not load rules.yml"
+WHOLE = "Recorded by rules.yml over 5 minutes for whole pools: the worker variable does not narrow it."
+
+FLOW = {
+    "received": catalogue.RECEIVED,
+    "started": catalogue.STARTED,
+    "ended": catalogue.TASKS,
+    "returned un-run": catalogue.RETURNED,
+    "redelivered": catalogue.REDELIVERED,
+}
+
+
+def panels() -> list[Any]:
+    """Make the row's panels."""
+    return [
+        tasks().span(24).height(9),
+        lines(
+            "Flow",
+            "What is received, and neither ends nor returns, is reserved, scheduled or active.",
+            *(Query(series(metric).per_second().total(), legend) for legend, metric in FLOW.items()),
+            unit=RATE,
+        ).span(8),
+        stacked(
+            lines(
+                "Ends by Status",
+                "How tasks end, piled up: the height is all ends a second.",
+                Query(series(catalogue.TASKS).per_second().total("status"), "{{status}}"),
+                unit=RATE,
+            )
+        ).span(8),
+        heat(
+            "Durations",
+            "How many tasks ended in each range of durations.",
+            Query(buckets(catalogue.DURATION).growth().total("le"), "{{le}}"),
+            nothing="Nothing has ended yet",
+        ).span(8),
+        _quantiles("Duration of Whole Pools (p50, p95, p99)", catalogue.DURATION, "From start to end. ").span(8),
+        _quantiles(
+            "Runtime of Whole Pools (p50, p95, p99)", catalogue.RUNTIME, "The task's body; successes only. "
+        ).span(8),
+        limited(
+            lines(
+                "Slower than Usual",
+                f"The 99th percentile of now, as a multiple of the whole day's. {WHOLE}",
+                Query(_against_usual(), "{{pool}} {{task_name}}"),
+                unit="suffix:times",
+                nothing=QUIET,
+            ),
+            (2, ORANGE),
+        )
+        .data_links([links.narrowed("task")])
+        .span(8),
+        *_misfortunes(),
+    ]
+
+
+def _quantiles(title: str, metric: Metric, about: str) -> Any:
+    return lines(
+        title,
+        f"{about}{WHOLE}",
+        *(
+            Query(recorded("pool_task", metric, f"{name}_rate5m"), f"{{{{pool}}}} {{{{task_name}}}} {name}")
+            for name in ("p50", "p95", "p99")
+        ),
+        unit=SECONDS,
+        nothing=QUIET,
+    ).data_links([links.narrowed("task")])
+
+
+def _against_usual() -> Vector:
+    now = recorded("pool_task", catalogue.DURATION, "p99_rate5m")
+    usual = recorded("pool_task", catalogue.DURATION, "p99_rate1d")
+    return Vector(f"{now} / {usual}", now.labels)
+
+
+def _misfortunes() -> list[Any]:
+    return [
+        _by(
+            "Exceptions",
+            "Failures by the class of what was raised. TimeLimitExceeded is the hard limit, WorkerLostError a process "
+            "that died.",
+            catalogue.FAILURES_BY_EXCEPTION,
+            "exception",
+            nothing="No task has failed",
+        ).links(links.runbook("CeleryTaskFailureRatioHigh")),
+        _by(
+            "Timeouts",
+            "Time limits reached: soft ones raise in the task, hard ones kill its process.",
+            catalogue.TIMEOUTS,
+            "limit",
+        ).links(links.runbook("CeleryHardTimeLimits")),
+        _by(
+            "Revocations and Rejections",
+            "Revoked before they started, expired, or terminated while they ran; and tasks that raised Reject or that "
+            "Celery refused to run.",
+            catalogue.REVOKED,
+            "reason",
+        ).with_target(_rejections().target("B")),
+        lines(
+            "Time since the Last Success",
+            "Whether the nightly job ran: a line that climbs past its schedule is a task that no longer succeeds.",
+            Query(
+                ago(series(catalogue.LAST_SUCCESS).by("max", "task_name")),
+                "{{task_name}}",
+            ),
+            unit=SECONDS,
+            nothing="No task has succeeded yet",
+        )
+        .data_links([links.narrowed("task")])
+        .links(links.runbook("CeleryTaskNotSucceeded"))
+        .span(6),
+    ]
+
+
+def _rejections() -> Query:
+    return Query(series(catalogue.REJECTED).per_second().total("task_name"), "{{task_name}} rejected")
+
+
+def _by(title: str, about: str, metric: Metric, label: str, nothing: str = "No worker has been scraped") -> Any:
+    return (
+        lines(
+            title,
+            about,
+            Query(series(metric).per_second().total("task_name", label), f"{{{{task_name}}}} {{{{{label}}}}}"),
+            unit=RATE,
+            nothing=nothing,
+        )
+        .data_links([links.narrowed("task")])
+        .span(6)
+    )

@@ -1,0 +1,64 @@
+"""How full the pools are: slots, what runs in them, what waits for one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from devops.monitoring.dashboard import links
+from devops.monitoring.dashboard.promql import recorded_as, series
+from devops.monitoring.dashboard.style import COUNT, ORANGE, RATIO, RED, SECONDS, Query, limited, lines
+from otel_celery import catalogue
+
+TITLE = "Saturation"
+NOBODY = "No worker has been scraped"
+
+
+def panels() -> list[Any]:
+    """Make the row's panels."""
+    return [
+        limited(
+            lines(
+                "Utilisation",
+                "The share of a worker's slots that run a task. A pool that stays full lets its queue grow. "
+                "Recorded by rules.yml.",
+                Query(recorded_as("worker", "celery_worker_utilisation:ratio"), "{{worker}}"),
+                unit=RATIO,
+                nothing="Nothing recorded: does Prometheus load rules.yml?",
+            ).max(1),
+            (0.8, ORANGE),
+            (0.95, RED),
+        )
+        .data_links([links.narrowed("worker")])
+        .links(links.runbook("CeleryPoolSaturated"))
+        .span(6),
+        lines(
+            "Slots",
+            "The pool's size, which autoscale moves, and how many of the slots are taken.",
+            Query(series(catalogue.POOL_SIZE).total("pool"), "{{pool}} size"),
+            Query(series(catalogue.TASKS_ACTIVE).total("pool"), "{{pool}} active"),
+            unit=COUNT,
+            nothing=NOBODY,
+        )
+        .data_links([links.narrowed("pool")])
+        .span(6),
+        lines(
+            "Reserved and Scheduled Tasks",
+            "Reserved: received, and waiting for a free slot. Scheduled: held for an ETA or a rate limit.",
+            Query(series(catalogue.TASKS_RESERVED).total("worker"), "{{worker}} reserved"),
+            Query(series(catalogue.TASKS_SCHEDULED).total("worker"), "{{worker}} scheduled"),
+            unit=COUNT,
+            nothing=NOBODY,
+        )
+        .data_links([links.narrowed("worker")])
+        .span(6),
+        lines(
+            "Oldest Running Task",
+            "The age of the longest run, by task. A line that climbs and never falls is a task that hangs.",
+            Query(series(catalogue.OLDEST_ACTIVE).by("max", "pool", "task_name"), "{{pool}} {{task_name}}"),
+            unit=SECONDS,
+            nothing="Nothing is running",
+        )
+        .data_links([links.narrowed("task")])
+        .links(links.runbook("CeleryTaskRunningTooLong"))
+        .span(6),
+    ]

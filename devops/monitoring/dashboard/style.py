@@ -1,0 +1,162 @@
+"""How panels look: each kind once, with its unit, its description, and what it says when there is nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from string import ascii_uppercase
+from typing import TYPE_CHECKING, Any
+
+from grafana_foundation_sdk.builders import common, dashboard, heatmap, piechart, prometheus, stat, table, timeseries
+from grafana_foundation_sdk.models.common import (
+    BigValueColorMode,
+    BigValueGraphMode,
+    BigValueTextMode,
+    FieldTextAlignment,
+    GraphThresholdsStyleMode,
+    HeatmapCellLayout,
+    LegendDisplayMode,
+    LegendPlacement,
+    LineInterpolation,
+    SortOrder,
+    StackingMode,
+    TooltipDisplayMode,
+    VisibilityMode,
+)
+from grafana_foundation_sdk.models.dashboard import (
+    DataSourceRef,
+    FieldColorModeId,
+    Threshold,
+    ThresholdsMode,
+    ValueMap,
+    ValueMappingResult,
+)
+from grafana_foundation_sdk.models.heatmap import HeatmapColorMode
+from grafana_foundation_sdk.models.piechart import PieChartLegendValues, PieChartType
+from grafana_foundation_sdk.models.prometheus import PromQueryFormat
+
+if TYPE_CHECKING:
+    from devops.monitoring.dashboard.promql import Vector
+
+SOURCE = DataSourceRef(type_val="prometheus", uid="${datasource}")
+"""Whatever the variable says: no panel knows a data source of its own."""
+
+RATE = "suffix:tasks/s"
+EVENTS = "suffix:/s"
+SECONDS = "s"
+RATIO = "percentunit"
+COUNT = "short"
+BYTES = "bytes"
+
+HEIGHT = 8
+RED, ORANGE, GREEN, BLUE = "red", "orange", "green", "blue"
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """One expression of a panel, and how its series are named."""
+
+    expression: Vector | str
+    legend: str
+
+    def target(self, letter: str) -> prometheus.Dataquery:
+        """Make the query that draws a line."""
+        made = prometheus.Dataquery().expr(str(self.expression)).legend_format(self.legend).ref_id(letter)
+        return made.datasource(SOURCE).range()
+
+
+def lines(title: str, about: str, *queries: Query, unit: str, nothing: str = "No data") -> Any:
+    """Draw how values moved; ``nothing`` is what stands there when no series exists."""
+    panel = _common(timeseries.Panel(), title, about, unit, nothing).fill_opacity(8).line_width(1)
+    panel.line_interpolation(LineInterpolation.LINEAR).show_points(VisibilityMode.NEVER).min(0)
+    panel.color_scheme(dashboard.FieldColor().mode(FieldColorModeId.PALETTE_CLASSIC_BY_NAME))
+    panel.tooltip(common.VizTooltipOptions().mode(TooltipDisplayMode.MULTI).sort(SortOrder.DESCENDING))
+    panel.legend(
+        common.VizLegendOptions()
+        .display_mode(LegendDisplayMode.LIST)
+        .placement(LegendPlacement.BOTTOM)
+        .show_legend(show_legend=True)
+    )
+    for letter, query in zip(ascii_uppercase, queries, strict=False):
+        panel.with_target(query.target(letter))
+    return panel
+
+
+def stacked(panel: Any) -> Any:
+    """Pile the lines on one another, where their sum means something."""
+    return panel.stacking(common.StackingConfig().mode(StackingMode.NORMAL).group("A")).fill_opacity(40)
+
+
+def limited(panel: Any, *steps: tuple[float, str]) -> Any:
+    """Mark the values from which on something is amiss."""
+    return panel.thresholds(_thresholds(GREEN, steps)).thresholds_style(
+        common.GraphThresholdsStyleConfig().mode(GraphThresholdsStyleMode.DASHED)
+    )
+
+
+def figures(title: str, about: str, *queries: Query, unit: str, nothing: str = "No data") -> Any:
+    """Show what is now: one figure a series, in colour."""
+    panel = _common(stat.Panel(), title, about, unit, nothing).color_mode(BigValueColorMode.BACKGROUND)
+    panel.graph_mode(BigValueGraphMode.NONE).text_mode(BigValueTextMode.VALUE_AND_NAME)
+    panel.reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]))
+    for letter, query in zip(ascii_uppercase, queries, strict=False):
+        panel.with_target(query.target(letter).instant())
+    return panel
+
+
+def coloured(panel: Any, base: str, *steps: tuple[float, str]) -> Any:
+    """Give figures the colour of the step that they have reached."""
+    return panel.thresholds(_thresholds(base, steps)).color_scheme(
+        dashboard.FieldColor().mode(FieldColorModeId.THRESHOLDS)
+    )
+
+
+def worded(panel: Any, words: dict[int, tuple[str, str]]) -> Any:
+    """Show words, each in its colour, in place of figures that are states."""
+    options = {
+        str(value): ValueMappingResult(text=text, color=colour, index=index)
+        for index, (value, (text, colour)) in enumerate(words.items())
+    }
+    return panel.mappings([ValueMap(options)])
+
+
+def pie(title: str, about: str, query: Query, *, unit: str, nothing: str = "No data") -> Any:
+    """Show shares of a whole over the whole time that is shown."""
+    panel = _common(piechart.Panel(), title, about, unit, nothing).decimals(0).pie_type(PieChartType.DONUT)
+    panel.reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]))
+    panel.tooltip(common.VizTooltipOptions().mode(TooltipDisplayMode.MULTI).sort(SortOrder.DESCENDING))
+    panel.legend(
+        piechart.PieChartLegendOptions()
+        .display_mode(LegendDisplayMode.TABLE)
+        .placement(LegendPlacement.RIGHT)
+        .show_legend(show_legend=True)
+        .values([PieChartLegendValues.VALUE, PieChartLegendValues.PERCENT])
+    )
+    return panel.with_target(query.target("A").instant())
+
+
+def heat(title: str, about: str, query: Query, *, nothing: str = "No data") -> Any:
+    """Show how many observations fell into each bucket of a histogram."""
+    panel = _common(heatmap.Panel(), title, about, COUNT, nothing).calculate(calculate=False)
+    panel.y_axis(heatmap.YAxisConfig().unit(SECONDS)).cell_gap(1).show_legend().mode(TooltipDisplayMode.SINGLE)
+    panel.rows_frame(heatmap.RowsHeatmapOptions().layout(HeatmapCellLayout.LE))
+    panel.color(heatmap.HeatmapColorOptions().mode(HeatmapColorMode.SCHEME).scheme("Oranges").steps(64))
+    panel.filter_values(heatmap.FilterValueRange().le(1e-9))
+    return panel.with_target(query.target("A").format(PromQueryFormat.HEATMAP))
+
+
+def rows(title: str, about: str, *queries: Query, unit: str, nothing: str = "No data") -> Any:
+    """Make a table: one row for each set of labels, one column for each query, whose legend heads it."""
+    panel = _common(table.Panel(), title, about, unit, nothing).show_header(show_header=True)
+    panel.align(FieldTextAlignment.AUTO).inspect(inspect=False)
+    for letter, query in zip(ascii_uppercase, queries, strict=False):
+        panel.with_target(query.target(letter).instant().format(PromQueryFormat.TABLE))
+    return panel
+
+
+def _common(panel: Any, title: str, about: str, unit: str, nothing: str) -> Any:
+    return panel.title(title).description(about).unit(unit).no_value(nothing).datasource(SOURCE).height(HEIGHT)
+
+
+def _thresholds(base: str, steps: tuple[tuple[float, str], ...]) -> dashboard.ThresholdsConfig:
+    made = [Threshold(None, base), *(Threshold(value, colour) for value, colour in steps)]
+    return dashboard.ThresholdsConfig().mode(ThresholdsMode.ABSOLUTE).steps(made)
