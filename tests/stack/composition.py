@@ -105,7 +105,8 @@ def unescaped(text: str) -> str:
 def compose(*arguments: str, file: str = LINUX, environ: Mapping[str, str] | None = None) -> str:
     """Call Compose on one of the files, with no environment but what is given; return what it prints."""
     command = [built("docker-compose"), "-f", str(MONITORING / file), *arguments]
-    clean = {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/"), **(environ or {})}
+    clean = {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/"), "COMPOSE_DISABLE_ENV_FILE": "1"}
+    clean |= environ or {}
     done = subprocess.run(command, env=clean, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 0, f"{command}: {done.stderr}"
     return done.stdout

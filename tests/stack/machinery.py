@@ -57,10 +57,8 @@ class Site:
     @contextmanager
     def redis(self) -> Iterator[str]:
         """Run Redis as the profile does, and give its URL."""
-        service = composition.services()["redis"]
         port = self.ports[6379]
-        words = [str(port) if word == "6379" else word for word in service.command]
-        command = [debian("redis-server", "redis-server"), *words[1:]]
+        command = [debian("redis-server", "redis-server"), *self._ported(composition.services()["redis"].command[1:])]
         where = composition.volume(self.copy, "redis-data")
         with services._child(command, where / "redis.out", os.environ, lambda: services._accepts(port)):
             yield f"redis://{LOOPBACK}:{port}/0"
@@ -71,16 +69,15 @@ class Site:
         service = composition.services()["postgres"]
         port = self.ports[5432]
         data = self._database(service.environment)
-        words = [f"port={port}" if word == "port=5432" else word for word in service.command]
-        command = [*services._as_nobody(), str(POSTGRES / "postgres"), *words[1:], "-D", str(data)]
+        command = [*services._as_nobody(), str(POSTGRES / "postgres"), *self._ported(service.command[1:])]
+        command += ["-D", str(data)]
         command += ["-c", f"unix_socket_directories={data}"]
         with services._child(command, data.parent / "postgres.out", os.environ, lambda: services._accepts(port)):
             yield service.environment
 
     def check(self, name: str) -> subprocess.CompletedProcess[str]:
         """Ask a service's health check, with the shell and the wget that the images have: busybox's."""
-        words = composition.services()[name].check
-        kind, *command = (repointed(word, self.ports) for word in words)
+        kind, *command = self._ported(composition.services()[name].check)
         if kind == "CMD-SHELL":
             command = ["sh", "-c", *command]
         applets = self.directory / "applets"
@@ -92,6 +89,11 @@ class Site:
         found = require(shutil.which(command[0], path=path), f"{command[0]} is not installed")
         environ = {**os.environ, "PATH": path}
         return subprocess.run([found, *command[1:]], env=environ, capture_output=True, text=True, check=False)
+
+    def _ported(self, words: Sequence[str]) -> list[str]:
+        """Replace addresses, and the port of Redis and of PostgreSQL, which stands apart from its host."""
+        apart = {"6379": str(self.ports[6379]), "5432": str(self.ports[5432]), "port=5432": f"port={self.ports[5432]}"}
+        return [apart.get(word) or repointed(word, self.ports) for word in words]
 
     @contextmanager
     def _start(

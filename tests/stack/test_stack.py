@@ -18,13 +18,12 @@ import pytest
 import redis
 
 from tests.stack import composition, machinery
-from tests.stack.options import PLACEHOLDER, switched_on
-from tests.stack.servers import Server, fetch, htpasswd, start_prometheus, wait_until
+from tests.stack.options import switched_on
+from tests.stack.servers import Server, fetch, start_prometheus, wait_until
 from tests.worker.harness import Worker, start_worker
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from tests.stack.machinery import Site
 
@@ -111,16 +110,10 @@ def test_a_workers_metrics_arrive_as_its_port_says_them(stack: Stack, version: s
 
 @BOTH
 def test_the_rules_are_loaded(stack: Stack, version: str) -> None:
-    """Of both files, and evaluated without an error."""
-    prometheus = stack.prometheuses[version]
-
-    def evaluated() -> bool:
-        rules = [rule for group in prometheus.api("rules")["groups"] for rule in group["rules"]]
-        return all(rule["health"] == "ok" for rule in rules)
-
-    groups = prometheus.api("rules")["groups"]
+    """Of both files; none that was evaluated failed."""
+    groups = stack.prometheuses[version].api("rules")["groups"]
     assert {group["file"].rpartition("/")[2] for group in groups} == {"alerts.yml", "rules.yml"}
-    wait_until(evaluated, "every rule was evaluated")
+    assert [rule for group in groups for rule in group["rules"] if rule["health"] == "err"] == []
 
 
 @BOTH
@@ -195,35 +188,11 @@ def test_what_is_written_to_long_term_storage_is_what_prometheus_has(stack: Stac
     wait_until(same, f"{promql} is {expected}, and in VictoriaMetrics {answers(stack.long_term, promql, moment)}")
 
 
-def test_health_checks_fail_where_nothing_runs(tmp_path: Path) -> None:
-    """Else they would say nothing."""
-    empty = machinery.Site(tmp_path)
-    for name, service in composition.services().items():
-        if service.check:
-            assert empty.check(name).returncode != 0, name
-
-
-def test_prometheus_asks_for_a_password_once_it_is_told_to(version: str) -> None:
-    """As web-config.yml says: 401 without, 200 with, and it goes on scraping itself."""
-    with machinery.site() as site:
-        web = site.copy / "web-config.yml"
-        hashed = htpasswd("prometheus", "secret").partition(":")[2]
-        web.write_text(switched_on(web.read_text(), "basic auth").replace(PLACEHOLDER, hashed))
-        config = site.copy / "prometheus.yml"
-        config.write_text(switched_on(config.read_text(), "basic auth"))
-        (site.copy / "secrets" / "prometheus-password").write_text("secret\n")
-        with site.prometheus(version, credentials="prometheus:secret") as prometheus:
-            for path in ("/", "/metrics", "/api/v1/query?query=up", "/-/ready"):
-                assert fetch(f"{prometheus.url}{path}")[0] == 401
-                assert fetch(f"{prometheus.url}{path}", "prometheus:guess")[0] == 401
-            assert prometheus.get("/api/v1/query", query="up")[0] == 200
-            prometheus.wait_for('up{job="prometheus"} == 1', "Prometheus scrapes itself")
-            assert site.check("prometheus").returncode == 0
-
-
-def test_prometheus_cannot_be_stopped_from_outside(stack: Stack) -> None:
-    """The lifecycle and admin APIs are off."""
+def test_prometheus_takes_no_orders(stack: Stack) -> None:
+    """The lifecycle and admin APIs are off, and it goes on."""
     prometheus = stack.prometheuses["3.13"]
     for path in ("/-/quit", "/-/reload", "/api/v1/admin/tsdb/snapshot"):
-        assert fetch(prometheus.url + path, method="POST")[0] in {403, 503}, path
+        status, body = fetch(prometheus.url + path, method="POST")
+        assert status >= 400
+        assert "not enabled" in body or "disabled" in body, (path, body)
     assert prometheus.get("/-/ready")[0] == 200
