@@ -48,7 +48,7 @@ class Bench:
     client: Celery
 
     def run(self, command: str) -> str:
-        """Run a command as it stands, in the copy, with free ports for the documented ones; return what it printed."""
+        """Run a command as it stands, in the copy, with free ports for the documented ones; return what it said."""
         line = repointed(command, self.site.ports).replace("9201", str(self.site.ports[9201]))
         if line.startswith("docker compose"):
             line = line.replace("docker compose", built("docker-compose"), 1).replace(" up -d", " config -q")
@@ -61,7 +61,7 @@ class Bench:
             text=True, check=False, timeout=60,
         )  # fmt: skip
         assert done.returncode == 0, f"{line}: {done.returncode}\n{done.stdout[-2000:]}{done.stderr[-2000:]}"
-        return done.stdout
+        return done.stdout + done.stderr
 
     def work(self) -> None:
         """Have the pool run a few tasks."""
@@ -74,7 +74,7 @@ def open_bench(redis_url: str, output: Path) -> Iterator[Bench]:
     """Start the worker by the guide's own line, and Prometheus by compose's, scraping each second."""
     with ExitStack() as stack:
         site = stack.enter_context(machinery.site())
-        line = WORKER.replace("9101", str(site.ports[9101])).replace("-A proj", "-A otel_celery.demo.app -c 8")
+        line = f"{WORKER} -c 8".replace("9101", str(site.ports[9101])).replace("-A proj", "-A otel_celery.demo.app")
         environ = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "CELERY_BROKER_URL": redis_url}
         fleet = stack.enter_context(Fleet(["bash", "-c", f"exec env {line}"], output, environ, ROOT))
         hasten(site.copy)

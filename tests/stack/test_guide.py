@@ -142,7 +142,7 @@ def test_two_prometheus_send_one_alert(bench: Bench, tmp_path: Path) -> None:
             directory = tmp_path / replica
             directory.mkdir()
             servers.append(stack.enter_context(start_prometheus(yaml.safe_dump(configuration), directory)))
-        wait_until(lambda: all(map(has_sent, servers)), "both have sent their alert")
+        wait_until(lambda: all(map(has_sent, servers)), f"both have sent their alert: {servers[0].log}")
         status, body = alertmanager.get("/api/v2/alerts")
         assert status == OK, body
         assert [alert["labels"] for alert in json.loads(body)] == [{"alertname": "Always", "pool": "trading"}]
