@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from tests import services
-from tests.stack.plant import hastened
-from tests.stack.servers import FreePorts, start_prometheus
+from tests.stack.plant import hasten
+from tests.stack.servers import FreePorts, copied, start_prometheus
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -73,6 +73,7 @@ HISTORY: dict[str, Callable[[int], float]] = {
     f'celery_tasks_total{{{STUCK},{TASK},status="retry"}}': growing(9),
     f"celery_task_failed_total{{{STUCK},{TASK}}}": growing(1),
     f'celery_task_failures_by_exception_total{{{STUCK},{TASK},exception="OSError"}}': growing(1),
+    f'celery_task_revoked_total{{{STUCK},{TASK},reason="terminated"}}': growing(0.1),
     f'celery_task_timeouts_total{{{STUCK},{TASK},limit="hard"}}': growing(0.1),
     f'celery_task_prefetch_wait_seconds_bucket{{{STUCK},{TASK},le="60.0"}}': always(0),
     f'celery_task_prefetch_wait_seconds_bucket{{{STUCK},{TASK},le="300.0"}}': growing(1),
@@ -106,8 +107,9 @@ def remembered(directory: Path) -> Iterator[Server]:
     port = services.free_port()
     command = [services.built("promtool"), "tsdb", "create-blocks-from", "openmetrics", str(file)]
     subprocess.run([*command, str(directory / f"tsdb-{port}")], check=True, capture_output=True)
-    copied = hastened(directory / "rules", FreePorts())
-    config = f"rule_files: [{copied}/rules.yml, {copied}/alerts.yml]\nglobal: {{evaluation_interval: 1s}}\n"
+    copy = copied(directory / "monitoring", FreePorts())
+    hasten(copy)
+    config = f"rule_files: [{copy}/rules.yml, {copy}/alerts.yml]\n"
     with start_prometheus(config, directory, port=port) as server:
         yield server
 

@@ -72,6 +72,7 @@ def _broker() -> list[Any]:
 
 
 def _ours() -> list[Any]:
+    firing = foreign("ALERTS", 'alertstate="firing"')
     return [
         lines(
             "Internal Errors",
@@ -94,17 +95,15 @@ def _ours() -> list[Any]:
         coloured(
             figures(
                 "Firing Alerts",
-                "How many alerts Prometheus holds to be firing.",
-                Query(Vector(f"{foreign('ALERTS', _FIRING).by('count')} or vector(0)", frozenset()), "Alerts"),
+                "How many alerts Prometheus holds to be firing, and which.",
+                Query(Vector(f"{firing.by('count')} or vector(0)", frozenset()), "All"),
+                Query(firing.by("count", "alertname"), "{{alertname}}"),
                 unit=COUNT,
             ),
             GREEN,
             (1, RED),
         ).span(8),
     ]
-
-
-_FIRING = 'alertstate="firing"'
 
 
 def _scraping() -> list[Any]:

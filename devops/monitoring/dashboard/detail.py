@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
+from string import ascii_uppercase
 from typing import TYPE_CHECKING, Any
+
+from grafana_foundation_sdk.models.dashboard import DynamicConfigValue
 
 from devops.monitoring.dashboard import links
 from devops.monitoring.dashboard.promql import Vector, buckets, recorded, series
-from devops.monitoring.dashboard.style import ORANGE, RATE, SECONDS, Query, heat, limited, lines, stacked
+from devops.monitoring.dashboard.style import (
+    ORANGE,
+    RATE,
+    SECONDS,
+    STATUSES,
+    Query,
+    heat,
+    limited,
+    lines,
+    painted,
+    stacked,
+)
 from devops.monitoring.dashboard.tables import ago, tasks
 from otel_celery import catalogue
 
@@ -36,13 +50,16 @@ def panels() -> list[Any]:
             *(Query(series(metric).per_second().total(), legend) for legend, metric in FLOW.items()),
             unit=RATE,
         ).span(8),
-        stacked(
-            lines(
-                "Ends by Status",
-                "How tasks end, piled up: the height is all ends a second.",
-                Query(series(catalogue.TASKS).per_second().total("status"), "{{status}}"),
-                unit=RATE,
-            )
+        painted(
+            stacked(
+                lines(
+                    "Ends by Status",
+                    "How tasks end, piled up: the height is all ends a second.",
+                    Query(series(catalogue.TASKS).per_second().total("status"), "{{status}}"),
+                    unit=RATE,
+                )
+            ),
+            STATUSES,
         ).span(8),
         heat(
             "Durations",
@@ -95,23 +112,21 @@ def _misfortunes() -> list[Any]:
             "Exceptions",
             "Failures by the class of what was raised. TimeLimitExceeded is the hard limit, WorkerLostError a process "
             "that died.",
-            catalogue.FAILURES_BY_EXCEPTION,
-            "exception",
+            _of_tasks(catalogue.FAILURES_BY_EXCEPTION, "exception"),
             nothing="No task has failed",
         ).links(links.runbook("CeleryTaskFailureRatioHigh")),
         _by(
             "Timeouts",
             "Time limits reached: soft ones raise in the task, hard ones kill its process.",
-            catalogue.TIMEOUTS,
-            "limit",
+            *_in_all(catalogue.TIMEOUTS, "limit"),
         ).links(links.runbook("CeleryHardTimeLimits")),
         _by(
             "Revocations and Rejections",
             "Revoked before they started, expired, or terminated while they ran; and tasks that raised Reject or that "
             "Celery refused to run.",
-            catalogue.REVOKED,
-            "reason",
-        ).with_target(_rejections().target("B")),
+            *_in_all(catalogue.REVOKED, "reason"),
+            Query(series(catalogue.REJECTED).per_second().total(), "all rejected"),
+        ),
         lines(
             "Time since the Last Success",
             "Whether the nightly job ran: a line that climbs past its schedule is a task that no longer succeeds.",
@@ -128,19 +143,21 @@ def _misfortunes() -> list[Any]:
     ]
 
 
-def _rejections() -> Query:
-    return Query(series(catalogue.REJECTED).per_second().total("task_name"), "{{task_name}} rejected")
+def _in_all(metric: Metric, label: str) -> tuple[Query, Query]:
+    """Count all tasks together, zeros included, and besides them the tasks that have something to count."""
+    tasks_alone = _of_tasks(metric, label)
+    some = Vector(f"{tasks_alone.expression} > 0", frozenset())
+    return Query(series(metric).per_second().total(label), f"all {{{{{label}}}}}"), Query(some, tasks_alone.legend)
 
 
-def _by(title: str, about: str, metric: Metric, label: str, nothing: str = "No worker has been scraped") -> Any:
-    return (
-        lines(
-            title,
-            about,
-            Query(series(metric).per_second().total("task_name", label), f"{{{{task_name}}}} {{{{{label}}}}}"),
-            unit=RATE,
-            nothing=nothing,
-        )
-        .data_links([links.narrowed("task")])
-        .span(6)
-    )
+def _of_tasks(metric: Metric, label: str) -> Query:
+    return Query(series(metric).per_second().total("task_name", label), f"{{{{task_name}}}} {{{{{label}}}}}")
+
+
+def _by(title: str, about: str, *queries: Query, nothing: str = "No worker has been scraped") -> Any:
+    """Draw queries of which those that name a task lead to it."""
+    panel = lines(title, about, *queries, unit=RATE, nothing=nothing).span(6)
+    for letter, query in zip(ascii_uppercase, queries, strict=False):
+        if "{{task_name}}" in query.legend:
+            panel.override_by_query(letter, [DynamicConfigValue("links", [links.narrowed("task").build()])])
+    return panel

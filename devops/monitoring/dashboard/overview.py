@@ -13,11 +13,13 @@ from devops.monitoring.dashboard.style import (
     RATE,
     RED,
     SECONDS,
+    STATUSES,
     Query,
     coloured,
     figures,
     limited,
     lines,
+    painted,
     pie,
     worded,
 )
@@ -71,12 +73,15 @@ def panels() -> list[Any]:
         )
         .data_links([links.narrowed("worker", "task")])
         .links(links.runbook("CeleryRetryStorm")),
-        pie(
-            "Total Tasks by Status",
-            "How the tasks of the time shown ended, each counted once.",
-            Query(series(catalogue.TASKS).growth("$__range").total("status"), "{{status}}"),
-            unit=COUNT,
-            nothing="No worker has been scraped",
+        painted(
+            pie(
+                "Total Tasks by Status",
+                "How the tasks of the time shown ended, each counted once.",
+                Query(series(catalogue.TASKS).growth("$__range").total("status"), "{{status}}"),
+                unit=COUNT,
+                nothing="No worker has been scraped",
+            ),
+            STATUSES,
         ),
     ]
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from devops.monitoring.dashboard import links
 from devops.monitoring.dashboard.promql import recorded_as, series
-from devops.monitoring.dashboard.style import COUNT, ORANGE, RATIO, RED, SECONDS, Query, limited, lines
+from devops.monitoring.dashboard.style import COUNT, ORANGE, RATIO, RED, SECONDS, Query, bounding, limited, lines
 from otel_celery import catalogue
 
 TITLE = "Saturation"
@@ -31,13 +31,16 @@ def panels() -> list[Any]:
         .data_links([links.narrowed("worker")])
         .links(links.runbook("CeleryPoolSaturated"))
         .span(6),
-        lines(
-            "Slots",
-            "The pool's size, which autoscale moves, and how many of the slots are taken.",
-            Query(series(catalogue.POOL_SIZE).total("pool"), "{{pool}} size"),
-            Query(series(catalogue.TASKS_ACTIVE).total("pool"), "{{pool}} active"),
-            unit=COUNT,
-            nothing=NOBODY,
+        bounding(
+            lines(
+                "Slots",
+                "The pool's size, dashed, which autoscale moves, and how many of its slots are taken.",
+                Query(series(catalogue.POOL_SIZE).total("pool"), "{{pool}} size"),
+                Query(series(catalogue.TASKS_ACTIVE).total("pool"), "{{pool}} active"),
+                unit=COUNT,
+                nothing=NOBODY,
+            ),
+            "/ size$/",
         )
         .data_links([links.narrowed("pool")])
         .span(6),

@@ -24,6 +24,7 @@ from grafana_foundation_sdk.models.common import (
 )
 from grafana_foundation_sdk.models.dashboard import (
     DataSourceRef,
+    DynamicConfigValue,
     FieldColorModeId,
     Threshold,
     ThresholdsMode,
@@ -35,6 +36,8 @@ from grafana_foundation_sdk.models.piechart import PieChartLegendValues, PieChar
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from devops.monitoring.dashboard.promql import Vector
 
 SOURCE = DataSourceRef(type_val="prometheus", uid="${datasource}")
@@ -47,8 +50,21 @@ RATIO = "percentunit"
 COUNT = "short"
 BYTES = "bytes"
 
+LEAST = {RATE: 0.1, EVENTS: 0.1, COUNT: 1}
+"""Where an axis ends at least: without it nothing but zeros is drawn against a hundred."""
+
+STATUSES = {
+    "success": "green",
+    "failure": "red",
+    "retry": "orange",
+    "rejected": "purple",
+    "ignored": "#8e8e8e",
+    "revoked": "blue",
+}
+"""How a task can end, each in its colour."""
+
 HEIGHT = 8
-RED, ORANGE, GREEN, BLUE = "red", "orange", "green", "blue"
+RED, ORANGE, GREEN = "red", "orange", "green"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,14 +84,20 @@ def lines(title: str, about: str, *queries: Query, unit: str, nothing: str = "No
     """Draw how values moved; ``nothing`` is what stands there when no series exists."""
     panel = _common(timeseries.Panel(), title, about, unit, nothing).fill_opacity(8).line_width(1)
     panel.line_interpolation(LineInterpolation.LINEAR).show_points(VisibilityMode.NEVER).min(0)
-    panel.color_scheme(dashboard.FieldColor().mode(FieldColorModeId.PALETTE_CLASSIC_BY_NAME))
-    panel.tooltip(common.VizTooltipOptions().mode(TooltipDisplayMode.MULTI).sort(SortOrder.DESCENDING))
+    panel.color_scheme(dashboard.FieldColor().mode(FieldColorModeId.PALETTE_CLASSIC))
+    panel.tooltip(
+        common.VizTooltipOptions().mode(TooltipDisplayMode.MULTI).sort(SortOrder.DESCENDING).hide_zeros(hide_zeros=True)
+    )
     panel.legend(
         common.VizLegendOptions()
         .display_mode(LegendDisplayMode.LIST)
         .placement(LegendPlacement.BOTTOM)
         .show_legend(show_legend=True)
     )
+    if unit in LEAST:
+        panel.axis_soft_max(LEAST[unit])
+    if unit == COUNT:
+        panel.decimals(0)
     for letter, query in zip(ascii_uppercase, queries, strict=False):
         panel.with_target(query.target(letter))
     return panel
@@ -84,6 +106,21 @@ def lines(title: str, about: str, *queries: Query, unit: str, nothing: str = "No
 def stacked(panel: Any) -> Any:
     """Pile the lines on one another, where their sum means something."""
     return panel.stacking(common.StackingConfig().mode(StackingMode.NORMAL).group("A")).fill_opacity(40)
+
+
+def bounding(panel: Any, pattern: str) -> Any:
+    """Draw the lines whose names match as bounds for the others: dashed, and nothing below them."""
+    dashed = {"fill": "dash", "dash": [8, 6]}
+    properties = [DynamicConfigValue("custom.fillOpacity", 0), DynamicConfigValue("custom.lineStyle", dashed)]
+    return panel.override_by_regexp(pattern, properties)
+
+
+def painted(panel: Any, colours: Mapping[str, str]) -> Any:
+    """Give each of these names its own colour."""
+    for name, colour in colours.items():
+        fixed = {"mode": "fixed", "fixedColor": colour}
+        panel.override_by_name(name, [DynamicConfigValue("color", fixed)])
+    return panel
 
 
 def limited(panel: Any, *steps: tuple[float, str]) -> Any:

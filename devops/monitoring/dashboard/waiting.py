@@ -56,7 +56,7 @@ def panels() -> list[Any]:
             Query(series(catalogue.QUEUE_INFO).by("count", "queue"), "{{queue}}"),
             unit=COUNT,
             nothing="No worker has been scraped",
-        ).span(5),
+        ).span(4),
         coloured(
             figures(
                 "Queues Nobody Consumes",
@@ -68,7 +68,7 @@ def panels() -> list[Any]:
             (1, RED),
         )
         .links(links.runbook("CeleryQueueNotConsumed"))
-        .span(3),
+        .span(4),
         lines(
             "Returned and Redelivered",
             "Returned: given back un-run, on a lost connection or a shutdown. Redelivered: not for the first time.",
