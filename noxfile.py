@@ -65,7 +65,7 @@ def lint(session: nox.Session) -> None:
 @nox.session(python=NEWEST)
 def tests(session: nox.Session) -> None:
     """Run everything on the newest Celery, with every pool, and measure the coverage."""
-    session.install("-e", ".[demo]", *CELERY[NEWEST_CELERY], *group("test", "green", "dashboard"))
+    session.install("-e", ".[demo]", *CELERY[NEWEST_CELERY], *group("test", "green", "dashboard", "kubernetes"))
     session.run("coverage", "erase")
     for part in [session.posargs] if session.posargs else ((*AGAIN, *TWO, "-m", "not alone"), (*AGAIN, "-m", "alone")):
         session.run("coverage", "run", "-m", "pytest", *part)
