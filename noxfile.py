@@ -29,8 +29,8 @@ TABLE = ("tests/worker/test_ends.py", "tests/worker/test_books.py")
 """Every way to end, and the books: what differs between versions of Celery."""
 CELERY_SIDE = ("tests/unit/observe", "tests/unit/test_auto.py", "tests/unit/test_worker.py")
 """The unit tests that an older Celery could fail; the others differ by Python alone."""
-AGAIN = ("--reruns", "1")
-"""What fails is tried once more, and said: real workers on a machine that others share may stall for seconds."""
+AGAIN = ("--reruns", "2")
+"""What fails is tried twice more, and said: real workers on a machine that others share may stall for seconds."""
 TYPESCRIPT = ("@grafana/schema@12.0.2", "typescript@5.9")
 """Grafana's types, of the version that compose pins, and what checks them."""
 START_METHOD = "OTEL_CELERY_TEST_START_METHOD"
