@@ -110,9 +110,10 @@ def test_a_workers_metrics_arrive_as_its_port_says_them(stack: Stack, version: s
 
 @BOTH
 def test_the_rules_are_loaded(stack: Stack, version: str) -> None:
-    """Of all files; none that was evaluated failed."""
+    """Of both files that have any; none that was evaluated failed."""
     groups = stack.prometheuses[version].api("rules")["groups"]
-    assert {group["file"].rpartition("/")[2] for group in groups} == {"alerts.yml", "rules.yml", "expectations.yml"}
+    files = {group["file"].rpartition("/")[2] for group in groups}
+    assert files - {"expectations.yml"} == {"alerts.yml", "rules.yml"}  # 3.13 leaves out a group without rules
     assert [rule for group in groups for rule in group["rules"] if rule["health"] == "err"] == []
 
 
