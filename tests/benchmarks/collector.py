@@ -60,7 +60,7 @@ def main() -> None:
 
 
 def _measure(chosen: argparse.Namespace, workers: int, directory: Path, environment: dict[str, str]) -> None:
-    subprocess.run(["sh", "-euc", readme.shell("credentials")], cwd=directory, check=True, capture_output=True)
+    subprocess.run(["sh", "-euc", readme.block("credentials")], cwd=directory, check=True, capture_output=True)
     program = tools.find("otelcol-celery")
     assert program, "python -m tests.tools collector"
     with running(program, chosen.file, directory, {**environment, **secured_by(directory)}) as collector:

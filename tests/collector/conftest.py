@@ -28,7 +28,7 @@ def otelcol() -> str:
 def credentials(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Make a certificate and a token with the very commands of README."""
     directory = tmp_path_factory.mktemp("credentials")
-    subprocess.run(["sh", "-euc", readme.shell("credentials")], cwd=directory, check=True, capture_output=True)
+    subprocess.run(["sh", "-euc", readme.block("credentials")], cwd=directory, check=True, capture_output=True)
     return directory
 
 

@@ -15,7 +15,7 @@ ENDS = sum(TASKS.values()) + TASKS["proj.retry_once"]
 """A retry is an end as well."""
 
 
-def play(site: Site, *workers: Worker) -> None:
+def play(site: Site, *workers: Worker, queue: str = "celery") -> None:
     """Publish tasks that succeed, fail, retry, reject and ignore, and wait until they have ended and nothing moves."""
 
     def ended() -> float:
@@ -24,7 +24,7 @@ def play(site: Site, *workers: Worker) -> None:
     before = ended()
     for name, number in TASKS.items():
         for _ in range(number):
-            site.client.send_task(name)
+            site.client.send_task(name, queue=queue)
     wait_until(lambda: ended() == before + ENDS, "all tasks have ended", 60)
     for worker in workers:
         worker.settled()

@@ -9,8 +9,8 @@ from tests.collector.collector import HERE
 TEXT = (HERE / "README.md").read_text()
 
 
-def shell(name: str) -> str:
-    """Give the shell commands of the block that a comment of this name announces."""
-    found = re.search(rf"<!-- {name} -->\n```sh\n(.*?)```", TEXT, re.DOTALL)
+def block(name: str) -> str:
+    """Give the block that a comment of this name announces."""
+    found = re.search(rf"<!-- {name} -->\n```\w+\n(.*?)```", TEXT, re.DOTALL)
     assert found, name
     return found[1]

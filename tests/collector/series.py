@@ -24,11 +24,21 @@ def shown(*scrapes: Scrape) -> Series:
     return {_key(s.name, s.labels): s.value for scrape in scrapes for s in scrape.samples if not s.name.startswith(OWN)}
 
 
+def pushable(found: Series) -> Series:
+    """Leave out what is on the workers' ports only: prometheus_client's own view of the process."""
+    return {key: value for key, value in found.items() if not key[0].startswith("process_")}
+
+
 def stored(store: Store) -> Series:
     """Map each series that a database has now to its value."""
     rows = store.query('{__name__!=""}')
     named = {_key(row["labels"]["__name__"], row["labels"]): row["value"] for row in rows}
     return {key: value for key, value in named.items() if not key[0].startswith(OWN)}
+
+
+def ended(found: Series) -> float:
+    """Count the tasks that have ended."""
+    return sum(value for (name, _), value in found.items() if name == "celery_tasks_total")
 
 
 def assert_same(own: Series, arrived: Series) -> int:

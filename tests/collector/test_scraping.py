@@ -8,7 +8,7 @@ import pytest
 
 from tests.collector.collector import running
 from tests.collector.load import play
-from tests.collector.series import assert_same, shown, stored
+from tests.collector.series import assert_same, ended, shown, stored
 from tests.collector.store import Prometheus
 from tests.worker.harness import wait_until
 
@@ -57,11 +57,6 @@ def scraped(otelcol: str, site: Site, tmp_path_factory: pytest.TempPathFactory) 
             worker.wait_ready()
         play(site, *workers)
         yield Scraped(workers, agent, store)
-
-
-def ended(found: Series) -> float:
-    """Count the tasks that have ended."""
-    return sum(value for (name, _), value in found.items() if name == "celery_tasks_total")
 
 
 def test_shows_what_the_ports_show(scraped):
