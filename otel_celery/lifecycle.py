@@ -70,6 +70,7 @@ class Where(str, Enum):
     CHILDREN = "children"
     LEVELS = "levels"
     PORT = "port"
+    PUSH = "push"
 
 
 class TaskObserver(Protocol):
