@@ -50,7 +50,7 @@ def one():
 def test_starts(otelcol, secured, tmp_path, name, choice):
     """It becomes healthy, tells of itself, has nothing to complain of, and stops when it is told to."""
     with running(otelcol, name, tmp_path, {**NOWHERE, **secured, **choice}) as collector:
-        assert collector.scrape("TELEMETRY").value("otelcol_process_uptime_seconds_total") >= 0
+        assert collector.scrape("TELEMETRY").value("otelcol_process_uptime") >= 0
         collector.stop()
         for word in ("deprecat", "\twarn\t", "\terror\t"):
             assert word not in collector.log.lower()

@@ -34,7 +34,7 @@ class Site(NamedTuple):
 
     def decided(self) -> float:
         """Count the traces that were decided upon."""
-        name = "otelcol_processor_tail_sampling_global_count_traces_sampled_total"
+        name = "otelcol_processor_tail_sampling_global_count_traces_sampled"
         return sum(collector.scrape("TELEMETRY").value(name) for collector in self.collectors)
 
 
