@@ -75,6 +75,15 @@ TOOLS = (
         promtool="github.com/prometheus/prometheus/cmd/promtool",
     ),
     _module("compose", docker_compose="github.com/docker/compose/v2/cmd"),
+    Tool(
+        "collector",
+        ("otelcol-celery",),
+        (ROOT / "collector" / "manifest.yaml",),
+        (
+            ("go", "install", "go.opentelemetry.io/collector/cmd/builder@v0.159.0"),
+            ("env", "dist.output_path={out}", "{out}/builder", "--config", "manifest.yaml"),
+        ),
+    ),
 )
 
 
