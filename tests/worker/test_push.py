@@ -273,16 +273,37 @@ def test_an_exporter_that_is_missing_is_one_sentence(site: Site) -> None:
 
 
 @pytest.mark.prefork
-def test_the_launchers_own_exporter_pushes_alone(site: Site, receiver: Receiver) -> None:
-    """Under opentelemetry-instrument the SDK has an exporter already: ours is not added, and the last values leave."""
-    environment = pushing(receiver, OTEL_EXPORTER_OTLP_PROTOCOL="http/protobuf", OTEL_TRACES_EXPORTER="none")
-    environment["OTEL_LOGS_EXPORTER"] = "none"
-    worker = INSTRUMENT.start(site, "prefork", environment=environment).wait_ready()
+def test_under_the_launcher_everything_is_pushed_once(site: Site, receiver: Receiver) -> None:
+    """Without a distro opentelemetry-instrument sets no provider: ours pushes."""
+    worker = INSTRUMENT.start(site, "prefork", environment=pushing(receiver)).wait_ready()
     play(site, worker)
     assert worker.stop() == 0
-    main = [point for point in receiver.points("celery.task.received") if point.value]
-    assert sum(point.value for point in main if point.data.time_unix_nano == main[-1].data.time_unix_nano) == 7
+    assert_pushed(receiver)
+    assert receiver.attempts == 1
+
+
+@pytest.mark.prefork
+def test_a_provider_that_pushes_by_itself_pushes_alone(site: Site, receiver: Receiver, tmp_path: Path) -> None:
+    """Where the application's provider has an exporter ours is not added, and the last values leave by its own."""
+    environment = pushing(receiver, T_READER="otlp", T_GO=str(tmp_path / "go"), T_SEEN=str(tmp_path / "seen"))
+    worker = HOOK.start(site, "prefork", app="tests.worker.proj_provider", environment=environment).wait_ready()
+    play(site, worker)
+    assert worker.stop() == 0
+    assert receiver.points("celery.task.received")
+    assert_pushed(receiver)
     assert said(worker, "pushes the metrics of worker w@localhost by itself") == 1
+    assert said(worker, "are pushed to") == 0
+
+
+@pytest.mark.prefork
+def test_a_provider_that_does_not_push_gets_our_exporter(site: Site, receiver: Receiver, tmp_path: Path) -> None:
+    """An application's provider without an exporter of its own, and OTEL_METRICS_EXPORTER=otlp: that is ours to do."""
+    environment = pushing(receiver, T_GO=str(tmp_path / "go"), T_SEEN=str(tmp_path / "seen"))
+    worker = HOOK.start(site, "prefork", app="tests.worker.proj_provider", environment=environment).wait_ready()
+    play(site, worker)
+    assert worker.stop() == 0
+    assert_pushed(receiver)
+    assert receiver.attempts == 1
 
 
 # -- forks ---------------------------------------------------------------------------------------------------------
