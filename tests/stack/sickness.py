@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from tests import services
-from tests.stack.plant import hastened
-from tests.stack.servers import FreePorts, start_prometheus
+from tests.stack.plant import hasten
+from tests.stack.servers import FreePorts, copied, start_prometheus
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -107,8 +107,9 @@ def remembered(directory: Path) -> Iterator[Server]:
     port = services.free_port()
     command = [services.built("promtool"), "tsdb", "create-blocks-from", "openmetrics", str(file)]
     subprocess.run([*command, str(directory / f"tsdb-{port}")], check=True, capture_output=True)
-    copied = hastened(directory / "rules", FreePorts())
-    config = f"rule_files: [{copied}/rules.yml, {copied}/alerts.yml]\nglobal: {{evaluation_interval: 1s}}\n"
+    copy = copied(directory / "monitoring", FreePorts())
+    hasten(copy)
+    config = f"rule_files: [{copy}/rules.yml, {copy}/alerts.yml]\n"
     with start_prometheus(config, directory, port=port) as server:
         yield server
 

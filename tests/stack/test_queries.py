@@ -63,10 +63,10 @@ def started() -> float:
 
 
 @pytest.fixture(scope="module")
-def live(tmp_path_factory: pytest.TempPathFactory, started: float) -> Iterator[Server]:
+def live(started: float) -> Iterator[Server]:
     """Give a Prometheus that scrapes the demo under load, and all that stands beside it."""
     assert started
-    with running(tmp_path_factory.mktemp("live")) as server:
+    with running() as server:
         yield server
 
 

@@ -1,0 +1,41 @@
+"""Writes shared/prometheusrule.yaml anew from devops/monitoring's rule files; a test holds them together.
+
+A PrometheusRule's ``spec`` is a rule file, so the text is taken as it stands, comments and all, and only indented. The
+group on the exporters of compose is left out: a cluster watches its Redis and PostgreSQL under other names, if at all.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+HERE = Path(__file__).parent
+SOURCES = {"celery-recording": "rules.yml", "celery-alerts": "alerts.yml"}
+"""The resources, and the file in devops/monitoring that each is made of."""
+LEFT_OUT = "exporters"
+"""A group whose alerts fire where its jobs are not scraped."""
+TARGET = HERE / "shared" / "prometheusrule.yaml"
+HEAD = """\
+# Made by devops/kubernetes/rules.py from devops/monitoring/{file}: change that, and run this again.
+apiVersion: monitoring.coreos.com/v1
+kind: PrometheusRule
+metadata:
+  name: {name}
+spec:
+"""
+
+
+def resource(name: str, file: str) -> str:
+    """Make one resource of one rule file."""
+    groups = re.split(r"(?<=\n\n)(?=  [#-])", (HERE.parent / "monitoring" / file).read_text())  # with their comments
+    text = "".join(group for group in groups if f"  - name: {LEFT_OUT}\n" not in group)
+    return HEAD.format(name=name, file=file) + "".join(f"  {line}".rstrip() + "\n" for line in text.splitlines())
+
+
+def renewed() -> str:
+    """Make the file's text."""
+    return "---\n".join(resource(name, file) for name, file in SOURCES.items())
+
+
+if __name__ == "__main__":
+    TARGET.write_text(renewed())
