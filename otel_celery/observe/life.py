@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
     from otel_celery.lifecycle import TaskObserver, WorkerObserver
 
+_SUCCESS = Outcome.SUCCESS
+"""A module's own name is looked up faster than a member of an enumeration, and this one is for each task."""
+
 
 class RequestWatch(Protocol):
     """What an observed request needs of its surroundings."""
@@ -111,7 +114,7 @@ def came_back(request: Any, result: Any) -> None:
     elif runtime is None and request._otel_stopping is not None:
         end(request, request._otel_stopping)
     else:
-        end(request, Outcome.SUCCESS, runtime)
+        end(request, _SUCCESS, runtime)
 
 
 def timed_out(request: Any, limit: Limit) -> None:
@@ -146,6 +149,8 @@ def end(
             if duration < 0.0:  # noqa: PLR1730  the pool's clock is not ours; max() would cost three times that
                 duration = 0.0
         books.ended(outcome, duration, runtime)
+        if outcome is _SUCCESS:
+            return
         if outcome is Outcome.FAILURE:
             books.raised(exception)
         elif outcome is Outcome.REVOKED:

@@ -14,6 +14,7 @@ import functools
 from typing import TYPE_CHECKING, Any
 
 from billiard.exceptions import Terminated, TimeLimitExceeded, WorkerLostError
+from celery.utils.functional import noop
 
 from otel_celery.lifecycle import Limit, Outcome, Where, guarded
 from otel_celery.observe import life
@@ -55,9 +56,46 @@ class Observed:
         if "on_success" in cls.__dict__:  # not an inherited one, or it would report twice
             cls.on_success = _reporting(cls.on_success)  # type: ignore[attr-defined]
 
-    def __init__(self, message: Any, *args: Any, **kwargs: Any) -> None:
-        """Note the request as received, once Celery has accepted the message as well-formed."""
-        super().__init__(message, *args, **kwargs)  # type: ignore[call-arg]
+    def __init__(  # noqa: PLR0913, PLR0917  Celery's signature
+        self,
+        message: Any,
+        on_ack: Any = noop,
+        hostname: Any = None,
+        eventer: Any = None,
+        app: Any = None,
+        connection_errors: Any = None,
+        request_dict: Any = None,
+        task: Any = None,
+        on_reject: Any = noop,
+        body: Any = None,
+        headers: Any = None,
+        decoded: bool = False,  # noqa: FBT001, FBT002  as above
+        utc: bool = True,  # noqa: FBT001, FBT002
+        **options: Any,
+    ) -> None:
+        """Note the request as received, once Celery has accepted the message as well-formed.
+
+        What Celery's strategy passes is named: to pack it into a mapping and unpack it again, for each task, would
+        cost a quarter of everything done here.
+        """
+        init = super().__init__
+        if options:
+            init = functools.partial(init, **options)
+        init(  # type: ignore[call-arg]
+            message,
+            on_ack=on_ack,
+            hostname=hostname,
+            eventer=eventer,
+            app=app,
+            connection_errors=connection_errors,
+            request_dict=request_dict,
+            task=task,
+            on_reject=on_reject,
+            body=body,
+            headers=headers,
+            decoded=decoded,
+            utc=utc,
+        )
         try:
             life.received(self, message)
         except Exception as error:  # noqa: BLE001  guarded() would be one more call for every task

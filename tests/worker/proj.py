@@ -163,14 +163,14 @@ def soft_caught():
         time.sleep(8)
 
 
-@app.task(name="proj.hard", time_limit=1)
+@app.task(name="proj.hard", time_limit=2)
 def hard():
     """Run into the hard time limit."""
     note("began", "hard")
     time.sleep(8)
 
 
-@app.task(name="proj.hard_requeued_once", time_limit=1, acks_late=True, acks_on_failure_or_timeout=False)
+@app.task(name="proj.hard_requeued_once", time_limit=3, acks_late=True, acks_on_failure_or_timeout=False)
 def hard_requeued_once():
     """Run into the hard time limit, with a message that goes back to the queue; return the second time."""
     _once_then("hard_requeued_once", lambda: time.sleep(8))

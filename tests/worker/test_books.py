@@ -103,7 +103,7 @@ def test_books_balance_while_a_worker_drains(site: Site, pool: str) -> None:
         pytest.skip("solo runs its task on the thread that would shut down: there is no draining")
     slots = 20 if pool in GREEN else 1  # a green consumer that finds no slot waits for one, and receives nothing
     worker = site.start(pool=pool, concurrency=slots, environment={"T_PREFETCH": "20"}).wait_ready()
-    _fill(site, worker, 6.0)
+    _fill(site, worker, 10.0)
     wait_until(lambda: worker.scrape().books()["received"] == 7, "all are received")
     worker.process.send_signal(signal.SIGTERM)
     wait_until(lambda: worker.scrape().value("celery_worker_draining"), "the worker drains")

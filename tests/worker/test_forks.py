@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from tests.worker.conftest import Site
     from tests.worker.harness import Worker
 
-pytestmark = [pytest.mark.prefork, pytest.mark.alone]
+pytestmark = pytest.mark.prefork
 
 FORKS = 300
 
@@ -124,6 +124,7 @@ def wait_for_ends(worker: Worker, number: int, seconds: float = 60) -> None:
     wait_until(lambda: worker.scrape().value("celery_tasks_total") >= number, f"{number} ends", seconds)
 
 
+@pytest.mark.alone
 @pytest.mark.timeout(240)
 def test_f37_three_hundred_forks_under_constant_scraping(site: Site) -> None:
     """A child for each of 300 tasks, while two clients scrape: each is counted once, and nothing hangs or grows."""

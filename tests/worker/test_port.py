@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from tests.worker.conftest import Site
     from tests.worker.harness import Worker
 
-pytestmark = pytest.mark.alone
-
 EX_CONFIG = 78
 STRICT = {"OTEL_PYTHON_CELERY_STRICT": "true"}
 KEPT = 0.3
@@ -167,6 +165,7 @@ class Follower(threading.Thread):
             time.sleep(0.02)
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("pool", EVERY)
 def test_f09_the_port_closes_last(site: Site, pool: str) -> None:
     """From SIGTERM on the worker says that it drains, and answers until the running task has ended and is counted."""
@@ -244,6 +243,7 @@ HOWS = {
 }
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("how", HOWS)
 @pytest.mark.parametrize("pool", EVERY)
 def test_f10_a_worker_ends_as_one_without_the_library(site: Site, pool: str, how: str) -> None:
@@ -269,6 +269,7 @@ OTHER_COLD: dict[str, tuple[signal.Signals, dict[str, Any]]] = {
 }
 
 
+@pytest.mark.alone
 @pytest.mark.prefork
 @pytest.mark.parametrize("kind", OTHER_COLD)
 def test_f10_other_cold_shutdowns(site: Site, kind: str) -> None:
@@ -286,6 +287,7 @@ def test_f10_other_cold_shutdowns(site: Site, kind: str) -> None:
 # -- while tasks run --------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("pool", pools(*POOLS))
 def test_f43_the_port_answers_while_tasks_sleep(site: Site, pool: str) -> None:
     """While every slot is taken, on solo the main thread itself, the port answers within a second, and tells of it."""
