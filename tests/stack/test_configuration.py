@@ -183,7 +183,7 @@ def test_the_jobs_and_files_have_the_documented_names() -> None:
     """What alerts, dashboards and the guide refer to."""
     config = parsed(committed(LINUX))
     targets = {one["job_name"]: one["static_configs"][0]["targets"][0] for one in config["scrape_configs"][1:]}
-    assert config["rule_files"] == ["alerts.yml", "rules.yml"]
+    assert config["rule_files"] == ["alerts.yml", "rules.yml", "expectations.yml"]
     assert config["alerting"] == {"alertmanagers": [{"static_configs": [{"targets": ["localhost:9093"]}]}]}
     assert targets == {
         "redis": "localhost:9121",

@@ -110,9 +110,9 @@ def test_a_workers_metrics_arrive_as_its_port_says_them(stack: Stack, version: s
 
 @BOTH
 def test_the_rules_are_loaded(stack: Stack, version: str) -> None:
-    """Of both files; none that was evaluated failed."""
+    """Of all files; none that was evaluated failed."""
     groups = stack.prometheuses[version].api("rules")["groups"]
-    assert {group["file"].rpartition("/")[2] for group in groups} == {"alerts.yml", "rules.yml"}
+    assert {group["file"].rpartition("/")[2] for group in groups} == {"alerts.yml", "rules.yml", "expectations.yml"}
     assert [rule for group in groups for rule in group["rules"] if rule["health"] == "err"] == []
 
 

@@ -1,0 +1,195 @@
+"""From a worker's death to the message on somebody's phone: real workers, Prometheus, Alertmanager, and a webhook.
+
+The committed files run, with free ports and with time at thirty times its pace (tests/stack/tempo.py): a minute is
+two seconds. Of the five pools of prometheus.yml three run: trading, market and general.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+from celery import Celery
+
+from tests import services
+from tests.services import LOOPBACK
+from tests.stack.servers import FreePorts, Server, copied, start_alertmanager, start_prometheus, wait_until
+from tests.stack.tempo import quickened
+from tests.worker.harness import Worker, start_worker
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+pytestmark = [pytest.mark.xdist_group("end_to_end"), pytest.mark.timeout(240)]
+
+TIMES = 30
+PATIENCE = 90.0
+RULES = ("rules.yml", "alerts.yml", "expectations.yml")
+
+
+@dataclass
+class Phone:
+    """Whoever is told: a webhook that keeps what Alertmanager sends, in the order in which it came."""
+
+    url: str
+    alerts: list[dict[str, Any]] = field(default_factory=list)
+
+    def told(self, status: str, after: int = 0, **labels: str) -> dict[str, Any]:
+        """Wait for a message that an alert with these labels fires, or is resolved; only later ones than ``after``."""
+
+        def found() -> dict[str, Any] | None:
+            wanted = labels.items()
+            told = (one for one in self.alerts[after:] if one["status"] == status and wanted <= one["labels"].items())
+            return next(told, None)
+
+        alert: dict[str, Any] = wait_until(found, f"{status} {labels}", PATIENCE)
+        return alert
+
+
+@dataclass
+class Scene:
+    """What runs."""
+
+    directory: Path
+    broker: str
+    ports: FreePorts
+    stack: ExitStack
+    phone: Phone
+    workers: dict[str, Worker] = field(default_factory=dict)
+
+    def start(self, pool: str, port: int, kind: str = "threads") -> None:
+        """Start a pool's worker on the port that stands for the documented one."""
+        environment = {"T_BROKER": self.broker, "PROMETHEUS_PORT": str(self.ports[port])}
+        queue = ("-Q", pool)
+        worker = start_worker(self.directory, pool=kind, environment=environment, arguments=queue, name=pool)
+        worker.port = self.ports[port]
+        self.workers[pool] = worker
+        self.stack.callback(end, worker)
+
+
+def end(worker: Worker) -> None:
+    """End a worker at once, whatever it is doing."""
+    if worker.process.poll() is None:
+        worker.process.kill()
+    worker.process.wait()
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
+    """Start the pools, give two of them trouble, and then start what watches them."""
+    directory = tmp_path_factory.mktemp("end-to-end")
+    with ExitStack() as stack:
+        broker = stack.enter_context(services.redis_server())
+        scene = Scene(directory, broker, FreePorts(), stack, stack.enter_context(answered()))
+        scene.start("trading", 9101, "prefork")
+        scene.start("market", 9104)
+        scene.start("general", 9105)
+        for worker in scene.workers.values():
+            worker.wait_ready()
+        stack.enter_context(troubled(broker))
+        prometheus = watched(scene)
+        prometheus.wait_for("count(celery_worker_up == 1) == 3", "the three workers are known")
+        yield scene
+
+
+@contextmanager
+def answered() -> Iterator[Phone]:
+    """Serve the webhook."""
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            phone.alerts.extend(json.loads(self.rfile.read(int(self.headers["Content-Length"])))["alerts"])
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer((LOOPBACK, 0), Answer) as server:
+        phone = Phone(f"http://{LOOPBACK}:{server.server_address[1]}/")
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        yield phone
+        server.shutdown()
+        thread.join()
+
+
+@contextmanager
+def troubled(broker: str) -> Iterator[None]:
+    """Fill both slots of the pool general for good, and have a task fail in the pool market thrice a second."""
+    over = threading.Event()
+
+    def fail() -> None:
+        while not over.wait(0.3):
+            client.send_task("proj.fail", queue="market")
+
+    with Celery("client", broker=broker, set_as_current=False) as client:
+        for _ in range(6):
+            client.send_task("proj.succeed", (600,), queue="general")
+        thread = threading.Thread(target=fail, daemon=True)
+        thread.start()
+        yield
+        over.set()
+        thread.join()
+
+
+def watched(scene: Scene) -> Server:
+    """Start Alertmanager and Prometheus, with the committed files at another pace."""
+    copy = copied(scene.directory / "monitoring", scene.ports)
+    for name in (*RULES, "alertmanager.yml"):
+        (copy / name).write_text(quickened((copy / name).read_text(), TIMES))
+    routes = yaml.safe_load((copy / "alertmanager.yml").read_text())
+    for receiver in routes["receivers"]:
+        receiver["webhook_configs"] = [{"url": scene.phone.url, "send_resolved": True}]
+    manager = start_alertmanager(yaml.safe_dump(routes), scene.directory, port=scene.ports[9093])
+    scene.stack.enter_context(manager)
+    config = (copy / "prometheus.yml").read_text()
+    for old, new in (("scrape_interval: 15s", "scrape_interval: 1s"), ("scrape_timeout: 10s", "scrape_timeout: 1s")):
+        assert old in config
+        config = config.replace(old, new)
+    (copy / "prometheus.yml").write_text(config)
+    prometheus = start_prometheus(copy / "prometheus.yml", scene.directory, port=scene.ports[9090])
+    return scene.stack.enter_context(prometheus)
+
+
+def test_a_dead_worker_is_named_until_it_is_back(scene: Scene) -> None:
+    """SIGKILL of a pool's main process: CeleryWorkerDown names the worker, and resolves when the pool is back."""
+    before = len(scene.phone.alerts)
+    scene.workers["trading"].process.kill()
+    scene.workers["trading"].process.wait()
+    down = {"alertname": "CeleryWorkerDown", "worker": "trading@localhost", "pool": "trading"}
+    alert = scene.phone.told("firing", before, **down)
+    assert alert["labels"]["severity"] == "critical"
+    assert alert["annotations"]["summary"] == "Celery worker trading@localhost is down"
+    assert alert["annotations"]["runbook_url"].endswith("RUNBOOK.md#celeryworkerdown")
+    scene.start("trading", 9101, "prefork")
+    resolved = scene.phone.told("resolved", before, **down)
+    assert resolved["labels"] == alert["labels"]
+
+
+def test_a_pool_that_was_never_there_is_named(scene: Scene) -> None:
+    """The pool pipeline has a target, and never had a worker: CeleryWorkerDown names the pool instead."""
+    alert = scene.phone.told("firing", alertname="CeleryWorkerDown", pool="pipeline")
+    assert alert["annotations"]["summary"] == "Celery worker pipeline (never seen) is down"
+
+
+def test_a_failing_task_is_named(scene: Scene) -> None:
+    """HighTaskFailureRate names the task, and where it fails."""
+    alert = scene.phone.told("firing", alertname="HighTaskFailureRate", task_name="proj.fail")
+    assert alert["annotations"]["summary"] == "High failure rate for proj.fail"
+    assert alert["labels"]["worker"] == "market@localhost"
+    assert alert["labels"]["queue"] == "market"
+
+
+def test_a_saturated_pool_is_named(scene: Scene) -> None:
+    """CeleryPoolSaturated names the pool whose slots are all busy."""
+    alert = scene.phone.told("firing", alertname="CeleryPoolSaturated", pool="general")
+    assert alert["annotations"]["summary"] == "Pool general is saturated"
+    assert alert["annotations"]["description"].startswith("100% of the slots")
