@@ -1,0 +1,127 @@
+"""The recording rules and alerts, without a server: read by promtool, held to the catalogue and to the runbook."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+import yaml
+
+from otel_celery.catalogue import METRICS, Kind
+from tests.stack.rulebook import PROMTOOLS, alerts, expected, metrics, rules, run
+from tests.stack.servers import MONITORING
+from tests.stack.tempo import DURATION, milliseconds, quickened
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+BOTH = pytest.mark.parametrize("version", PROMTOOLS)
+FILES = ("rules.yml", "alerts.yml", "expectations.yml")
+TIMES = 30
+
+OF_OTHERS = {
+    "up", "process_start_time_seconds",
+    "redis_up", "redis_key_size", "pg_up",
+    "prometheus_rule_evaluation_failures_total",
+    "prometheus_target_scrape_pool_exceeded_label_limits_total",
+    "prometheus_target_scrape_pool_exceeded_target_limit_total",
+    "prometheus_target_scrapes_exceeded_body_size_limit_total",
+    "prometheus_target_scrapes_exceeded_sample_limit_total",
+    "prometheus_target_scrapes_sample_duplicate_timestamp_total",
+    "prometheus_target_scrapes_sample_out_of_bounds_total",
+    "prometheus_target_scrapes_sample_out_of_order_total",
+}  # fmt: skip
+"""Metrics of Prometheus, of the exporters, and of the Python client."""
+
+WORKER_DOWN = (
+    'celery_worker_up == 0 or (last_over_time(celery_worker_up{job="celery"}[6h]) and on (job, instance) '
+    'up{job="celery"} == 0) or label_replace(up{job="celery"} == 0 unless on (job, instance) '
+    'last_over_time(celery_worker_up{job="celery"}[6h]), "worker", "$1 (never seen)", "pool", "(.*)")'
+)
+
+
+def exported() -> set[str]:
+    """Name what the catalogue's metrics are called on the port."""
+    units = {"s": "_seconds"}
+    names = set()
+    for metric in METRICS:
+        name = metric.name.replace(".", "_") + units.get(metric.unit, "")
+        ends = {Kind.COUNTER: ("_total",), Kind.GAUGE: ("",), Kind.HISTOGRAM: ("_bucket", "_sum", "_count")}
+        names |= {name + end for end in ends[metric.kind]}
+    return names
+
+
+@BOTH
+@pytest.mark.parametrize("name", FILES)
+def test_promtool_finds_nothing(name: str, version: str) -> None:
+    """Every file passes the checkers of both versions, with every lint that they have."""
+    done = run(version, "check", "rules", "--lint=all", "--lint-fatal", MONITORING / name)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@BOTH
+def test_the_examples_of_what_to_expect_are_rules(version: str, tmp_path: Path) -> None:
+    """Without their comment signs they pass, and record what the alerts compare with."""
+    file = tmp_path / "expectations.yml"
+    file.write_text(expected())
+    done = run(version, "check", "rules", "--lint=all", "--lint-fatal", file)
+    assert done.returncode == 0, done.stdout + done.stderr
+    asked = {name for alert in alerts().values() for name in metrics(alert["expr"]) if name.endswith("imum")}
+    asked.add("task:celery_task_last_success_age_seconds:maximum")
+    assert {rule["record"] for rule in rules(expected())} == asked
+
+
+def test_the_documented_alerts_are_as_documented() -> None:
+    """Their names, how long they wait, and their summaries; the first in the form that fires."""
+    down, failing = alerts()["CeleryWorkerDown"], alerts()["HighTaskFailureRate"]
+    assert (" ".join(down["expr"].split()), down["for"]) == (WORKER_DOWN, "1m")
+    assert (failing["expr"], failing["for"]) == ("rate(celery_task_failed_total[5m]) > 0.1", "5m")
+    assert down["annotations"]["summary"] == "Celery worker {{ $labels.worker }} is down"
+    assert failing["annotations"]["summary"] == "High failure rate for {{ $labels.task_name }}"
+    groups = yaml.safe_load((MONITORING / "alerts.yml").read_text())["groups"]
+    assert {group["interval"] for group in groups} == {"30s"}
+
+
+def test_every_metric_of_an_expression_exists() -> None:
+    """In the catalogue, among the recording rules, in expectations.yml, or at an exporter."""
+    every = rules((MONITORING / "rules.yml").read_text()) + list(alerts().values())
+    recorded = {rule["record"] for rule in every if "record" in rule} | {rule["record"] for rule in rules(expected())}
+    used = set().union(*(metrics(rule["expr"]) for rule in every))
+    assert used - recorded - exported() == OF_OTHERS
+
+
+@pytest.mark.parametrize("name", alerts())
+def test_an_alert_says_what_it_means(name: str) -> None:
+    """Its severity, a summary, a description, and a section of the runbook that says how to look and what to do."""
+    alert = alerts()[name]
+    severity = alert["labels"]["severity"]
+    assert severity in {"critical", "warning"}
+    assert set(alert["annotations"]) == {"summary", "description", "runbook_url"}
+    assert alert["annotations"]["runbook_url"] == f"devops/monitoring/RUNBOOK.md#{name.lower()}"
+    section = re.search(rf"(?ms)^## {name}\n(.*?)(?=^## |\Z)", (MONITORING / "RUNBOOK.md").read_text())
+    assert section, f"RUNBOOK.md has no section {name}"
+    assert section[1].strip().startswith(f"**{severity}")
+    assert "\nLook:" in section[1]
+    assert "\nDo:" in section[1]
+    if "for" in alert:
+        minutes = alert["for"].removesuffix("m")
+        assert f"**{severity}, after {minutes} minute{'s' * (minutes != '1')}.**" in section[1]
+
+
+def test_the_runbook_has_no_section_too_many() -> None:
+    """Each is an alert's."""
+    assert re.findall(r"(?m)^## (.+)$", (MONITORING / "RUNBOOK.md").read_text()) == list(alerts())
+
+
+@pytest.mark.parametrize("name", [*FILES, "alertmanager.yml"])
+def test_a_quicker_pace_changes_nothing_else(name: str) -> None:
+    """What the end-to-end test runs is what is committed, but for durations, each divided by the same number."""
+    text = (MONITORING / name).read_text()
+    quick = quickened(text, TIMES)
+    assert DURATION.sub(r"\1", quick) == DURATION.sub(r"\1", text)
+    before, after = (["".join(found[1:]) for found in DURATION.findall(one)] for one in (text, quick))
+    assert before
+    assert [milliseconds(one) // TIMES for one in before] == [milliseconds(one) for one in after]
+    left = [rule for rule in rules(quick) if re.search(r"\[\d+[smhd]\]", rule["expr"])] if name in FILES else []
+    assert left == []
