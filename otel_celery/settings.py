@@ -93,13 +93,14 @@ def read(environ: Mapping[str, str]) -> Settings:
     if reader.boolean("OTEL_SDK_DISABLED", default=False):
         return Settings(strict=strict)
     exporters = _exporters(reader)
+    push = pushing.push(reader, tuple(name for name in exporters if name != "prometheus"))
     return Settings(
         port=_port(reader) if "prometheus" in exporters else None,
-        push=pushing.push(reader, tuple(name for name in exporters if name != "prometheus")),
+        push=push,
         buckets=_buckets(reader),
         bounds=_bounds(reader),
         strict=strict,
-        warnings=(*_unknown(environ), *pushing.short_timeouts(reader)),
+        warnings=(*_unknown(environ), *(pushing.short_timeouts(reader) if push is not None else ())),
     )
 
 

@@ -212,12 +212,13 @@ def message_for(
     expires: Any = None,
     shadow: str | None = None,
     args: tuple[Any, ...] = (),
+    more: Mapping[str, Any] | None = None,
     **info: Any,
 ) -> Message:
     """Make the message that a publisher would send."""
     number = next(NUMBERS)
     made = app.amqp.as_task_v2(f"id-{number}", task, args=args, shadow=shadow)
-    headers = dict(made.headers, eta=eta, expires=expires)
+    headers = dict(made.headers, eta=eta, expires=expires, **(more or {}))
     kind, encoding, body = dumps(made.body, serializer="json")
     delivery = {"exchange": "", "routing_key": "celery", "redelivered": False} | info
     return Message(
