@@ -117,6 +117,7 @@ def by_gateway(gateway: Collector, credentials: Path) -> dict[str, str]:
         "OTEL_EXPORTER_OTLP_CERTIFICATE": str(credentials / "server.pem"),
         "OTEL_EXPORTER_OTLP_HEADERS": f"authorization={quote(f'Bearer {token}')}",
         "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE": "delta",
+        **dict.fromkeys(("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"), ""),  # where set, requests prefers them
     }
 
 

@@ -34,7 +34,7 @@ class Site(NamedTuple):
 
     def decided(self) -> float:
         """Count the traces that were decided upon."""
-        name = "otelcol_processor_tail_sampling_global_count_traces_sampled"
+        name = "otelcol_processor_tail_sampling_global_count_traces_sampled_total"
         return sum(collector.scrape("TELEMETRY").value(name) for collector in self.collectors)
 
 
@@ -61,7 +61,7 @@ def settings(credentials: Path, url: str) -> dict[str, str]:
     return {
         **secured_by(credentials),
         "OTELCOL_TRACES_URL": url,
-        "OTELCOL_TRACES_TOKEN": "for the back end",
+        "OTELCOL_TRACES_TOKEN": "for-the-back-end",
         "OTELCOL_DECISION_WAIT": f"{WAIT}s",
     }
 
@@ -94,7 +94,7 @@ def test_keeps_failures_retries_and_slow_tasks_only(ring):
     whole = {f"{part}/{name}" for part in ("apply_async", "run") for name in ("failed", "retried", "slow")}
     wait_until(lambda: names(ring.backend) >= whole, "what is kept has arrived")
     assert names(ring.backend) == whole
-    assert ring.backend.requests[0].headers["authorization"] == "Bearer for the back end"
+    assert ring.backend.requests[0].headers["authorization"] == "Bearer for-the-back-end"
 
 
 def test_keeps_a_failure_that_comes_late(ring):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import ssl
 import time
 import urllib.error
@@ -79,7 +80,7 @@ def trace(
     group.resource.attributes.append(attribute("service.name", "proj"))
     end = time.time_ns()
     start = end - int(seconds * SECOND)
-    trace_id, parent = number.to_bytes(16, "big"), (number * 2).to_bytes(8, "big")
+    trace_id, parent = _trace_id(number), (number * 2).to_bytes(8, "big")
     spans = group.scope_spans.add().spans
     if publish:
         spans.add(trace_id=trace_id, span_id=parent, name=f"apply_async/{name}", kind=Span.SPAN_KIND_PRODUCER)
@@ -108,6 +109,11 @@ def _received(values: dict[str, int], temporality: Temporality.ValueType, since:
             NumberDataPoint(attributes=labels, start_time_unix_nano=since, time_unix_nano=until, as_int=value)
         )
     return message
+
+
+def _trace_id(number: int) -> bytes:
+    """Make the same id each time, with bits as evenly spread as those of real ones, which samplers count on."""
+    return hashlib.sha256(str(number).encode()).digest()[:16]
 
 
 def attribute(key: str, value: str) -> KeyValue:
