@@ -25,6 +25,7 @@ from otel_celery.serve.server import open_endpoint
 if TYPE_CHECKING:
     from otel_celery.serve.server import Endpoint
     from otel_celery.settings import Port, Settings
+    from otel_celery.trace.pool import WorkerTraces
 
 __all__ = ["EX_CONFIG", "Session", "application_provider"]
 
@@ -37,12 +38,13 @@ EX_CONFIG = 78
 class Session:
     """One worker, observed, recorded and served."""
 
-    def __init__(self, worker: Any, settings: Settings) -> None:
+    def __init__(self, worker: Any, settings: Settings, traces: WorkerTraces | None = None) -> None:
         """Join the rooms; nothing of the worker is touched before :meth:`install`."""
         self._worker = worker
         self._settings = settings
+        self._traces = traces
         self._recording = Recording(settings, worker.hostname, str(worker.app.main or "celery"))
-        self._watch = Watch(worker, self._recording.tallies)
+        self._watch = Watch(worker, self._recording.tallies, None if traces is None else traces.lost)
         self._recording.register(self._watch.levels)
         self._endpoint: Endpoint | None = None
         self._owner = os.getpid()
@@ -61,6 +63,13 @@ class Session:
         self._watch.uninstall()
         self._worker.app.steps["worker"].discard(self._step)
         self.close()
+        if self._traces is not None:
+            self._traces.uninstrument()
+
+    def pool_prepared(self) -> None:
+        """Have spans made, before the pool forks and after every handler of ``worker_init``."""
+        if self._traces is not None:
+            guarded(self._recording.tallies, Where.REQUEST, self._traces.begin, self._on_trace_error)
 
     def pool_started(self) -> None:
         """Serve the metrics, from now or from when the port is free.
@@ -102,11 +111,16 @@ class Session:
         atexit.unregister(self.close)
         signals.worker_shutdown.disconnect(self._on_worker_shutdown)
         guarded(self._recording.tallies, Where.PORT, self._close)
+        if self._traces is not None:
+            guarded(self._recording.tallies, Where.REQUEST, self._traces.close)
 
     def _close(self) -> None:
         if self._endpoint is not None:
             self._endpoint.close()
         self._recording.close()
+
+    def _on_trace_error(self, error: Exception) -> None:
+        self._recording.tallies.swallowed(Where.REQUEST, error)
 
     def _on_open(self, number: int) -> None:
         logger.info("📊 Prometheus metrics server started on port %d for worker %s", number, self._worker.hostname)
@@ -135,13 +149,18 @@ class Session:
 
 
 class _PortStep(bootsteps.StartStopStep):
-    """Tells when the pool has forked.
+    """Tells when the pool is about to fork, and when it has.
 
     It does nothing on stop, close or terminate: they run before the pool has drained.
     """
 
     requires = ("celery.worker.components:Pool",)
     session: Session
+
+    def create(self, parent: Any) -> None:
+        """Say that the worker's parts stand, and none has been started."""
+        del parent
+        self.session.pool_prepared()
 
     def start(self, parent: Any) -> None:
         """Have the port opened; only in a strict environment may that end the worker."""

@@ -69,6 +69,19 @@ class Bounds:
 
 
 @dataclass(frozen=True, slots=True)
+class Traces:
+    """Where spans go, and how long the end of a process may be held up for its last ones."""
+
+    exporters: tuple[str, ...]
+    """Names of the entry point group ``opentelemetry_traces_exporter``."""
+    flush_seconds: float = 0.5
+    log_ids: bool = False
+    """Whether log records carry trace_id and span_id."""
+    id_generator: str = "random"
+    """A name of the entry point group ``opentelemetry_id_generator``."""
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """Everything that the environment says of us."""
 
@@ -76,6 +89,8 @@ class Settings:
     """None: no port is served."""
     exporters: tuple[str, ...] = ()
     """The names in OTEL_METRICS_EXPORTER besides ``prometheus`` and ``none``."""
+    traces: Traces | None = None
+    """None: no spans are made."""
     buckets: tuple[float, ...] = BUCKETS
     bounds: Bounds = Bounds()
     strict: bool = False
@@ -84,7 +99,7 @@ class Settings:
 
     @property
     def enabled(self) -> bool:
-        """Tell whether there is anybody to record for."""
+        """Tell whether there is anybody to record metrics for."""
         return self.port is not None or bool(self.exporters)
 
 
@@ -101,11 +116,21 @@ def read(environ: Mapping[str, str]) -> Settings:
     return Settings(
         port=_port(reader) if "prometheus" in exporters else None,
         exporters=tuple(name for name in exporters if name != "prometheus"),
+        traces=_traces(reader),
         buckets=_buckets(reader),
         bounds=_bounds(reader),
         strict=strict,
         warnings=_unknown(environ),
     )
+
+
+def traces(environ: Mapping[str, str]) -> Traces | None:
+    """Read what concerns spans alone: all that a process that only publishes needs.
+
+    Raises SettingsError on the first value that is not allowed.
+    """
+    reader = _Reader(environ)
+    return None if reader.boolean("OTEL_SDK_DISABLED", default=False) else _traces(reader)
 
 
 def is_strict(environ: Mapping[str, str]) -> bool:
@@ -156,15 +181,43 @@ class _Reader:
             raise SettingsError(variable, value, f"a file that this process can read ({reason})") from None
 
 
-def _exporters(reader: _Reader) -> tuple[str, ...]:
-    names = reader.names("OTEL_METRICS_EXPORTER")
+def _listed(reader: _Reader, variable: str) -> tuple[str, ...]:
+    names = reader.names(variable)
     if "none" in names and len(names) > 1:
-        raise SettingsError("OTEL_METRICS_EXPORTER", ",".join(names), "none alone, or exporters without none")
+        raise SettingsError(variable, ",".join(names), "none alone, or exporters without none")
+    return names
+
+
+def _exporters(reader: _Reader) -> tuple[str, ...]:
+    names = _listed(reader, "OTEL_METRICS_EXPORTER")
     enabled = reader.text("PROMETHEUS_ENABLED")
     if enabled is not None:
         wanted = reader.boolean("PROMETHEUS_ENABLED", default=False)
         names = (*(n for n in names if n not in {"prometheus", "none"}), *(("prometheus",) if wanted else ()))
     return tuple(dict.fromkeys(n for n in names if n != "none"))
+
+
+def _traces(reader: _Reader) -> Traces | None:
+    names = tuple(name for name in _listed(reader, "OTEL_TRACES_EXPORTER") if name != "none")
+    if not names or "celery" in reader.names("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS"):
+        return None
+    milliseconds = reader.integer(f"{PREFIX}TRACE_FLUSH_TIMEOUT", default=500, low=0, high=60_000)
+    return Traces(
+        exporters=tuple(dict.fromkeys(_otlp(reader) if name == "otlp" else name for name in names)),
+        flush_seconds=milliseconds / 1000,
+        log_ids=reader.boolean("OTEL_PYTHON_LOG_CORRELATION", default=False),
+        id_generator=reader.text("OTEL_PYTHON_ID_GENERATOR") or "random",
+    )
+
+
+def _otlp(reader: _Reader) -> str:
+    """Name the exporter of the protocol asked for; the specification prefers http/protobuf, and so do forks."""
+    variables = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
+    variable = next((name for name in variables if reader.text(name)), variables[1])
+    protocol = reader.text(variable) or "http/protobuf"
+    if protocol not in _OTLP_EXPORTERS:
+        raise SettingsError(variable, protocol, " or ".join(_OTLP_EXPORTERS))
+    return _OTLP_EXPORTERS[protocol]
 
 
 def _port(reader: _Reader) -> Port:
@@ -215,6 +268,8 @@ def _bounds(reader: _Reader) -> Bounds:
     )
 
 
+_OTLP_EXPORTERS = {"http/protobuf": "otlp_proto_http", "grpc": "otlp_proto_grpc"}
+
 _OURS = tuple(
     f"{PREFIX}{name}"
     for name in (
@@ -228,6 +283,7 @@ _OURS = tuple(
         "TLS_KEY_FILE",
         "TLS_CLIENT_CA_FILE",
         "CREDENTIALS_FILE",
+        "TRACE_FLUSH_TIMEOUT",
         "STRICT",
     )
 )

@@ -1,0 +1,100 @@
+"""Span exporters, found by the names of their entry points, and quiet while the collector is away."""
+
+from __future__ import annotations
+
+import logging
+import mmap
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING
+
+from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from opentelemetry.sdk.trace import ReadableSpan
+
+GROUP = "opentelemetry_traces_exporter"
+
+
+def missing(names: Iterable[str]) -> list[str]:
+    """Say of each exporter that nothing installed offers, which extra brings it."""
+    return [_sentence(name) for name in names if not entry_points(group=GROUP, name=name)]
+
+
+def load(names: Iterable[str]) -> list[Callable[[], SpanExporter]]:
+    """Import exporters, before a pool forks: in a child that would cost a tenth of a second.
+
+    Raises LookupError, with a sentence for the operator, where nothing installed offers one.
+    """
+    makers: list[Callable[[], SpanExporter]] = []
+    for name in names:
+        found = list(entry_points(group=GROUP, name=name))
+        if not found:
+            raise LookupError(_sentence(name))
+        makers.append(found[0].load())
+    return makers
+
+
+def _sentence(name: str) -> str:
+    extras = {"otlp_proto_http": "otlp", "otlp_proto_grpc": "otlp-grpc"}
+    if name not in extras:
+        return f"OTEL_TRACES_EXPORTER names {name!r}, which is not installed"
+    return (
+        f"OTEL_TRACES_EXPORTER names 'otlp', whose exporter is not installed: "
+        f"pip install 'otel-celery[{extras[name]}]' brings it"
+    )
+
+
+class Outage:
+    """Whether spans cannot be sent: one flag, shared with the processes that are forked from this one."""
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        self._shared = mmap.mmap(-1, 1)
+
+    @property
+    def is_known(self) -> bool:
+        """Tell whether somebody has said so already."""
+        return self._shared[0] != 0
+
+    @is_known.setter
+    def is_known(self, known: bool) -> None:
+        self._shared[0] = known
+
+
+class Quiet(SpanExporter):
+    """An exporter whose complaints are logged once an outage, and not for each batch of each pool child."""
+
+    def __init__(self, exporter: SpanExporter, outage: Outage) -> None:
+        """Stand in front of ``exporter``, and between its loggers and the log."""
+        self._exporter = exporter
+        self._outage = outage
+        for base in type(exporter).__mro__[:-1]:
+            if base is not SpanExporter:
+                logging.getLogger(base.__module__).addFilter(self._is_news)
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        """Send spans."""
+        result = self._exporter.export(spans)
+        if result is SpanExportResult.SUCCESS:
+            self._outage.is_known = False
+        return result
+
+    def shutdown(self) -> None:
+        """Shut the exporter down."""
+        self._exporter.shutdown()
+
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:
+        """Flush the exporter."""
+        return self._exporter.force_flush(timeout_millis)
+
+    def _is_news(self, record: logging.LogRecord) -> bool:
+        if record.levelno < logging.WARNING:
+            return True
+        if self._outage.is_known:
+            return False
+        self._outage.is_known = True
+        record.msg = f"otel-celery: spans cannot be sent, which is said once until they can: {record.getMessage()}"
+        record.args = ()
+        return True
