@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import mmap
+from importlib import import_module
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan
 
 GROUP = "opentelemetry_traces_exporter"
+HTTP = "otlp_proto_http"
+GRPC = "otlp_proto_grpc"
+LATE = ("encodings.idna", "netrc")
+"""What Python and requests import only when the first request is sent."""
 
 
 def missing(names: Iterable[str]) -> list[str]:
@@ -23,9 +28,12 @@ def missing(names: Iterable[str]) -> list[str]:
 
 
 def load(names: Iterable[str]) -> list[Callable[[], SpanExporter]]:
-    """Import exporters, before a pool forks: in a child that would cost a tenth of a second.
+    """Import exporters and all that they import when they are made or used, before a pool forks.
 
-    Raises LookupError, with a sentence for the operator, where nothing installed offers one.
+    In each child that would cost a tenth of a second. Worse, the main process sends spans from a thread, and a child
+    that is forked while that thread imports a module waits for ever when it imports the same one.
+    Raises LookupError, with a sentence for the operator, where nothing installed offers one, and what an exporter
+    raises for an environment that it does not understand.
     """
     makers: list[Callable[[], SpanExporter]] = []
     for name in names:
@@ -33,11 +41,15 @@ def load(names: Iterable[str]) -> list[Callable[[], SpanExporter]]:
         if not found:
             raise LookupError(_sentence(name))
         makers.append(found[0].load())
+        if name != GRPC:  # its channel must not exist before a fork
+            makers[-1]().shutdown()
+    for module in LATE:
+        import_module(module)
     return makers
 
 
 def _sentence(name: str) -> str:
-    extras = {"otlp_proto_http": "otlp", "otlp_proto_grpc": "otlp-grpc"}
+    extras = {HTTP: "otlp", GRPC: "otlp-grpc"}
     if name not in extras:
         return f"OTEL_TRACES_EXPORTER names {name!r}, which is not installed"
     return (

@@ -116,7 +116,7 @@ def endless(seconds=60.0):
 
 
 @app.task(name="t.errback")
-def errback(*_):
+def errback():
     """Be called for a task that failed."""
     with inner("errback-inner"):
         pass

@@ -11,17 +11,19 @@ from opentelemetry import baggage, context, trace
 from otel_celery import instrument
 from tests.trace import proj
 
+CANVASES = {
+    "walk": proj.walk,
+    "group": lambda: group(proj.plain.s(), proj.plain.s()),
+    "chord": lambda: chord([proj.plain.s(), proj.plain.s()], proj.plain.s()),
+}
+
 
 def _publish(what: str) -> object:
     """Publish one scenario."""
     tasks = proj.app.tasks
+    if what in CANVASES:
+        return CANVASES[what]().apply_async()
     match what.split("+"):
-        case ["walk"]:
-            return proj.walk().apply_async()
-        case ["group"]:
-            return group(proj.plain.s(), proj.plain.s()).apply_async()
-        case ["chord"]:
-            return chord([proj.plain.s(), proj.plain.s()])(proj.plain.s())
         case ["eta"]:
             return proj.plain.apply_async(countdown=0.5)
         case ["baggage"]:
