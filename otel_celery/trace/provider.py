@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from opentelemetry import trace
-from opentelemetry.sdk.resources import SERVICE_NAME, Resource
+from opentelemetry.sdk.resources import SERVICE_NAME, OTELResourceDetector, Resource
 from opentelemetry.sdk.trace import SynchronousMultiSpanProcessor, TracerProvider
 
 if TYPE_CHECKING:
@@ -25,12 +25,19 @@ def make(ids: RunIds, spans: ProcessSpans, attributes: Mapping[str, str]) -> Tra
     """Make a provider; the SDK itself reads OTEL_TRACES_SAMPLER and the limits of spans."""
     processors = SynchronousMultiSpanProcessor()  # type: ignore[no-untyped-call]
     processors.add_span_processor(spans)
-    return TracerProvider(
+    return _Provider(
         resource=_resource(attributes),
         shutdown_on_exit=False,  # it would hold the process for 30 s
         active_span_processor=processors,
         id_generator=ids,
     )
+
+
+class _Provider(TracerProvider):
+    """The SDK's provider, which in a forked child gives way to a service.instance.id of the environment's."""
+
+    def _update_resource(self, resource: Resource) -> None:
+        super()._update_resource(resource.merge(OTELResourceDetector().detect()))
 
 
 def _resource(attributes: Mapping[str, str]) -> Resource:
