@@ -71,6 +71,7 @@ class Where(str, Enum):
     CHILDREN = "children"
     LEVELS = "levels"
     PORT = "port"
+    PUSH = "push"
 
 
 class TaskObserver(Protocol):
@@ -101,9 +102,15 @@ class TaskObserver(Protocol):
     def timed_out(self, limit: Limit) -> None:
         """Note that a request ran into a time limit."""
 
+    def in_trace(self, carrier: Mapping[str, Any]) -> TaskObserver:
+        """Give the same books for one request, whose message's headers carry a trace for what is observed of it."""
+
 
 class WorkerObserver(Protocol):
     """Hears what concerns the worker as a whole, and opens the books of each task."""
+
+    wants_traces: bool
+    """Whether each request is to be told of ``in_trace``; it costs time, and few want it."""
 
     def task(self, name: str, queue: str) -> TaskObserver:
         """Open, or find, the books of the task registered as ``name`` on ``queue``."""

@@ -11,13 +11,17 @@ import difflib
 import math
 from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from otel_celery import pushing, tracing
 from otel_celery.catalogue import BUCKETS
+from otel_celery.variables import Reader, SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
+
+__all__ = ["TLS", "Bounds", "Port", "Settings", "SettingsError", "is_strict", "read"]
 
 DEFAULT_PORT = 9464
 """The OpenTelemetry specification's default for OTEL_EXPORTER_PROMETHEUS_PORT."""
@@ -25,15 +29,6 @@ DEFAULT_PORT = 9464
 MAX_BUCKETS = 60
 
 PREFIX = "OTEL_PYTHON_CELERY_"
-
-
-class SettingsError(ValueError):
-    """A variable has a value that is not allowed; the message is one sentence for the operator."""
-
-    def __init__(self, variable: str, value: str, allowed: str) -> None:
-        """Name the variable, the value it has, and what is allowed."""
-        self.variable = variable
-        super().__init__(f"{variable}={value!r} is not allowed: it must be {allowed}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,38 +64,25 @@ class Bounds:
 
 
 @dataclass(frozen=True, slots=True)
-class Traces:
-    """Where spans go, and how long the end of a process may be held up for its last ones."""
-
-    exporters: tuple[str, ...]
-    """Names of the entry point group ``opentelemetry_traces_exporter``."""
-    flush_seconds: float = 0.5
-    log_ids: bool = False
-    """Whether log records carry trace_id and span_id."""
-    id_generator: str = "random"
-    """A name of the entry point group ``opentelemetry_id_generator``."""
-
-
-@dataclass(frozen=True, slots=True)
 class Settings:
     """Everything that the environment says of us."""
 
     port: Port | None = None
     """None: no port is served."""
-    exporters: tuple[str, ...] = ()
-    """The names in OTEL_METRICS_EXPORTER besides ``prometheus`` and ``none``."""
-    traces: Traces | None = None
-    """None: no spans are made."""
+    push: pushing.Push | None = None
+    """None: OTEL_METRICS_EXPORTER names nothing besides ``prometheus`` and ``none``."""
     buckets: tuple[float, ...] = BUCKETS
     bounds: Bounds = Bounds()
     strict: bool = False
     warnings: tuple[str, ...] = ()
     """Sentences about variables that look like ours and are not."""
+    traces: tracing.Traces | None = None
+    """None: no spans are made."""
 
     @property
     def enabled(self) -> bool:
         """Tell whether there is anybody to record metrics for."""
-        return self.port is not None or bool(self.exporters)
+        return self.port is not None or self.push is not None
 
 
 def read(environ: Mapping[str, str]) -> Settings:
@@ -108,29 +90,30 @@ def read(environ: Mapping[str, str]) -> Settings:
 
     Raises SettingsError on the first value that is not allowed.
     """
-    reader = _Reader(environ)
+    reader = Reader(environ)
     strict = reader.boolean(f"{PREFIX}STRICT", default=False)
     if reader.boolean("OTEL_SDK_DISABLED", default=False):
         return Settings(strict=strict)
     exporters = _exporters(reader)
+    push = pushing.push(reader, tuple(name for name in exporters if name != "prometheus"))
     return Settings(
         port=_port(reader) if "prometheus" in exporters else None,
-        exporters=tuple(name for name in exporters if name != "prometheus"),
-        traces=_traces(reader),
+        push=push,
+        traces=tracing.traces(reader),
         buckets=_buckets(reader),
         bounds=_bounds(reader),
         strict=strict,
-        warnings=_unknown(environ),
+        warnings=(*_unknown(environ), *(pushing.short_timeouts(reader) if push is not None else ())),
     )
 
 
-def traces(environ: Mapping[str, str]) -> Traces | None:
+def traces(environ: Mapping[str, str]) -> tracing.Traces | None:
     """Read what concerns spans alone: all that a process that only publishes needs.
 
     Raises SettingsError on the first value that is not allowed.
     """
-    reader = _Reader(environ)
-    return None if reader.boolean("OTEL_SDK_DISABLED", default=False) else _traces(reader)
+    reader = Reader(environ)
+    return None if reader.boolean("OTEL_SDK_DISABLED", default=False) else tracing.traces(reader)
 
 
 def is_strict(environ: Mapping[str, str]) -> bool:
@@ -138,58 +121,10 @@ def is_strict(environ: Mapping[str, str]) -> bool:
     return environ.get(f"{PREFIX}STRICT", "").strip().lower() == "true"
 
 
-class _Reader:
-    """Reads single values; an empty one counts as unset, as OpenTelemetry's specification demands."""
-
-    def __init__(self, environ: Mapping[str, str]) -> None:
-        self._environ = environ
-
-    def text(self, variable: str) -> str | None:
-        return self._environ.get(variable, "").strip() or None
-
-    def boolean(self, variable: str, *, default: bool) -> bool:
-        value = self.text(variable)
-        if value is None:
-            return default
-        if value.lower() not in {"true", "false"}:
-            raise SettingsError(variable, value, "true or false")
-        return value.lower() == "true"
-
-    def integer(self, variable: str, *, default: int, low: int, high: int) -> int:
-        value = self.text(variable)
-        if value is None:
-            return default
-        digits = value.lstrip("0") if value.isascii() and value.isdigit() else ""
-        if len(digits) > len(str(high)) or not low <= int(digits or -1) <= high:  # int() itself refuses very long ones
-            raise SettingsError(variable, value, f"a whole number from {low} to {high}")
-        return int(value)
-
-    def names(self, variable: str) -> tuple[str, ...]:
-        value = self.text(variable)
-        return tuple(name.strip() for name in value.split(",") if name.strip()) if value else ()
-
-    def file(self, variable: str) -> Path | None:
-        value = self.text(variable)
-        if value is None:
-            return None
-        path = Path(value)
-        try:
-            with path.open("rb"):
-                return path
-        except (OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or str(error)
-            raise SettingsError(variable, value, f"a file that this process can read ({reason})") from None
-
-
-def _listed(reader: _Reader, variable: str) -> tuple[str, ...]:
-    names = reader.names(variable)
+def _exporters(reader: Reader) -> tuple[str, ...]:
+    names = reader.names("OTEL_METRICS_EXPORTER")
     if "none" in names and len(names) > 1:
-        raise SettingsError(variable, ",".join(names), "none alone, or exporters without none")
-    return names
-
-
-def _exporters(reader: _Reader) -> tuple[str, ...]:
-    names = _listed(reader, "OTEL_METRICS_EXPORTER")
+        raise SettingsError("OTEL_METRICS_EXPORTER", ",".join(names), "none alone, or exporters without none")
     enabled = reader.text("PROMETHEUS_ENABLED")
     if enabled is not None:
         wanted = reader.boolean("PROMETHEUS_ENABLED", default=False)
@@ -197,30 +132,7 @@ def _exporters(reader: _Reader) -> tuple[str, ...]:
     return tuple(dict.fromkeys(n for n in names if n != "none"))
 
 
-def _traces(reader: _Reader) -> Traces | None:
-    names = tuple(name for name in _listed(reader, "OTEL_TRACES_EXPORTER") if name != "none")
-    if not names or "celery" in reader.names("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS"):
-        return None
-    milliseconds = reader.integer(f"{PREFIX}TRACE_FLUSH_TIMEOUT", default=500, low=0, high=60_000)
-    return Traces(
-        exporters=tuple(dict.fromkeys(_otlp(reader) if name == "otlp" else name for name in names)),
-        flush_seconds=milliseconds / 1000,
-        log_ids=reader.boolean("OTEL_PYTHON_LOG_CORRELATION", default=False),
-        id_generator=reader.text("OTEL_PYTHON_ID_GENERATOR") or "random",
-    )
-
-
-def _otlp(reader: _Reader) -> str:
-    """Name the exporter of the protocol asked for; the specification prefers http/protobuf, and so do forks."""
-    variables = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
-    variable = next((name for name in variables if reader.text(name)), variables[1])
-    protocol = reader.text(variable) or "http/protobuf"
-    if protocol not in _OTLP_EXPORTERS:
-        raise SettingsError(variable, protocol, " or ".join(_OTLP_EXPORTERS))
-    return _OTLP_EXPORTERS[protocol]
-
-
-def _port(reader: _Reader) -> Port:
+def _port(reader: Reader) -> Port:
     standard = reader.integer("OTEL_EXPORTER_PROMETHEUS_PORT", default=DEFAULT_PORT, low=1, high=65535)
     return Port(
         host=reader.text("OTEL_EXPORTER_PROMETHEUS_HOST") or "localhost",
@@ -231,7 +143,7 @@ def _port(reader: _Reader) -> Port:
     )
 
 
-def _tls(reader: _Reader) -> TLS | None:
+def _tls(reader: Reader) -> TLS | None:
     cert, key, client_ca = f"{PREFIX}TLS_CERT_FILE", f"{PREFIX}TLS_KEY_FILE", f"{PREFIX}TLS_CLIENT_CA_FILE"
     for given, needed in ((cert, key), (key, cert), (client_ca, cert)):
         if reader.text(given) and not reader.text(needed):
@@ -242,7 +154,7 @@ def _tls(reader: _Reader) -> TLS | None:
     return TLS(certificate, private, reader.file(client_ca))
 
 
-def _buckets(reader: _Reader) -> tuple[float, ...]:
+def _buckets(reader: Reader) -> tuple[float, ...]:
     variable = f"{PREFIX}BUCKETS"
     value = reader.text(variable)
     if value is None:
@@ -258,7 +170,7 @@ def _buckets(reader: _Reader) -> tuple[float, ...]:
     return bounds
 
 
-def _bounds(reader: _Reader) -> Bounds:
+def _bounds(reader: Reader) -> Bounds:
     return Bounds(
         task_names=reader.integer(f"{PREFIX}MAX_TASK_NAMES", default=500, low=1, high=100_000),
         exceptions=reader.integer(f"{PREFIX}MAX_EXCEPTIONS", default=50, low=1, high=10_000),
@@ -267,8 +179,6 @@ def _bounds(reader: _Reader) -> Bounds:
         deny=reader.names(f"{PREFIX}TASKS_DENY"),
     )
 
-
-_OTLP_EXPORTERS = {"http/protobuf": "otlp_proto_http", "grpc": "otlp_proto_grpc"}
 
 _OURS = tuple(
     f"{PREFIX}{name}"

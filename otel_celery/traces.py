@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any
 from celery import current_app
 
 from otel_celery import settings as environment
+from otel_celery.variables import SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from otel_celery.settings import Traces
     from otel_celery.trace.door import Door
     from otel_celery.trace.pool import WorkerTraces
+    from otel_celery.tracing import Traces
 
 logger = logging.getLogger("otel_celery")
 
@@ -73,7 +74,7 @@ def _asked_for() -> Traces | None:
     """Read the environment; a bad value is said by the worker, or here where there is none."""
     try:
         return environment.traces(os.environ)
-    except environment.SettingsError as error:
+    except SettingsError as error:
         _say(error)
         return None
 

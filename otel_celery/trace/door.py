@@ -19,7 +19,7 @@ from otel_celery.trace.tracing import Tracing
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from otel_celery.settings import Traces
+    from otel_celery.tracing import Traces
 
 
 class Door:

@@ -4,30 +4,34 @@ from __future__ import annotations
 
 import logging
 import mmap
+from functools import partial
 from importlib import import_module
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING
 
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
+from otel_celery.pushing import GRPC
+from otel_celery.tracing import missing
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from opentelemetry.sdk.trace import ReadableSpan
 
+    from otel_celery.pushing import Exporter
+
 GROUP = "opentelemetry_traces_exporter"
-HTTP = "otlp_proto_http"
-GRPC = "otlp_proto_grpc"
 LATE = ("encodings.idna", "netrc")
 """What Python and requests import only when the first request is sent."""
 
 
-def missing(names: Iterable[str]) -> list[str]:
-    """Say of each exporter that nothing installed offers, which extra brings it."""
-    return [_sentence(name) for name in names if not entry_points(group=GROUP, name=name)]
+def absent(exporters: Iterable[Exporter]) -> list[str]:
+    """Say of each exporter that nothing installed offers, what brings it."""
+    return [missing(exporter) for exporter in exporters if not entry_points(group=GROUP, name=exporter.entry_point)]
 
 
-def load(names: Iterable[str]) -> list[Callable[[], SpanExporter]]:
+def load(exporters: Iterable[Exporter]) -> list[Callable[[], SpanExporter]]:
     """Import exporters and all that they import when they are made or used, before a pool forks.
 
     In each child that would cost a tenth of a second. Worse, the main process sends spans from a thread, and a child
@@ -35,27 +39,23 @@ def load(names: Iterable[str]) -> list[Callable[[], SpanExporter]]:
     Raises LookupError, with a sentence for the operator, where nothing installed offers one, and what an exporter
     raises for an environment that it does not understand.
     """
-    makers: list[Callable[[], SpanExporter]] = []
-    for name in names:
-        found = list(entry_points(group=GROUP, name=name))
-        if not found:
-            raise LookupError(_sentence(name))
-        makers.append(found[0].load())
-        if name != GRPC:  # its channel must not exist before a fork
-            makers[-1]().shutdown()
+    makers = [_maker(exporter) for exporter in exporters]
     for module in LATE:
         import_module(module)
     return makers
 
 
-def _sentence(name: str) -> str:
-    extras = {HTTP: "otlp", GRPC: "otlp-grpc"}
-    if name not in extras:
-        return f"OTEL_TRACES_EXPORTER names {name!r}, which is not installed"
-    return (
-        f"OTEL_TRACES_EXPORTER names 'otlp', whose exporter is not installed: "
-        f"pip install 'otel-celery[{extras[name]}]' brings it"
-    )
+def _maker(exporter: Exporter) -> Callable[[], SpanExporter]:
+    found = list(entry_points(group=GROUP, name=exporter.entry_point))
+    if not found:
+        raise LookupError(missing(exporter))
+    make: Callable[..., SpanExporter] = found[0].load()
+    if exporter.otlp is not None:
+        # The exporter itself would read the variable as seconds, where the specification says milliseconds.
+        make = partial(make, timeout=exporter.otlp.timeout)
+    if exporter.otlp is None or exporter.otlp.protocol != GRPC:  # a channel must not exist before a fork
+        make().shutdown()
+    return make
 
 
 class Outage:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import socket
 from typing import TYPE_CHECKING, Any
 
 import billiard
-from celery.concurrency import ALIASES
 from celery.concurrency.prefork import TaskPool
 
 from otel_celery.trace import log
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from otel_celery.lifecycle import RunObserver
-    from otel_celery.settings import Traces
+    from otel_celery.tracing import Traces
 
 HOOK = "otel_celery.hook"
 """Imported by a child that is spawned, as the ``-I`` modules are; it hears ``worker_process_init`` there."""
@@ -30,7 +30,7 @@ class WorkerTraces:
         Raises LookupError, with a sentence for the operator, where an exporter is not installed.
         """
         self._worker = worker
-        self._tracing = Tracing(settings, described(worker.app, worker.hostname, worker.pool_cls), self._on_error)
+        self._tracing = Tracing(settings, described(worker.app, worker.hostname), self._on_error)
         self._hear: Callable[[Exception], None] | None = None
         if settings.log_ids:
             log.add_ids()
@@ -68,13 +68,11 @@ class WorkerTraces:
             self._hear(error)
 
 
-def described(app: Any, worker: str | None = None, pool: Any = "prefork") -> dict[str, str]:
+def described(app: Any, worker: str | None = None) -> dict[str, str]:
     """Describe a process of this app: the service, and the worker, which a span's ``celery.hostname`` does not name."""
-    attributes = {"service.name": str(app.main or "celery")}
+    attributes = {"service.name": str(app.main or "celery"), "host.name": socket.gethostname()}
     if worker is not None:
-        path = pool if isinstance(pool, str) else f"{pool.__module__}:{pool.__qualname__}"
-        kind = next((alias for alias, known in ALIASES.items() if known == path), path)
-        attributes |= {"celery.worker.name": worker, "celery.worker.pool": kind}
+        attributes |= {"celery.worker.name": worker, "celery.pool.name": worker.partition("@")[0]}
     return attributes
 
 

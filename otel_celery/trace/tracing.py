@@ -23,7 +23,7 @@ from otel_celery.trace.spans import ProcessSpans
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from otel_celery.settings import Traces
+    from otel_celery.tracing import Traces
 
 SCOPE = "otel_celery"
 

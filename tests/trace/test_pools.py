@@ -34,7 +34,7 @@ def test_a_pool_in_one_process_makes_the_same_traces(stage: Stage, pool: str) ->
         stage.expect(told["hard"][0], root("hard", task("hard", error=True)))
         assert len(events(stage.one(told["hard"][0], "run/t.hard"))) == 1
     resource = stage.one(told["plain"][0], "run/t.plain").resource
-    assert (resource["celery.worker.name"], resource["celery.worker.pool"]) == ("w@localhost", pool)
+    assert (resource["celery.worker.name"], resource["celery.pool.name"]) == ("w@localhost", "w")
     assert "otel-celery: " not in worker.log.replace("otel-celery: metrics are off", "")
 
 

@@ -102,7 +102,7 @@ def test_the_resource_names_service_and_worker(played: Any) -> None:
     publisher = stage.one(told["kill"], "root kill").resource
     assert killed["service.name"] == inside["service.name"] == "shop"
     assert killed["celery.worker.name"] == inside["celery.worker.name"] == "w@localhost"
-    assert killed["celery.worker.pool"] == "prefork"
+    assert killed["celery.pool.name"] == "w"
     assert killed["service.instance.id"] != inside["service.instance.id"]
     assert publisher["service.name"] == "proj"
     assert "celery.worker.name" not in publisher

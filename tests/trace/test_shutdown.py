@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.xdist_group("trace-shutdown"), pytest.mark.timeout(240)]
 
-FOREVER = "3600"
-"""Seconds that an exporter waits for its collector: nothing but our own bound ends that wait within the test."""
+FOREVER = "3600000"
+"""Milliseconds that an exporter waits for its collector: nothing but our own bound ends that wait within the test."""
 
 
 def test_recycled_children_and_a_cold_shutdown_send_what_they_have(stage: Stage) -> None:
