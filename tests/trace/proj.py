@@ -8,7 +8,7 @@ import signal
 import sys
 import time
 
-from celery import Celery, group
+from celery import Celery, group, signals
 from celery.utils.log import get_task_logger
 from opentelemetry import baggage, trace
 
@@ -26,6 +26,26 @@ if env("T_LINE"):
     from otel_celery import instrument
 
     instrument(app)
+
+
+def own_instrumentation(**_):
+    """Do what contrib's page says: a provider of the application's own, and its own CeleryInstrumentor."""
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+    from opentelemetry.instrumentation.celery import CeleryInstrumentor
+    from opentelemetry.sdk.resources import Resource
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
+    provider = TracerProvider(resource=Resource({"service.name": "its-own"}))
+    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+    trace.set_tracer_provider(provider)
+    CeleryInstrumentor().instrument()
+
+
+if env("T_OWN") == "child":
+    signals.worker_process_init.connect(own_instrumentation, weak=False)
+elif env("T_OWN") == "import":
+    own_instrumentation()
 
 logger = get_task_logger(__name__)
 
