@@ -9,7 +9,8 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, MutableMapping
+    from contextlib import AbstractContextManager
 
 OTHER = "other"
 """The label value for what cannot be told, or was folded because a bound was reached."""
@@ -125,6 +126,25 @@ class WorkerObserver(Protocol):
 
     def swallowed(self, where: Where, error: Exception) -> None:
         """Note an exception of ours that was kept from the worker: logged once a place, counted always."""
+
+
+class RunObserver(Protocol):
+    """Follows single runs in the main process, for the sake of those that a pool child does not live to tell of.
+
+    ``headers`` are those of the task's message, as the child that runs it will see them.
+    """
+
+    def received(self, headers: MutableMapping[str, Any]) -> None:
+        """Note a new request; what is added to the headers reaches the child."""
+
+    def within(self, headers: Mapping[str, Any]) -> AbstractContextManager[None]:
+        """Have whatever is published meanwhile belong to the run."""
+
+    def lost(self, headers: Mapping[str, Any], started: float, error: BaseException, outcome: Outcome) -> None:
+        """Tell of a run that began at ``started``, in seconds since the epoch, and that ``error`` ended from outside.
+
+        May be called from inside an OS signal handler.
+        """
 
 
 class WorkerLevels(Protocol):

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from otel_celery.record.pushers import Pushers
     from otel_celery.serve.server import Endpoint
     from otel_celery.settings import Port, Settings
+    from otel_celery.trace.pool import WorkerTraces
 
 logger = logging.getLogger("otel_celery")
 
@@ -37,12 +38,13 @@ EX_CONFIG = 78
 class Session:
     """One worker, observed, recorded and served."""
 
-    def __init__(self, worker: Any, settings: Settings) -> None:
+    def __init__(self, worker: Any, settings: Settings, traces: WorkerTraces | None = None) -> None:
         """Join the rooms; nothing of the worker is touched before :meth:`install`."""
         self._worker = worker
         self._settings = settings
+        self._traces = traces
         self._recording = Recording(settings, worker.hostname, str(worker.app.main or "celery"))
-        self._watch = Watch(worker, self._recording.tallies)
+        self._watch = Watch(worker, self._recording.tallies, None if traces is None else traces.lost)
         self._recording.register(self._watch.levels)
         self.problems = list(self._recording.pushers.problems) if self._recording.pushers is not None else []
         """Sentences about exporters that cannot be had; the rest works without them."""
@@ -63,6 +65,13 @@ class Session:
         self._watch.uninstall()
         self._worker.app.steps["worker"].discard(self._step)
         self.close()
+        if self._traces is not None:
+            self._traces.uninstrument()
+
+    def pool_prepared(self) -> None:
+        """Have spans made, before the pool forks and after every handler of ``worker_init``."""
+        if self._traces is not None:
+            guarded(self._recording.tallies, Where.REQUEST, self._traces.begin, self._on_trace_error)
 
     def pool_started(self) -> None:
         """Serve the metrics, from now or from when the port is free, and push them.
@@ -120,15 +129,21 @@ class Session:
     def close(self) -> None:
         """Push the last values, close the port and stop exporting; only in the process that began it, and once."""
         if self._end():
-            guarded(self._recording.tallies, Where.PUSH, self._recording.flush)
+            self._flush()
             guarded(self._recording.tallies, Where.PORT, self._close)
 
     def _on_exit(self) -> None:
         """Do the same at the process's end, but leave the books open: the SDK flushes its own readers after this."""
         if self._end():
-            guarded(self._recording.tallies, Where.PUSH, self._recording.flush)
+            self._flush()
             if self._endpoint is not None:
                 guarded(self._recording.tallies, Where.PORT, self._endpoint.close)
+
+    def _flush(self) -> None:
+        """Send what has not been sent: spans first, whose bound is the shorter one."""
+        if self._traces is not None:
+            guarded(self._recording.tallies, Where.REQUEST, self._traces.close)
+        guarded(self._recording.tallies, Where.PUSH, self._recording.flush)
 
     def _end(self) -> bool:
         if self._is_closed or os.getpid() != self._owner:
@@ -142,6 +157,9 @@ class Session:
         if self._endpoint is not None:
             self._endpoint.close()
         self._recording.close()
+
+    def _on_trace_error(self, error: Exception) -> None:
+        self._recording.tallies.swallowed(Where.REQUEST, error)
 
     def _on_open(self, number: int) -> None:
         logger.info("📊 Prometheus metrics server started on port %d for worker %s", number, self._worker.hostname)
@@ -170,13 +188,18 @@ class Session:
 
 
 class _PortStep(bootsteps.StartStopStep):
-    """Tells when the pool has forked.
+    """Tells when the pool is about to fork, and when it has.
 
     It does nothing on stop, close or terminate: they run before the pool has drained.
     """
 
     requires = ("celery.worker.components:Pool",)
     session: Session
+
+    def create(self, parent: Any) -> None:
+        """Say that the worker's parts stand, and none has been started."""
+        del parent
+        self.session.pool_prepared()
 
     def start(self, parent: Any) -> None:
         """Have the port opened; only in a strict environment may that end the worker."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from otel_celery import pushing
+from otel_celery import pushing, tracing
 from otel_celery.catalogue import BUCKETS
 from otel_celery.variables import Reader, SettingsError
 
@@ -76,10 +76,12 @@ class Settings:
     strict: bool = False
     warnings: tuple[str, ...] = ()
     """Sentences about variables that look like ours and are not."""
+    traces: tracing.Traces | None = None
+    """None: no spans are made."""
 
     @property
     def enabled(self) -> bool:
-        """Tell whether there is anybody to record for."""
+        """Tell whether there is anybody to record metrics for."""
         return self.port is not None or self.push is not None
 
 
@@ -97,11 +99,21 @@ def read(environ: Mapping[str, str]) -> Settings:
     return Settings(
         port=_port(reader) if "prometheus" in exporters else None,
         push=push,
+        traces=tracing.traces(reader),
         buckets=_buckets(reader),
         bounds=_bounds(reader),
         strict=strict,
         warnings=(*_unknown(environ), *(pushing.short_timeouts(reader) if push is not None else ())),
     )
+
+
+def traces(environ: Mapping[str, str]) -> tracing.Traces | None:
+    """Read what concerns spans alone: all that a process that only publishes needs.
+
+    Raises SettingsError on the first value that is not allowed.
+    """
+    reader = Reader(environ)
+    return None if reader.boolean("OTEL_SDK_DISABLED", default=False) else tracing.traces(reader)
 
 
 def is_strict(environ: Mapping[str, str]) -> bool:
@@ -181,6 +193,7 @@ _OURS = tuple(
         "TLS_KEY_FILE",
         "TLS_CLIENT_CA_FILE",
         "CREDENTIALS_FILE",
+        "TRACE_FLUSH_TIMEOUT",
         "STRICT",
     )
 )

@@ -14,6 +14,7 @@ from typing import Any
 from celery import signals
 
 from otel_celery import settings as environment
+from otel_celery import traces
 from otel_celery.session import EX_CONFIG, Session
 
 logger = logging.getLogger("otel_celery")
@@ -33,6 +34,15 @@ def instrument(app: Any) -> Instrumentation:
     return _handles[app]
 
 
+def on_worker_process_init(sender: str, **_: object) -> None:
+    """Have spans made in a pool's child that was spawned: it imports our modules, and no worker was started in it."""
+    if any(handle.has_started for handle in _handles.values()):
+        return
+    for handle in _handles.values():
+        handle.close_door()
+    traces.for_spawned_child(sender)
+
+
 def on_worker_init(sender: Any, **_: object) -> None:
     """Instrument whichever app a worker is started for: the ways to switch on that name no app."""
     instrument(sender.app).start(sender)
@@ -47,14 +57,38 @@ class Instrumentation:
         self._session: Session | None = None
         self._started: Any = None
         signals.worker_init.connect(self._on_worker_init, weak=False)
+        self._door = traces.for_publisher(app)
+        if self._door is not None:
+            signals.worker_process_init.connect(self._on_process_init, weak=False)
 
     def uninstrument(self) -> None:
         """Leave later requests unobserved, remove the reader and close the port; harmless when nothing runs."""
         signals.worker_init.disconnect(self._on_worker_init)
+        signals.worker_process_init.disconnect(self._on_process_init)
+        if self._door is not None:
+            self._door.uninstrument()
         _handles.pop(self._app, None)
         session, self._session = self._session, None
         if session is not None:
             session.uninstall()
+
+    def start_traces(self) -> None:
+        """Make spans in this process from now on, and not only from its first message on.
+
+        For a script that begins with a span of its own. Without OTEL_TRACES_EXPORTER, and in a worker, it does nothing.
+        """
+        if self._door is not None and not self.has_started:
+            self._door.open()
+
+    @property
+    def has_started(self) -> bool:
+        """Tell whether a worker of the app was started in this process, or in the one that it was forked from."""
+        return self._started is not None
+
+    def close_door(self) -> None:
+        """Leave the spans of what is published to the worker, or the pool's child, that this process is."""
+        if self._door is not None:
+            self._door.close()
 
     def start(self, worker: Any) -> None:
         """Install what the environment asks for, in a worker that is being initialised; a second time is ignored.
@@ -65,10 +99,12 @@ class Instrumentation:
         if worker is self._started:
             return
         self._started = worker
+        self.close_door()
         try:
             settings = environment.read(os.environ)
-            if settings.enabled:
-                self._session = Session(worker, settings)
+            spans = traces.for_worker(worker, settings.traces, lambda why: _fail(why, strict=settings.strict))
+            if settings.enabled or spans is not None:
+                self._session = Session(worker, settings, spans)
                 self._session.install()
         except environment.SettingsError as error:
             _fail(f"{error}; metrics are off", strict=environment.is_strict(os.environ))
@@ -81,6 +117,9 @@ class Instrumentation:
                 _fail(problem, strict=settings.strict)
             if not settings.enabled:
                 _say_off_when_ready(worker)
+
+    def _on_process_init(self, sender: str, **_: object) -> None:
+        on_worker_process_init(sender)
 
     def _on_worker_init(self, sender: Any, **_: object) -> None:
         if sender.app is self._app:

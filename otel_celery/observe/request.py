@@ -41,7 +41,7 @@ class Observed:
     _otel_runnable_at: float = 0.0
     _otel_accepted_at: float | None = None
     _otel_is_held: bool = False
-    _otel_end: object | None = None
+    _otel_end: list[Outcome] | None = None
     _otel_stopping: Outcome | None = None
     """What a green thread's death means, where this worker asked for it: it ends as if it had returned None."""
     _otel_verdict: Outcome | None = None
