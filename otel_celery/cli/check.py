@@ -15,11 +15,13 @@ import click
 from otel_celery import settings
 from otel_celery.cli.failure import CONFIGURATION, misconfigured
 from otel_celery.pushing import CUMULATIVE, GRPC
+from otel_celery.tracing import missing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from otel_celery.pushing import Otlp, Push
+    from otel_celery.tracing import Traces
 
 NOTHING = 1
 TRUE = "true"
@@ -41,7 +43,7 @@ def check(app: str | None) -> None:
         click.echo(f"Error: {problem}", err=True)
     if problems:
         raise SystemExit(CONFIGURATION)
-    raise SystemExit(0 if found.enabled else NOTHING)
+    raise SystemExit(0 if found.enabled or found.traces is not None else NOTHING)
 
 
 def _plans(found: settings.Settings, environ: Mapping[str, str]) -> Iterator[str]:
@@ -53,6 +55,8 @@ def _plans(found: settings.Settings, environ: Mapping[str, str]) -> Iterator[str
         yield from _port_plans(found.port)
     if found.push is not None:
         yield from _push_plans(found.push)
+    if found.traces is not None:
+        yield from _trace_plans(found.traces)
     if not found.enabled:
         yield "No metrics are enabled: set PROMETHEUS_ENABLED=true."
     if found.strict:
@@ -100,6 +104,19 @@ def _otlp_plans(otlp: Otlp) -> Iterator[str]:
         yield "  gRPC does not like a process that forks: for the prefork pool http/protobuf is the safer choice."
 
 
+def _trace_plans(found: Traces) -> Iterator[str]:
+    """Say where spans go, and how long the end of a process may wait for it."""
+    places = " and ".join(exporter.place for exporter in found.exporters)
+    yield (
+        f"Spans of publishing and running tasks are sent to {places}, unless the app, or opentelemetry-instrument, has "
+        f"instrumented Celery itself; the end of a process waits at most {found.flush_seconds:g} s for the last ones."
+    )
+    if found.has_grpc:
+        yield "  gRPC does not like a process that forks: for the prefork pool http/protobuf is the safer choice."
+    if found.log_ids:
+        yield "The task log carries trace_id and span_id (OTEL_PYTHON_LOG_CORRELATION)."
+
+
 def _port_problems(port: settings.Port | None) -> Iterator[str]:
     """Try the port: it may be taken, by a worker that runs now as well."""
     if port is None:
@@ -143,6 +160,9 @@ def _exporter_problems(found: settings.Settings) -> Iterator[str]:
     for exporter in found.push.exporters if found.push is not None else ():
         if not entry_points(group="opentelemetry_metrics_exporter", name=exporter.entry_point):
             yield exporter.missing
+    for exporter in found.traces.exporters if found.traces is not None else ():
+        if not entry_points(group="opentelemetry_traces_exporter", name=exporter.entry_point):
+            yield missing(exporter)
 
 
 def _app_problems(app: str | None) -> Iterator[str]:

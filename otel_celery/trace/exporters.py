@@ -26,11 +26,6 @@ LATE = ("encodings.idna", "netrc")
 """What Python and requests import only when the first request is sent."""
 
 
-def absent(exporters: Iterable[Exporter]) -> list[str]:
-    """Say of each exporter that nothing installed offers, what brings it."""
-    return [missing(exporter) for exporter in exporters if not entry_points(group=GROUP, name=exporter.entry_point)]
-
-
 def load(exporters: Iterable[Exporter]) -> list[Callable[[], SpanExporter]]:
     """Import exporters and all that they import when they are made or used, before a pool forks.
 

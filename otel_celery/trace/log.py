@@ -26,7 +26,7 @@ def add_to_format(app: Any) -> None:
     chosen = app.conf.worker_task_log_format
     if "%(trace_id)" not in chosen and MESSAGE in chosen:
         before, _, after = chosen.rpartition(MESSAGE)
-        app.conf.worker_task_log_format = f"{before}{IDS}{MESSAGE}{after}"
+        app.conf.worker_task_log_format = app.log.task_format = f"{before}{IDS}{MESSAGE}{after}"
 
 
 class _Factory:

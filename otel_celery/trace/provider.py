@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures.thread  # noqa: F401  must hear of a fork before any provider does: see make()
 from typing import TYPE_CHECKING
 
 from opentelemetry import trace
@@ -22,7 +23,11 @@ def application_provider() -> trace.TracerProvider | None:
 
 
 def make(ids: RunIds, spans: ProcessSpans, attributes: Mapping[str, str]) -> TracerProvider:
-    """Make a provider; the SDK itself reads OTEL_TRACES_SAMPLER and the limits of spans."""
+    """Make a provider; the SDK itself reads OTEL_TRACES_SAMPLER and the limits of spans.
+
+    In a forked child the SDK's provider asks for its resource anew by way of a ThreadPoolExecutor, and waits for ever
+    where the executor's module was imported after the provider was made: each hears of a fork in the order of coming.
+    """
     processors = SynchronousMultiSpanProcessor()  # type: ignore[no-untyped-call]
     processors.add_span_processor(spans)
     return _Provider(

@@ -56,8 +56,7 @@ class Tracing:
     def start(self) -> None:
         """Make the spans of this process: a publisher, or a worker whose tasks run in it."""
         self._instrument()
-        if self._is_ours and provider.application_provider() is None:
-            trace.set_tracer_provider(self._own)  # so that libraries' spans go the same way
+        self._offer()
         self._courier = Courier(self._on_error)
 
     def start_pool(self) -> None:
@@ -95,6 +94,11 @@ class Tracing:
             self._runs.connect()
             contrib.switch_on(provider.application_provider() or self._own)
 
+    def _offer(self) -> None:
+        """Set our provider where there is none: libraries' spans go the same way, and contrib's where others did it."""
+        if provider.application_provider() is None:
+            trace.set_tracer_provider(self._own)
+
     def _batches(self) -> list[BatchSpanProcessor]:
         return [BatchSpanProcessor(exporters.Quiet(make(), self._outage)) for make in self._makers]
 
@@ -112,8 +116,7 @@ class Tracing:
     def _on_child(self, **_: object) -> None:
         """Instrument a child, after the application's own handlers of the same signal."""
         self._instrument()
-        if self._is_ours and provider.application_provider() is None:
-            trace.set_tracer_provider(self._own)
+        self._offer()
 
     def _on_child_end(self, **_: object) -> None:
         """Send a child's last spans; its slot in the pool stays empty meanwhile."""

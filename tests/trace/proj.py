@@ -36,15 +36,16 @@ def own_instrumentation(**_):
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
-    provider = TracerProvider(resource=Resource({"service.name": "its-own"}))
+    provider = TracerProvider(resource=Resource.create({"service.name": "its-own"}))
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
     trace.set_tracer_provider(provider)
-    CeleryInstrumentor().instrument()
+    if env("T_OWN") != "provider":
+        CeleryInstrumentor().instrument()
 
 
 if env("T_OWN") == "child":
     signals.worker_process_init.connect(own_instrumentation, weak=False)
-elif env("T_OWN") == "import":
+elif env("T_OWN"):
     own_instrumentation()
 
 logger = get_task_logger(__name__)
