@@ -10,15 +10,22 @@ import atexit
 import errno
 import logging
 import os
+import sys
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from celery import bootsteps, signals
+from opentelemetry.sdk.metrics import MeterProvider
 
 from otel_celery.lifecycle import Where, guarded
+from otel_celery.observe.children import has_processes
 from otel_celery.observe.watch import Watch
-from otel_celery.record.providers import Recording, application_provider
+from otel_celery.record.providers import Recording, application_provider, views
+from otel_celery.relay import child
+from otel_celery.relay.hub import Hub
+from otel_celery.relay.sdk import SdkMovedError
 from otel_celery.serve.access import AccessError
+from otel_celery.serve.forks import gate
 from otel_celery.serve.health import WorkerHealth
 from otel_celery.serve.server import open_endpoint
 
@@ -45,6 +52,7 @@ class Session:
         self._watch = Watch(worker, self._recording.tallies)
         self._recording.register(self._watch.levels)
         self._endpoint: Endpoint | None = None
+        self._hub: Hub | None = None
         self._owner = os.getpid()
         self._is_closed = False
         self._step = type("OtelCelery", (_PortStep,), {"session": self, "name": "otel_celery"})
@@ -52,6 +60,8 @@ class Session:
     def install(self) -> None:
         """Put everything in place in the worker."""
         self._watch.install()
+        if self._settings.child_metrics:
+            self._open_hub()
         self._worker.app.steps["worker"].add(self._step)
         signals.worker_shutdown.connect(self._on_worker_shutdown, weak=False)
         atexit.register(self.close)
@@ -68,8 +78,30 @@ class Session:
         Raises SystemExit where the environment is strict and the port is taken, or its TLS cannot be used.
         """
         guarded(self._recording.tallies, Where.CHILDREN, self._watch.children.look)
+        if self._hub is not None and not self._is_closed:
+            guarded(self._recording.tallies, Where.RELAY, self._hub.start)
         if self._settings.port is not None and not self._is_closed:
             guarded(self._recording.tallies, Where.PORT, self._open, self._settings.port)
+
+    def _open_hub(self) -> None:
+        """Have what tasks record reach our readers; where that cannot be, all else goes on."""
+        tallies = self._recording.tallies
+        hub = Hub(
+            self._recording.provider,
+            is_ours=self._recording.is_ours,
+            label_length=self._settings.bounds.label_length,
+            gate=gate(),
+            lost=tallies.metrics_dropped,
+            failed=partial(tallies.swallowed, Where.RELAY),
+        )
+        try:
+            hub.open(os.environ, has_children=has_processes(self._worker))
+        except (SdkMovedError, OSError) as error:
+            # Celery has not set up logging when a worker is initialised.
+            sys.stderr.write(f"otel-celery: WARNING: what tasks record with OpenTelemetry is not shown: {error}\n")
+        else:
+            self._hub = hub
+            signals.worker_process_shutdown.connect(_on_worker_process_shutdown, weak=False)
 
     def _open(self, port: Port) -> None:
         if port.number == port.standard and self._recording.serves_port():
@@ -101,6 +133,9 @@ class Session:
         self._is_closed = True
         atexit.unregister(self.close)
         signals.worker_shutdown.disconnect(self._on_worker_shutdown)
+        if self._hub is not None:
+            signals.worker_process_shutdown.disconnect(_on_worker_process_shutdown)
+            guarded(self._recording.tallies, Where.RELAY, self._hub.close)  # first: the rest exports what it heard
         guarded(self._recording.tallies, Where.PORT, self._close)
 
     def _close(self) -> None:
@@ -132,6 +167,17 @@ class Session:
         if sender is self._worker:
             guarded(self._recording.tallies, Where.CONSUMER, self._watch.drained)
             self.close()
+
+
+def enter_spawned(settings: Settings) -> None:
+    """Have what tasks record in a spawned pool child sent to the main process; elsewhere nothing happens."""
+    length = settings.bounds.label_length
+    if child.enter_spawned(os.environ, lambda: MeterProvider(shutdown_on_exit=False, views=views()), length, gate()):
+        signals.worker_process_shutdown.connect(_on_worker_process_shutdown, weak=False)
+
+
+def _on_worker_process_shutdown(**_: object) -> None:
+    child.say_goodbye()
 
 
 class _PortStep(bootsteps.StartStopStep):

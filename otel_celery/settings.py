@@ -81,6 +81,8 @@ class Settings:
     strict: bool = False
     warnings: tuple[str, ...] = ()
     """Sentences about variables that look like ours and are not."""
+    child_metrics: bool = True
+    """Whether what tasks record with OpenTelemetry is exported with the rest, from pool children as well."""
 
     @property
     def enabled(self) -> bool:
@@ -103,6 +105,7 @@ def read(environ: Mapping[str, str]) -> Settings:
         exporters=tuple(name for name in exporters if name != "prometheus"),
         buckets=_buckets(reader),
         bounds=_bounds(reader),
+        child_metrics=reader.boolean(f"{PREFIX}CHILD_METRICS", default=True),
         strict=strict,
         warnings=_unknown(environ),
     )
@@ -219,6 +222,7 @@ _OURS = tuple(
     f"{PREFIX}{name}"
     for name in (
         "BUCKETS",
+        "CHILD_METRICS",
         "TASKS_ALLOW",
         "TASKS_DENY",
         "MAX_TASK_NAMES",

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from celery import signals
 
 from otel_celery import settings as environment
-from otel_celery.session import EX_CONFIG, Session, application_provider
+from otel_celery.session import EX_CONFIG, Session, application_provider, enter_spawned
 
 if TYPE_CHECKING:
     from otel_celery.settings import Settings
@@ -41,6 +41,16 @@ def on_worker_init(sender: Any, **_: object) -> None:
     instrument(sender.app).start(sender)
 
 
+def on_worker_process_init(**_: object) -> None:
+    """Have what tasks record in a spawned pool child reach the main process; a forked one knows already."""
+    try:
+        enter_spawned(environment.read(os.environ))
+    except environment.SettingsError:
+        pass  # the main process has said it, and its metrics are off
+    except Exception as error:  # noqa: BLE001  the child runs on without us
+        _say("ERROR", f"what tasks record in this process is not shown: {error!r}")
+
+
 class Instrumentation:
     """What :func:`instrument` returns: the instrumentation of one app's workers."""
 
@@ -50,10 +60,12 @@ class Instrumentation:
         self._session: Session | None = None
         self._started: Any = None
         signals.worker_init.connect(self._on_worker_init, weak=False)
+        signals.worker_process_init.connect(self._on_worker_process_init, weak=False)
 
     def uninstrument(self) -> None:
         """Leave later requests unobserved, remove the reader and close the port; harmless when nothing runs."""
         signals.worker_init.disconnect(self._on_worker_init)
+        signals.worker_process_init.disconnect(self._on_worker_process_init)
         _handles.pop(self._app, None)
         session, self._session = self._session, None
         if session is not None:
@@ -87,6 +99,9 @@ class Instrumentation:
     def _on_worker_init(self, sender: Any, **_: object) -> None:
         if sender.app is self._app:
             self.start(sender)
+
+    def _on_worker_process_init(self, **_: object) -> None:
+        on_worker_process_init()
 
 
 def _is_wanted(settings: Settings) -> bool:
