@@ -82,6 +82,7 @@ class Where(str, Enum):
     RELAY = "relay"
     LEVELS = "levels"
     PORT = "port"
+    PUSH = "push"
 
 
 class TaskObserver(Protocol):

@@ -1,7 +1,7 @@
 """One observed worker: the one place that knows all rooms, and joins them.
 
-The port is opened by a bootstep, once the pool has forked; it is closed by ``worker_shutdown``, which comes after the
-pool has drained, or at process exit.
+The port is opened, and pushing begun, by a bootstep, once the pool has forked; both end with ``worker_shutdown``, which
+comes after the pool has drained, or at process exit, which is all that a cold shutdown has.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from opentelemetry.sdk.metrics import MeterProvider
 from otel_celery.lifecycle import Where, guarded
 from otel_celery.observe.children import has_processes
 from otel_celery.observe.watch import Watch
-from otel_celery.record.providers import Recording, application_provider, views
+from otel_celery.record.providers import Recording, views
 from otel_celery.relay import child
 from otel_celery.relay.hub import Hub
 from otel_celery.relay.sdk import SdkMovedError
@@ -30,10 +30,9 @@ from otel_celery.serve.health import WorkerHealth
 from otel_celery.serve.server import open_endpoint
 
 if TYPE_CHECKING:
+    from otel_celery.record.pushers import Pushers
     from otel_celery.serve.server import Endpoint
     from otel_celery.settings import Port, Settings
-
-__all__ = ["EX_CONFIG", "Session", "application_provider"]
 
 logger = logging.getLogger("otel_celery")
 
@@ -51,6 +50,8 @@ class Session:
         self._recording = Recording(settings, worker.hostname, str(worker.app.main or "celery"))
         self._watch = Watch(worker, self._recording.tallies)
         self._recording.register(self._watch.levels)
+        self.problems = list(self._recording.pushers.problems) if self._recording.pushers is not None else []
+        """Sentences about exporters that cannot be had; the rest works without them."""
         self._endpoint: Endpoint | None = None
         self._hub: Hub | None = None
         self._owner = os.getpid()
@@ -64,7 +65,7 @@ class Session:
             self._open_hub()
         self._worker.app.steps["worker"].add(self._step)
         signals.worker_shutdown.connect(self._on_worker_shutdown, weak=False)
-        atexit.register(self.close)
+        atexit.register(self._on_exit)
 
     def uninstall(self) -> None:
         """Unhook, as far as a running worker can be left alone."""
@@ -73,7 +74,7 @@ class Session:
         self.close()
 
     def pool_started(self) -> None:
-        """Serve the metrics, from now or from when the port is free.
+        """Serve the metrics, from now or from when the port is free, and push them.
 
         Raises SystemExit where the environment is strict and the port is taken, or its TLS cannot be used.
         """
@@ -82,6 +83,8 @@ class Session:
             guarded(self._recording.tallies, Where.RELAY, self._hub.start)
         if self._settings.port is not None and not self._is_closed:
             guarded(self._recording.tallies, Where.PORT, self._open, self._settings.port)
+        if self._recording.pushers is not None and not self._is_closed:
+            guarded(self._recording.tallies, Where.PUSH, self._start_pushing, self._recording.pushers)
 
     def _open_hub(self) -> None:
         """Have what tasks record reach our readers; where that cannot be, all else goes on."""
@@ -126,17 +129,48 @@ class Session:
                 "_TLS_KEY_FILE and _TLS_CLIENT_CA_FILE must name files that belong together"
             )
 
-    def close(self) -> None:
-        """Close the port and stop exporting; only in the process that began it, and once."""
-        if self._is_closed or os.getpid() != self._owner:
+    def _start_pushing(self, pushers: Pushers) -> None:
+        name = self._worker.hostname
+        if self._recording.pushes_already():
+            logger.info(
+                "otel-celery: the SDK's MeterProvider of this process pushes the metrics of worker %s by itself", name
+            )
             return
+        kind = self._watch.levels.info()["pool_kind"]
+        if kind in {"gevent", "eventlet"} and pushers.has_grpc():
+            pushers.leave_out_grpc()
+            self._refuse(
+                f"metrics of worker {name} are not pushed by gRPC, which would stop all of {kind}'s greenlets while it "
+                "waits; set OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf"
+            )
+        for place in self._recording.start_pushing(gate().hold):
+            logger.info("otel-celery: metrics of worker %s are pushed to %s", name, place)
+        for problem in pushers.problems:
+            self._refuse(problem)
+
+    def close(self) -> None:
+        """Push the last values, close the port and stop exporting; only in the process that began it, and once."""
+        if self._end():
+            guarded(self._recording.tallies, Where.PUSH, self._recording.flush)
+            guarded(self._recording.tallies, Where.PORT, self._close)
+
+    def _on_exit(self) -> None:
+        """Do the same at the process's end, but leave the books open: the SDK flushes its own readers after this."""
+        if self._end():
+            guarded(self._recording.tallies, Where.PUSH, self._recording.flush)
+            if self._endpoint is not None:
+                guarded(self._recording.tallies, Where.PORT, self._endpoint.close)
+
+    def _end(self) -> bool:
+        if self._is_closed or os.getpid() != self._owner:
+            return False
         self._is_closed = True
-        atexit.unregister(self.close)
+        atexit.unregister(self._on_exit)
         signals.worker_shutdown.disconnect(self._on_worker_shutdown)
         if self._hub is not None:
             signals.worker_process_shutdown.disconnect(_on_worker_process_shutdown)
             guarded(self._recording.tallies, Where.RELAY, self._hub.close)  # first: the rest exports what it heard
-        guarded(self._recording.tallies, Where.PORT, self._close)
+        return True
 
     def _close(self) -> None:
         if self._endpoint is not None:

@@ -9,15 +9,12 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from celery import signals
 
 from otel_celery import settings as environment
-from otel_celery.session import EX_CONFIG, Session, application_provider, enter_spawned
-
-if TYPE_CHECKING:
-    from otel_celery.settings import Settings
+from otel_celery.session import EX_CONFIG, Session, enter_spawned
 
 logger = logging.getLogger("otel_celery")
 
@@ -82,8 +79,7 @@ class Instrumentation:
         self._started = worker
         try:
             settings = environment.read(os.environ)
-            wanted = _is_wanted(settings)
-            if wanted:
+            if settings.enabled:
                 self._session = Session(worker, settings)
                 self._session.install()
         except environment.SettingsError as error:
@@ -93,7 +89,9 @@ class Instrumentation:
         else:
             for warning in settings.warnings:
                 _say("WARNING", warning)
-            if not wanted:
+            for problem in self._session.problems if self._session is not None else ():
+                _fail(problem, strict=settings.strict)
+            if not settings.enabled:
                 _say_off_when_ready(worker)
 
     def _on_worker_init(self, sender: Any, **_: object) -> None:
@@ -102,18 +100,6 @@ class Instrumentation:
 
     def _on_worker_process_init(self, **_: object) -> None:
         on_worker_process_init()
-
-
-def _is_wanted(settings: Settings) -> bool:
-    """Tell whether anybody will read what is recorded; exporters besides our port are the SDK's own to set up."""
-    if not settings.exporters or application_provider() is not None:
-        return settings.enabled
-    _say(
-        "WARNING",
-        f"OTEL_METRICS_EXPORTER names {', '.join(settings.exporters)}, which this version pushes to only through an "
-        "SDK MeterProvider that the application or opentelemetry-instrument has set; there is none",
-    )
-    return settings.port is not None
 
 
 def _say_off_when_ready(worker: Any) -> None:

@@ -3,21 +3,29 @@
 *Tally* is the default: bucket counts as plain integers, handed over when a reader collects. One synchronous record
 of the SDK costs 74 000 instructions in the worker's main process, a tally a small part of that, and OpenTelemetry
 has no observable histogram. *SDK* records through ``Meter.create_histogram``, for whoever else must see or shape
-the values: an application's own provider, its views, delta temporality, exponential buckets.
+the values: an application's own provider, its views, delta temporality, exponential buckets, exemplars.
 """
 
 from __future__ import annotations
 
+import time
 from bisect import bisect_left
 from typing import TYPE_CHECKING, Protocol
 
-from opentelemetry.sdk.metrics.export import AggregationTemporality, Histogram, HistogramDataPoint, Metric
+from opentelemetry.sdk.metrics.export import (
+    AggregationTemporality,
+    Histogram,
+    HistogramDataPoint,
+    Metric,
+    ScopeMetrics,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from opentelemetry.metrics import Histogram as Instrument
     from opentelemetry.metrics import Meter
+    from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
     from otel_celery import catalogue
 
@@ -55,10 +63,11 @@ class Tally:
 
 
 class TallyHistograms:
-    """Histograms as tallies, collected as the SDK's own data points."""
+    """Histograms as tallies, collected as the SDK's own data points; implements ``producers.Producer``."""
 
-    def __init__(self, bounds: Sequence[float], started_at: int) -> None:
-        """``bounds`` in the metrics' unit; ``started_at`` in nanoseconds since the epoch."""
+    def __init__(self, bounds: Sequence[float], started_at: int, scope: InstrumentationScope) -> None:
+        """``bounds`` in the metrics' unit; ``started_at`` in nanoseconds since the epoch; ``scope`` is our meter's."""
+        self._scope = scope
         self._bounds = bounds
         self._started_at = started_at
         self._tallies: dict[catalogue.Metric, list[Tally]] = {}
@@ -69,15 +78,23 @@ class TallyHistograms:
         self._tallies.setdefault(metric, []).append(tally)
         return tally
 
-    def collect(self, now: int) -> list[Metric]:
-        """Make the SDK's metrics of all series that have observations; ``now`` in nanoseconds since the epoch."""
-        collected = []
-        for metric, tallies in list(self._tallies.items()):
-            points = [point for tally in list(tallies) if (point := self._point(tally, now)).count]
-            if points:
-                data = Histogram(points, AggregationTemporality.CUMULATIVE)
-                collected.append(Metric(metric.name, metric.description, metric.unit, data))
-        return collected
+    def produce(self, now: int) -> Iterator[ScopeMetrics]:
+        """Make the SDK's metrics of all series that have observations."""
+        collected = [made for metric in list(self._tallies) if (made := self._made(metric, now)) is not None]
+        if collected:
+            yield ScopeMetrics(self._scope, collected, self._scope.schema_url or "")
+
+    def find(self, name: str) -> Metric | None:
+        """Make the SDK's metric of this name, if it has observations."""
+        found = next((metric for metric in list(self._tallies) if metric.name == name), None)
+        return self._made(found, time.time_ns()) if found is not None else None
+
+    def _made(self, metric: catalogue.Metric, now: int) -> Metric | None:
+        points = [point for tally in list(self._tallies[metric]) if (point := self._point(tally, now)).count]
+        if not points:
+            return None
+        data = Histogram(points, AggregationTemporality.CUMULATIVE)
+        return Metric(metric.name, metric.description, metric.unit, data)
 
     def _point(self, tally: Tally, now: int) -> HistogramDataPoint:
         counts, total = list(tally.counts), tally.total
@@ -122,3 +139,28 @@ class SdkHistograms:
                 metric.name, metric.unit, metric.description, explicit_bucket_boundaries_advisory=self._bounds
             )
         return _Series(self._instruments[metric], attributes)
+
+
+class _Pair:
+    __slots__ = ("_one", "_other")
+
+    def __init__(self, one: Recorder, other: Recorder) -> None:
+        self._one = one
+        self._other = other
+
+    def record(self, value: float) -> None:
+        self._one.record(value)
+        self._other.record(value)
+
+
+class BothHistograms:
+    """Histograms recorded by the SDK for others, and tallied for our port in case those are of no use to it."""
+
+    def __init__(self, sdk: SdkHistograms, tallied: TallyHistograms) -> None:
+        """Record with both."""
+        self._sdk = sdk
+        self._tallied = tallied
+
+    def series(self, metric: catalogue.Metric, attributes: Mapping[str, str]) -> Recorder:
+        """Open one series."""
+        return _Pair(self._tallied.series(metric, attributes), self._sdk.series(metric, attributes))

@@ -111,7 +111,7 @@ class ForkGate:
         lock = self._lock
         if lock.acquire(timeout=PATIENCE):
             return lock
-        _logger.warning("A fork waited %s s for a scrape that did not end, and went ahead", PATIENCE)
+        _logger.warning("A fork waited %s s for metrics that were being collected, and went ahead", PATIENCE)
         return None
 
 

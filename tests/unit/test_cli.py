@@ -169,7 +169,7 @@ def test_a_check_tells_of_settings_and_exporters_that_are_none() -> None:
     """A misspelt setting is a warning with the nearest; an exporter that is not installed is an error."""
     result = call("check", OTEL_METRICS_EXPORTER="console,carrier-pigeon", OTEL_PYTHON_CELERY_BUKETS="1")
     assert result.exit_code == 78
-    assert "The exporter 'console' (OTEL_METRICS_EXPORTER) gets the metrics where" in result.stdout
+    assert "Metrics are pushed to console every 60 s, and once more as the worker ends." in result.stdout
     assert "OTEL_PYTHON_CELERY_BUKETS is not a setting of otel-celery and was ignored; did you mean" in result.stdout
     assert result.stderr == "Error: OTEL_METRICS_EXPORTER names 'carrier-pigeon', which is not installed\n"
 

@@ -10,12 +10,14 @@ from opentelemetry.exporter.prometheus import PrometheusMetricReader
 from opentelemetry.metrics import Observation
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 
 from otel_celery import catalogue
 from otel_celery.record.histograms import SdkHistograms, TallyHistograms
-from otel_celery.record.providers import SCOPE, TallyReader
+from otel_celery.record.providers import SCOPE
+from otel_celery.record.pull import PullReader
 from tests.unit.record.fakes import scrape
 
 if TYPE_CHECKING:
@@ -54,8 +56,8 @@ def show_a_gauge(meter: Meter) -> None:
 
 def tallied(bounds: tuple[float, ...], encode: Callable[[CollectorRegistry], bytes]) -> str:
     """Record as tallies, handed to our reader."""
-    registry, histograms = CollectorRegistry(), TallyHistograms(bounds, time.time_ns())
-    reader = TallyReader(histograms, registry, {})
+    registry, histograms = CollectorRegistry(), TallyHistograms(bounds, time.time_ns(), InstrumentationScope(SCOPE))
+    reader = PullReader(registry, {}, [histograms])
     provider = MeterProvider([reader], Resource({}), shutdown_on_exit=False)
     show_a_gauge(provider.get_meter(SCOPE))
     return played(histograms, registry, encode)
@@ -81,7 +83,7 @@ def test_both_recorders_say_the_same(bounds: tuple[float, ...], encode: Callable
 
 def test_a_value_on_a_bound_is_below_it() -> None:
     """Upper bounds are inclusive, and the last bucket has none."""
-    tally = TallyHistograms((0.1, 1.0), 0).series(catalogue.DURATION, {})
+    tally = TallyHistograms((0.1, 1.0), 0, InstrumentationScope(SCOPE)).series(catalogue.DURATION, {})
     for value in (0, 0.1, 0.100001, 1.0, 1.000001, 1e300):
         tally.record(value)
     assert tally.counts == [2, 2, 2]
@@ -90,11 +92,13 @@ def test_a_value_on_a_bound_is_below_it() -> None:
 
 def test_a_series_without_observations_is_not_collected() -> None:
     """Histograms begin with their first observation; a metric without any is left out."""
-    histograms = TallyHistograms((1.0,), 7)
+    histograms = TallyHistograms((1.0,), 7, InstrumentationScope(SCOPE))
     histograms.series(catalogue.DURATION, {"queue": "silent"})
-    assert histograms.collect(9) == []
+    assert list(histograms.produce(9)) == []
     histograms.series(catalogue.DURATION, {"queue": "loud"}).record(0.5)
-    (metric,) = histograms.collect(9)
+    (scoped,) = histograms.produce(9)
+    (metric,) = scoped.metrics
+    assert scoped.scope.name == SCOPE
     (point,) = metric.data.data_points
     assert (metric.name, metric.unit, metric.description) == (
         catalogue.DURATION.name,
@@ -106,10 +110,10 @@ def test_a_series_without_observations_is_not_collected() -> None:
 
 def test_what_was_collected_does_not_change_afterwards() -> None:
     """A data point is a copy: later observations are for the next scrape."""
-    histograms = TallyHistograms((1.0,), 0)
+    histograms = TallyHistograms((1.0,), 0, InstrumentationScope(SCOPE))
     series = histograms.series(catalogue.DURATION, {})
     series.record(0.5)
-    (metric,) = histograms.collect(1)
+    ((metric,),) = (scoped.metrics for scoped in histograms.produce(1))
     series.record(0.5)
     (point,) = metric.data.data_points
     assert (point.count, point.bucket_counts) == (1, [1, 0])  # type: ignore[union-attr]
