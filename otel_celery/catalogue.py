@@ -199,7 +199,7 @@ RELAY_DROPPED = Metric(
     Kind.COUNTER,
     "{point}",
     ("reason",),
-    "Points that tasks recorded and nobody sees, by reason: torn, malformed, limit, mismatch, unsupported.",
+    "Points that tasks recorded and nobody sees, by reason: torn, malformed, limit, mismatch, unsupported, name.",
 )
 FOLDED = Metric(
     "otel_celery.folded",

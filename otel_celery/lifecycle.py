@@ -71,6 +71,8 @@ class Loss(str, Enum):
     LIMIT = "limit"
     MISMATCH = "mismatch"
     UNSUPPORTED = "unsupported"
+    NAME = "name"
+    """Its name is taken on the port."""
 
 
 class Where(str, Enum):
