@@ -18,6 +18,7 @@ from opentelemetry.metrics import Observation
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader, MetricReader
 
+from otel_celery.relay.address import VARIABLE
 from tests.worker.answers import write
 from tests.worker.proj import note
 
@@ -61,6 +62,17 @@ def _in_child(**_: Any) -> None:
 def _on_ready(**_: Any) -> None:
     if env("T_SEEN"):
         threading.Thread(target=_answer, daemon=True).start()
+
+
+@signals.worker_shutdown.connect
+def _on_shutdown(**_: Any) -> None:
+    """Say what the port would show last, before it closes."""
+    if env("T_LAST"):
+        from otel_celery import worker
+
+        hooked = next(iter(worker._handles.values()))._session
+        hooked._hub.close()
+        print("last orders", int(hooked._recording.registry.get_sample_value("shop_orders_total", {"shop": "a"})))  # noqa: T201
 
 
 def _answer() -> None:
@@ -111,10 +123,34 @@ def everything(value):
     return os.getpid()
 
 
+@app.task(name="shop.timed")
+def timed(number, seconds):
+    """Take orders, and write down who took each, and when."""
+    for _ in range(number):
+        orders.add(1, {"shop": "t"})
+        note("order", f"{os.getpid()} {time.time()}")
+        time.sleep(seconds)
+
+
+@app.task(name="shop.flood")
+def flood(rounds, series):
+    """Record more label sets than a socket takes, again and again, and write down how long each round took."""
+    counter = meter.create_counter("shop.flood")
+    for number in range(rounds):
+        begun = time.monotonic()
+        for each in range(series):
+            counter.add(1, {"each": f"{each:0100}"})
+        note("pace", f"{number} {time.monotonic() - begun}")
+        note("order", str(number))
+        time.sleep(0.02)
+
+
 @app.task(name="shop.hold")
 def hold(seconds):
     """Hold an item for a while."""
     stock.add(1)
+    if seconds > 1:
+        note("holds", str(os.getpid()))
     time.sleep(seconds)
     stock.add(-1)
 
@@ -145,11 +181,17 @@ def mistakes():
     return caught
 
 
+@app.task(name="shop.variable")
+def variable():
+    """Tell what a spawned child would be told."""
+    return env(VARIABLE)
+
+
 @app.task(name="shop.many")
-def many(number):
+def many(begin, number):
     """Record with more label sets than anybody should."""
     counter = meter.create_counter("shop.many")
-    for each in range(number):
+    for each in range(begin, begin + number):
         counter.add(1, {"each": each})
 
 
