@@ -20,9 +20,9 @@ def start(site: Site, pool: str = "prefork", **options) -> Worker:
     return site.start(app=APP, pool=pool, **options).wait_ready()
 
 
-def send(site: Site, number: int, task: str = "shop.sell", **arguments) -> None:
-    """Publish tasks without waiting for any."""
-    for _ in range(number):
+def send(site: Site, times: int, task: str = "shop.sell", **arguments) -> None:
+    """Publish a task so many times, without waiting for any."""
+    for _ in range(times):
         site.client.send_task(task, kwargs=arguments)
 
 

@@ -70,9 +70,9 @@ def _on_shutdown(**_: Any) -> None:
     if env("T_LAST"):
         from otel_celery import worker
 
-        hooked = next(iter(worker._handles.values()))._session
+        hooked: Any = next(iter(worker._handles.values()))._session
         hooked._hub.close()
-        print("last orders", int(hooked._recording.registry.get_sample_value("shop_orders_total", {"shop": "a"})))  # noqa: T201
+        print(f"last orders {hooked._recording.registry.get_sample_value('shop_orders_total', {'shop': 'a'}):.0f}")  # noqa: T201
 
 
 def _answer() -> None:

@@ -27,16 +27,17 @@ STALL = 0.5
 @pytest.mark.timeout(300)
 def test_ten_thousand_increments_from_recycled_children(site) -> None:
     """10 000 increments from 300 children that are recycled each 5 tasks, scraped without a pause, are 10 000."""
-    worker = start(site, concurrency=12, arguments=("--max-tasks-per-child", "5"))
+    worker = start(site, concurrency=16, arguments=("--max-tasks-per-child", "5"))
     with scraped(worker) as scrapers:
-        for _ in range(15):
-            send(site, 100, number=6)
-        send(site, 500, number=2)
+        send(site, 1_000, number=7)
+        send(site, 500, number=6)
         wait_until(lambda: sold(worker) == 10_000, "all orders are recorded", 240)
         scrape = wait_for(worker, {"shop_orders_total": 10_000}, 60)
     assert [scraper.trouble for scraper in scrapers] == [[], []]
     assert max(scraper.slowest for scraper in scrapers) < 5
-    assert scrape.value("celery_worker_process_exits_total", reason="recycled") >= 300
+    assert (
+        scrape.value("celery_worker_process_exits_total", reason="recycled") >= 290
+    )  # some of the last ones still live
     assert scrape.value("otel_celery_relay_dropped_total") == 0
     assert scrape.value("otel_celery_internal_errors_total") == 0
     assert "a fork waited" not in worker.log.lower()
@@ -47,7 +48,7 @@ def test_ten_thousand_increments_from_recycled_children(site) -> None:
 def test_children_killed_at_random(site) -> None:
     """With children SIGKILLed at random, what is lost is what each recorded in its last moments."""
     worker = start(site, concurrency=4)
-    send(site, 400, "shop.timed", number=20, seconds=0.005)
+    send(site, 200, "shop.timed", number=20, seconds=0.005)
     deaths: dict[int, float] = {}
     chance = random.Random(5)
     wait_until(lambda: sold(worker) > 0, "tasks run")
@@ -89,13 +90,12 @@ def test_f49_a_stuck_main_process_delays_no_task(site) -> None:
 def test_what_a_killed_child_held_is_taken_back(site) -> None:
     """An up-down counter that a killed child can no longer lower falls by what that child had added."""
     worker = start(site, concurrency=2)
-    pid = site.client.send_task("shop.hold", kwargs={"seconds": 60})
+    send(site, 1, "shop.hold", seconds=60)
     wait_for(worker, {"shop_stock": 1})
     call(site, "shop.hold", seconds=0.5)
-    holder = next(int(line.split()[2]) for line in worker.record() if line.startswith("holds "))
+    holder = next(int(line.split()[1]) for line in worker.record() if line.startswith("holds "))
     os.kill(holder, signal.SIGKILL)
     wait_for(worker, {"shop_stock": 0})
-    pid.forget()
     assert worker.stop() == 0
 
 
