@@ -6,7 +6,7 @@ Observation (Celery's side) tells; recording (OpenTelemetry's side) listens; nei
 from __future__ import annotations
 
 from enum import Enum
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -115,9 +115,15 @@ class TaskObserver(Protocol):
     def timed_out(self, limit: Limit) -> None:
         """Note that a request ran into a time limit."""
 
+    def in_trace(self, carrier: Mapping[str, Any]) -> TaskObserver:
+        """Give the same books for one request, whose message's headers carry a trace for what is observed of it."""
+
 
 class WorkerObserver(Protocol):
     """Hears what concerns the worker as a whole, and opens the books of each task."""
+
+    wants_traces: bool
+    """Whether each request is to be told of ``in_trace``; it costs time, and few want it."""
 
     def task(self, name: str, queue: str) -> TaskObserver:
         """Open, or find, the books of the task registered as ``name`` on ``queue``."""

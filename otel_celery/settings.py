@@ -95,14 +95,15 @@ def read(environ: Mapping[str, str]) -> Settings:
     if reader.boolean("OTEL_SDK_DISABLED", default=False):
         return Settings(strict=strict)
     exporters = _exporters(reader)
+    push = pushing.push(reader, tuple(name for name in exporters if name != "prometheus"))
     return Settings(
         port=_port(reader) if "prometheus" in exporters else None,
-        push=pushing.push(reader, tuple(name for name in exporters if name != "prometheus")),
+        push=push,
         buckets=_buckets(reader),
         bounds=_bounds(reader),
         child_metrics=reader.boolean(f"{PREFIX}CHILD_METRICS", default=True),
         strict=strict,
-        warnings=(*_unknown(environ), *pushing.short_timeouts(reader)),
+        warnings=(*_unknown(environ), *(pushing.short_timeouts(reader) if push is not None else ())),
     )
 
 

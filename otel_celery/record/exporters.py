@@ -7,6 +7,7 @@ themselves.
 
 from __future__ import annotations
 
+import importlib
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,7 @@ from opentelemetry.sdk.metrics import (
 from opentelemetry.sdk.metrics.export import AggregationTemporality, MetricExporter, MetricReader
 from opentelemetry.sdk.metrics.view import ExplicitBucketHistogramAggregation, ExponentialBucketHistogramAggregation
 
-from otel_celery.pushing import GRPC
+from otel_celery.pushing import GRPC, HTTP
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,6 +45,13 @@ class ExporterError(Exception):
     """An exporter cannot be had; the message is one sentence for the operator."""
 
 
+_LAZY = {HTTP: ("requests", "netrc", "encodings.idna"), GRPC: ("grpc.experimental", "grpc._channel")}
+"""What OTLP's exporters import only once they are made or first used, by protocol.
+
+A child that is forked while another thread imports something finds that module locked for ever.
+"""
+
+
 def load(exporter: Exporter) -> type[MetricExporter | MetricReader]:
     """Import an exporter's class; done before the pool forks, so that no later import meets a fork.
 
@@ -52,6 +60,8 @@ def load(exporter: Exporter) -> type[MetricExporter | MetricReader]:
     for entry in entry_points(group=GROUP, name=exporter.entry_point):
         try:
             loaded = entry.load()
+            for module in _LAZY[exporter.otlp.protocol] if exporter.otlp is not None else ():
+                importlib.import_module(module)
         except Exception as error:
             raise ExporterError(f"the exporter {exporter.name!r} cannot be loaded: {error!r}") from error
         if not isinstance(loaded, type) or not issubclass(loaded, (MetricExporter, MetricReader)):

@@ -8,10 +8,13 @@ the values: an application's own provider, its views, delta temporality, exponen
 
 from __future__ import annotations
 
+import threading
 import time
 from bisect import bisect_left
+from collections import deque
 from typing import TYPE_CHECKING, Protocol
 
+from opentelemetry.context import get_current
 from opentelemetry.sdk.metrics.export import (
     AggregationTemporality,
     Histogram,
@@ -21,13 +24,16 @@ from opentelemetry.sdk.metrics.export import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from opentelemetry.context import Context
     from opentelemetry.metrics import Histogram as Instrument
     from opentelemetry.metrics import Meter
     from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
     from otel_celery import catalogue
+
+    _Observation = tuple[Instrument, float, Mapping[str, str], Context]
 
 
 class Recorder(Protocol):
@@ -113,24 +119,34 @@ class TallyHistograms:
 
 
 class _Series:
-    __slots__ = ("_attributes", "_instrument")
+    __slots__ = ("_attributes", "_instrument", "_record")
 
-    def __init__(self, instrument: Instrument, attributes: Mapping[str, str]) -> None:
+    def __init__(
+        self, instrument: Instrument, attributes: Mapping[str, str], record: Callable[[_Observation], None]
+    ) -> None:
         self._instrument = instrument
         self._attributes = attributes
+        self._record = record
 
     def record(self, value: float) -> None:
-        self._instrument.record(value, self._attributes)
+        self._record((self._instrument, value, self._attributes, get_current()))
 
 
 class SdkHistograms:
-    """Histograms recorded synchronously, one instrument of a Meter for each metric."""
+    """Histograms recorded synchronously, one instrument of a Meter for each metric.
+
+    A cold shutdown cancels requests from inside the OS signal handler, on whatever line the main thread happens to be.
+    If that is one of the SDK's, which holds locks that are not reentrant, recording there would wait for ever: such
+    an observation is put aside, and recorded with the next one or by :meth:`settle`.
+    """
 
     def __init__(self, meter: Meter, bounds: Sequence[float]) -> None:
         """``bounds`` are advisory: a view, or an exporter's preference for exponential buckets, overrules them."""
         self._meter = meter
         self._bounds = bounds
         self._instruments: dict[catalogue.Metric, Instrument] = {}
+        self._recording: set[int] = set()
+        self._aside: deque[_Observation] = deque()
 
     def series(self, metric: catalogue.Metric, attributes: Mapping[str, str]) -> Recorder:
         """Open one series."""
@@ -138,7 +154,26 @@ class SdkHistograms:
             self._instruments[metric] = self._meter.create_histogram(
                 metric.name, metric.unit, metric.description, explicit_bucket_boundaries_advisory=self._bounds
             )
-        return _Series(self._instruments[metric], attributes)
+        return _Series(self._instruments[metric], attributes, self._record)
+
+    def settle(self) -> None:
+        """Record what was put aside."""
+        while self._aside:
+            instrument, value, attributes, context = self._aside.popleft()
+            instrument.record(value, attributes, context)
+
+    def _record(self, observation: _Observation) -> None:
+        me = threading.get_ident()
+        if me in self._recording:
+            self._aside.append(observation)
+            return
+        self._recording.add(me)
+        try:
+            instrument, value, attributes, context = observation
+            instrument.record(value, attributes, context)
+            self.settle()
+        finally:
+            self._recording.discard(me)
 
 
 class _Pair:

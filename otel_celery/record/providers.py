@@ -78,16 +78,17 @@ class Recording:
         self.provider = found or _provider(worker, service, has_exemplars=self.has_exemplars)
         self._limits = _limits(settings.bounds)
         self._reader: PullReader | None = None
+        self._sdk: SdkHistograms | None = None
         tallied = TallyHistograms(settings.buckets, time.time_ns(), InstrumentationScope(SCOPE, __version__))
         stand_in = None
         if self.is_ours and not (settings.push is not None and settings.push.needs_sdk):
             histograms: Histograms = tallied
             self.producers.append(tallied)
         else:
-            histograms = sdk = SdkHistograms(self._meter(), settings.buckets)
+            histograms = self._sdk = SdkHistograms(self._meter(), settings.buckets)
             if settings.port is not None and not self.is_ours:
-                histograms, stand_in = BothHistograms(sdk, tallied), tallied
-        self.tallies = Tallies(worker, settings.bounds, histograms)
+                histograms, stand_in = BothHistograms(self._sdk, tallied), tallied
+        self.tallies = Tallies(worker, settings.bounds, histograms, wants_traces=self.has_exemplars)
         if settings.port is not None:
             self._reader = PullReader(self.registry, self._limits, self.producers, self._guests(), stand_in)
             self.provider.add_metric_reader(self._reader)
@@ -118,6 +119,8 @@ class Recording:
     def flush(self) -> None:
         """Have the last values pushed, each reader singly, within FLUSH_SECONDS; never raises."""
         until = time.monotonic() + FLUSH_SECONDS
+        if self._sdk is not None:
+            self._sdk.settle()
         threads = [
             threading.Thread(target=_flush, args=(reader,), daemon=True)
             for reader in self._their_readers()

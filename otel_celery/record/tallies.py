@@ -9,11 +9,12 @@ from __future__ import annotations
 import logging
 import time
 from threading import RLock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from otel_celery import catalogue
 from otel_celery.lifecycle import OTHER, Exit, Limit, Loss, Outcome, Revocation, Unknown, Where
 from otel_celery.record.labels import Labels
+from otel_celery.record.traced import Traced
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -103,12 +104,17 @@ class TaskTally:
         with self.lock:
             self.timeouts[limit] += 1
 
+    def in_trace(self, carrier: Mapping[str, Any]) -> Traced:
+        """Have one request's observations recorded in the trace that its message's headers carry."""
+        return Traced(self, carrier)
+
 
 class Tallies:
     """The books of one worker; implements ``lifecycle.WorkerObserver``."""
 
-    def __init__(self, worker: str, bounds: Bounds, histograms: Histograms) -> None:
-        """Open the books of the worker with this node name."""
+    def __init__(self, worker: str, bounds: Bounds, histograms: Histograms, *, wants_traces: bool = False) -> None:
+        """Open the books of the worker with this node name; ``wants_traces`` if the histograms have exemplars."""
+        self.wants_traces = wants_traces
         self.labels = Labels(bounds, self._fold)
         self.worker = self.labels.clean(worker)
         self._max_pairs = PAIRS_PER_TASK_NAME * bounds.task_names

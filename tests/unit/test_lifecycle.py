@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 class Listener:
     """Hears of what was swallowed."""
 
+    wants_traces = False
+
     def __init__(self) -> None:
         """Have heard nothing."""
         self.heard: list[tuple[Where, Exception]] = []

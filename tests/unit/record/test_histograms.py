@@ -9,6 +9,7 @@ import pytest
 from opentelemetry.exporter.prometheus import PrometheusMetricReader
 from opentelemetry.metrics import Observation
 from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from prometheus_client import CollectorRegistry, generate_latest
@@ -127,3 +128,26 @@ def test_the_sdk_has_one_instrument_a_metric() -> None:
         for attributes in SERIES:
             histograms.series(metric, attributes)
     assert len(histograms._instruments) == len(METRICS)
+
+
+def test_a_signal_handler_may_record_on_top_of_a_record() -> None:
+    """What a cold shutdown observes inside the SDK's own record is put aside, and counted afterwards."""
+    memory = InMemoryMetricReader()
+    histograms = SdkHistograms(MeterProvider([memory], shutdown_on_exit=False).get_meter(SCOPE), (1.0,))
+    series = histograms.series(catalogue.DURATION, {})
+    handled: list[int] = []
+
+    class Interrupting(float):
+        """A value during whose recording, under the SDK's locks, a signal arrives."""
+
+        def __gt__(self, other: float) -> bool:
+            if not handled:
+                handled.append(1)
+                series.record(0.25)
+            return float(self) > other
+
+    series.record(Interrupting(0.5))
+    data = memory.get_metrics_data()
+    assert data is not None
+    (point,) = data.resource_metrics[0].scope_metrics[0].metrics[0].data.data_points
+    assert (handled, point.count) == ([1], 2)  # type: ignore[union-attr]
