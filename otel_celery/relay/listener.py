@@ -151,6 +151,8 @@ class Listener:
             self._drop(talk)
             return
         if not data:
+            if talk.incoming.is_torn():
+                self._lost(Loss.TORN)
             self._drop(talk)
 
     def _understand(self, talk: _Talk, message: tuple[Any, ...]) -> None:
@@ -171,8 +173,6 @@ class Listener:
         self._talks.discard(talk)
         self._selector.unregister(talk.connection)
         talk.connection.close()
-        if talk.incoming.is_torn():
-            self._lost(Loss.TORN)
         self._books.end(talk.number, in_order=talk.is_ending)
 
     def _close(self) -> None:

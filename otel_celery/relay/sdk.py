@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Any
 
+from opentelemetry.metrics import Observation
 from opentelemetry.metrics import _internal as api
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics import _internal as sdk
@@ -49,17 +50,27 @@ def check() -> None:
 
 def _rehearse() -> None:
     heard: list[bool] = []
+    asked: list[MetricsData | None] = []
     reader = InMemoryMetricReader()
     provider = MeterProvider([reader], shutdown_on_exit=False)
     meter = provider.get_meter("otel_celery.rehearsal")
     counter = meter.create_counter("rehearsal")
     renew(provider)
     on_use(provider, lambda: heard.append(True))
+
+    def blend(_: MetricReader, data: MetricsData | None) -> MetricsData | None:
+        asked.append(data)
+        return data
+
+    blend_into(provider, blend)
+    fresh = InMemoryMetricReader()
+    provider.add_metric_reader(fresh)
     counter.add(1)
     counter.add(1)
-    meter.create_observable_gauge("rehearsal.gauge")
-    blend_into(provider, lambda _, data: data)
+    meter.create_observable_gauge("rehearsal.gauge", [lambda _: [Observation(3)]])
     facts = {
+        "what is recorded is collected": _values(fresh.get_metrics_data()) == [2, 3],
+        "a collection can be added to": len(asked) == 1,
         "the first measurement is heard of, once": len(heard) == 1,
         "an inherited reader is silent": reader.get_metrics_data() is None,
         "observable instruments are known": observes(provider),
@@ -71,6 +82,13 @@ def _rehearse() -> None:
     failed = [fact for fact, holds in facts.items() if not holds]
     if failed:
         raise LookupError("; ".join(failed))
+
+
+def _values(data: MetricsData | None) -> list[Any]:
+    """List the values of a collection."""
+    scopes = data.resource_metrics[0].scope_metrics if data is not None else ()
+    points: list[Any] = [point for scope in scopes for metric in scope.metrics for point in metric.data.data_points]
+    return [point.value for point in points]
 
 
 def bind(provider: MeterProvider) -> None:

@@ -24,6 +24,7 @@ from opentelemetry.sdk.metrics import (
     ObservableGauge,
     ObservableUpDownCounter,
     UpDownCounter,
+    _Gauge,  # public, under this name: what create_gauge makes
 )
 from opentelemetry.sdk.metrics.export import AggregationTemporality, MetricReader
 
@@ -48,7 +49,7 @@ CONNECT_SECONDS = 1.0
 RETRY_SECONDS = 1.0
 
 _DELTA, _VALUE = AggregationTemporality.DELTA, AggregationTemporality.CUMULATIVE
-_CHANGES = (Counter, UpDownCounter, Histogram, ObservableCounter, ObservableGauge)
+_CHANGES = (Counter, UpDownCounter, Histogram, ObservableCounter, ObservableGauge, _Gauge)
 
 _logger = logging.getLogger("otel_celery.relay")
 

@@ -123,6 +123,16 @@ def everything(value):
     return os.getpid()
 
 
+@app.task(name="shop.quote")
+def quote(value, seconds=0.0):
+    """Record with each kind of synchronous instrument, and stay for a while."""
+    orders.add(1)
+    stock.add(1)
+    price.set(value)
+    weight.record(value)
+    time.sleep(seconds)
+
+
 @app.task(name="shop.timed")
 def timed(number, seconds):
     """Take orders, and write down who took each, and when."""

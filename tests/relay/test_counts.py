@@ -106,13 +106,27 @@ def test_a_child_that_records_nothing_has_nothing(site) -> None:
     (child,) = proc.children(worker.process.pid)
     before = len(proc.descriptors(child))
     assert proc.threads(child) == 1
-    call(site, "shop.sell")
+    call(site, "shop.quote", value=1)
     wait_for(worker, {"shop_orders_total": 1})
     assert proc.threads(child) == 2
     assert len(proc.descriptors(child)) == before + 1
     turns = proc.switches(child)
     time.sleep(2)
     assert proc.switches(child) - turns <= 5, "it does not wake up by itself"
+    assert worker.stop() == 0
+
+
+def test_the_newest_gauge_wins(site) -> None:
+    """A child that goes on recording other things does not bring back the value that it had set before another."""
+    worker = start(site, concurrency=2)
+    site.client.send_task("shop.quote", kwargs={"value": 1, "seconds": 3})
+    wait_for(worker, {"shop_price": 1})
+    call(site, "shop.quote", value=2)
+    wait_for(worker, {"shop_price": 2})
+    worker.settled()
+    call(site, "shop.sell")
+    call(site, "shop.sell")
+    wait_for(worker, {"shop_orders_total": 4, "shop_price": 2})
     assert worker.stop() == 0
 
 
