@@ -63,12 +63,26 @@ class Exit(str, Enum):
     TIMED_OUT = "timed_out"
 
 
+class Loss(str, Enum):
+    """Why something that a task recorded with OpenTelemetry is not shown: the ``reason`` label."""
+
+    TORN = "torn"
+    """The child was killed while it sent it."""
+    MALFORMED = "malformed"
+    LIMIT = "limit"
+    MISMATCH = "mismatch"
+    UNSUPPORTED = "unsupported"
+    NAME = "name"
+    """Its name is taken on the port."""
+
+
 class Where(str, Enum):
     """Where an exception of ours was kept from the worker: the ``where`` label."""
 
     REQUEST = "request"
     CONSUMER = "consumer"
     CHILDREN = "children"
+    RELAY = "relay"
     LEVELS = "levels"
     PORT = "port"
     PUSH = "push"

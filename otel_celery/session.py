@@ -10,14 +10,20 @@ import atexit
 import errno
 import logging
 import os
+import sys
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from celery import bootsteps, signals
+from opentelemetry.sdk.metrics import MeterProvider
 
 from otel_celery.lifecycle import Where, guarded
+from otel_celery.observe.children import has_processes
 from otel_celery.observe.watch import Watch
-from otel_celery.record.providers import Recording
+from otel_celery.record.providers import Recording, views
+from otel_celery.relay import child
+from otel_celery.relay.hub import Hub
+from otel_celery.relay.sdk import SdkMovedError
 from otel_celery.serve.access import AccessError
 from otel_celery.serve.forks import gate
 from otel_celery.serve.health import WorkerHealth
@@ -49,6 +55,7 @@ class Session:
         self.problems = list(self._recording.pushers.problems) if self._recording.pushers is not None else []
         """Sentences about exporters that cannot be had; the rest works without them."""
         self._endpoint: Endpoint | None = None
+        self._hub: Hub | None = None
         self._owner = os.getpid()
         self._is_closed = False
         self._step = type("OtelCelery", (_PortStep,), {"session": self, "name": "otel_celery"})
@@ -56,6 +63,8 @@ class Session:
     def install(self) -> None:
         """Put everything in place in the worker."""
         self._watch.install()
+        if self._settings.child_metrics and self._settings.enabled:
+            self._open_hub()
         self._worker.app.steps["worker"].add(self._step)
         signals.worker_shutdown.connect(self._on_worker_shutdown, weak=False)
         atexit.register(self._on_exit)
@@ -79,10 +88,32 @@ class Session:
         Raises SystemExit where the environment is strict and the port is taken, or its TLS cannot be used.
         """
         guarded(self._recording.tallies, Where.CHILDREN, self._watch.children.look)
+        if self._hub is not None and not self._is_closed:
+            guarded(self._recording.tallies, Where.RELAY, self._hub.start)
         if self._settings.port is not None and not self._is_closed:
             guarded(self._recording.tallies, Where.PORT, self._open, self._settings.port)
         if self._recording.pushers is not None and not self._is_closed:
             guarded(self._recording.tallies, Where.PUSH, self._start_pushing, self._recording.pushers)
+
+    def _open_hub(self) -> None:
+        """Have what tasks record reach our readers; where that cannot be, all else goes on."""
+        tallies = self._recording.tallies
+        hub = Hub(
+            self._recording.provider,
+            is_ours=self._recording.is_ours,
+            label_length=self._settings.bounds.label_length,
+            gate=gate(),
+            lost=tallies.metrics_dropped,
+            failed=partial(tallies.swallowed, Where.RELAY),
+        )
+        try:
+            hub.open(os.environ, has_children=has_processes(self._worker))
+        except (SdkMovedError, OSError) as error:
+            # Celery has not set up logging when a worker is initialised.
+            sys.stderr.write(f"otel-celery: WARNING: what tasks record with OpenTelemetry is not shown: {error}\n")
+        else:
+            self._hub = hub
+            signals.worker_process_shutdown.connect(_on_worker_process_shutdown, weak=False)
 
     def _open(self, port: Port) -> None:
         if port.number == port.standard and self._recording.serves_port():
@@ -151,6 +182,9 @@ class Session:
         self._is_closed = True
         atexit.unregister(self._on_exit)
         signals.worker_shutdown.disconnect(self._on_worker_shutdown)
+        if self._hub is not None:
+            signals.worker_process_shutdown.disconnect(_on_worker_process_shutdown)
+            guarded(self._recording.tallies, Where.RELAY, self._hub.close)  # first: the rest exports what it heard
         return True
 
     def _close(self) -> None:
@@ -185,6 +219,17 @@ class Session:
         if sender is self._worker:
             guarded(self._recording.tallies, Where.CONSUMER, self._watch.drained)
             self.close()
+
+
+def enter_spawned(settings: Settings) -> None:
+    """Have what tasks record in a spawned pool child sent to the main process; elsewhere nothing happens."""
+    length = settings.bounds.label_length
+    if child.enter_spawned(os.environ, lambda: MeterProvider(shutdown_on_exit=False, views=views()), length, gate()):
+        signals.worker_process_shutdown.connect(_on_worker_process_shutdown, weak=False)
+
+
+def _on_worker_process_shutdown(**_: object) -> None:
+    child.say_goodbye()
 
 
 class _PortStep(bootsteps.StartStopStep):

@@ -78,6 +78,8 @@ class Settings:
     """Sentences about variables that look like ours and are not."""
     traces: tracing.Traces | None = None
     """None: no spans are made."""
+    child_metrics: bool = True
+    """Whether what tasks record with OpenTelemetry is exported with the rest, from pool children as well."""
 
     @property
     def enabled(self) -> bool:
@@ -102,6 +104,7 @@ def read(environ: Mapping[str, str]) -> Settings:
         traces=tracing.traces(reader),
         buckets=_buckets(reader),
         bounds=_bounds(reader),
+        child_metrics=reader.boolean(f"{PREFIX}CHILD_METRICS", default=True),
         strict=strict,
         warnings=(*_unknown(environ), *(pushing.short_timeouts(reader) if push is not None else ())),
     )
@@ -184,6 +187,7 @@ _OURS = tuple(
     f"{PREFIX}{name}"
     for name in (
         "BUCKETS",
+        "CHILD_METRICS",
         "TASKS_ALLOW",
         "TASKS_DENY",
         "MAX_TASK_NAMES",

@@ -15,7 +15,7 @@ from celery import signals
 
 from otel_celery import settings as environment
 from otel_celery import traces
-from otel_celery.session import EX_CONFIG, Session
+from otel_celery.session import EX_CONFIG, Session, enter_spawned
 
 logger = logging.getLogger("otel_celery")
 
@@ -34,8 +34,14 @@ def instrument(app: Any) -> Instrumentation:
     return _handles[app]
 
 
+def on_worker_init(sender: Any, **_: object) -> None:
+    """Instrument whichever app a worker is started for: the ways to switch on that name no app."""
+    instrument(sender.app).start(sender)
+
+
 def on_worker_process_init(sender: str, **_: object) -> None:
-    """Have spans made in a pool's child that was spawned: it imports our modules, and no worker was started in it."""
+    """Have a pool's child that was spawned send its spans, and what its tasks record; a forked one does already."""
+    _enter_spawned()
     if any(handle.has_started for handle in _handles.values()):
         return
     for handle in _handles.values():
@@ -43,9 +49,13 @@ def on_worker_process_init(sender: str, **_: object) -> None:
     traces.for_spawned_child(sender)
 
 
-def on_worker_init(sender: Any, **_: object) -> None:
-    """Instrument whichever app a worker is started for: the ways to switch on that name no app."""
-    instrument(sender.app).start(sender)
+def _enter_spawned() -> None:
+    try:
+        enter_spawned(environment.read(os.environ))
+    except environment.SettingsError:
+        pass  # the main process has said it, and its metrics are off
+    except Exception as error:  # noqa: BLE001  the child runs on without us
+        _say("ERROR", f"what tasks record in this process is not shown: {error!r}")
 
 
 class Instrumentation:
@@ -57,9 +67,8 @@ class Instrumentation:
         self._session: Session | None = None
         self._started: Any = None
         signals.worker_init.connect(self._on_worker_init, weak=False)
+        signals.worker_process_init.connect(self._on_process_init, weak=False)
         self._door = traces.for_publisher(app)
-        if self._door is not None:
-            signals.worker_process_init.connect(self._on_process_init, weak=False)
 
     def uninstrument(self) -> None:
         """Leave later requests unobserved, remove the reader and close the port; harmless when nothing runs."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 from opentelemetry import metrics
@@ -31,7 +32,9 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from prometheus_client import CollectorRegistry, ProcessCollector
 
 from otel_celery import catalogue
+from otel_celery.lifecycle import Loss
 from otel_celery.record import instruments
+from otel_celery.record.guests import Guests
 from otel_celery.record.histograms import BothHistograms, SdkHistograms, TallyHistograms
 from otel_celery.record.labels import MAX_QUEUES
 from otel_celery.record.pull import PullReader
@@ -85,10 +88,10 @@ class Recording:
             histograms = self._sdk = SdkHistograms(self._meter(), settings.buckets)
             if settings.port is not None and not self.is_ours:
                 histograms, stand_in = BothHistograms(self._sdk, tallied), tallied
-        if settings.port is not None:
-            self._reader = PullReader(self.registry, self._limits, self.producers, stand_in)
-            self.provider.add_metric_reader(self._reader)
         self.tallies = Tallies(worker, settings.bounds, histograms, wants_traces=self.has_exemplars)
+        if settings.port is not None:
+            self._reader = PullReader(self.registry, self._limits, self.producers, self._guests(), stand_in)
+            self.provider.add_metric_reader(self._reader)
         ProcessCollector(registry=self.registry)
 
     def register(self, levels: WorkerLevels) -> None:
@@ -111,7 +114,7 @@ class Recording:
         """Push from now on, and say where to; ``hold`` keeps forks waiting while metrics are collected."""
         if self.pushers is None:
             return []
-        return self.pushers.start(self.provider, self._limits, self.producers, hold)
+        return self.pushers.start(self.provider, self._limits, self.producers, hold, self._guests)
 
     def flush(self) -> None:
         """Have the last values pushed, each reader singly, within FLUSH_SECONDS; never raises."""
@@ -140,6 +143,9 @@ class Recording:
         if self._reader is not None:
             self.provider.remove_metric_reader(self._reader)
             self._reader = None
+
+    def _guests(self) -> Guests:
+        return Guests(SCOPE, self.tallies.labels.clean, partial(self.tallies.metrics_dropped, Loss.NAME))
 
     def _meter(self) -> metrics.Meter:
         return self.provider.get_meter(SCOPE, __version__)

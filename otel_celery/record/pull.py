@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from opentelemetry.sdk.metrics.export import CardinalityLimits, Metric, MetricsData
 
+    from otel_celery.record.guests import Guests
     from otel_celery.record.histograms import TallyHistograms
     from otel_celery.record.producers import Producer
 
@@ -36,11 +37,13 @@ class PullReader(PrometheusMetricReader):
         registry: CollectorRegistry,
         limits: CardinalityLimits,
         producers: Sequence[Producer],
+        guests: Guests,
         stand_in: TallyHistograms | None = None,
     ) -> None:
         """Read into ``registry`` what the SDK collects and the producers make; they may become more."""
         super().__init__(registry=CollectorRegistry(), scope_info_enabled=False, cardinality_limits=limits)
         self._producers = producers
+        self._guests = guests
         self._stand_in = stand_in
         self._left_out: set[str] = set()
         self._collector = RememberingCollector(scope_info_enabled=False)
@@ -55,6 +58,7 @@ class PullReader(PrometheusMetricReader):
                 metrics: list[Metric] = scope_metrics.metrics  # type: ignore[assignment]
                 if any(isinstance(metric.data, ExponentialHistogram) for metric in metrics):
                     metrics[:] = [shown for metric in metrics if (shown := self._shown(metric)) is not None]
+        self._guests.flatten(metrics_data)
         super()._receive_metrics(metrics_data, timeout_millis, **kwargs)
 
     def _shown(self, metric: Metric) -> Metric | None:

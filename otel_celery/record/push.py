@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from opentelemetry.sdk.metrics.export import CardinalityLimits, MetricExporter, MetricsData
 
+    from otel_celery.record.guests import Guests
     from otel_celery.record.producers import Producer
 
     Hold = Callable[[], AbstractContextManager[None]]
@@ -37,7 +38,9 @@ FLUSH_SECONDS = 2.0
 class PushReader(MetricReader):
     """Keeps what was collected until it is taken, with what the producers made added."""
 
-    def __init__(self, exporter: MetricExporter, limits: CardinalityLimits, producers: Sequence[Producer]) -> None:
+    def __init__(
+        self, exporter: MetricExporter, limits: CardinalityLimits, producers: Sequence[Producer], guests: Guests
+    ) -> None:
         """Read as this exporter prefers; ``producers`` may become more."""
         super().__init__(
             # As the SDK's own periodic reader does; an exporter says it nowhere else.
@@ -46,6 +49,7 @@ class PushReader(MetricReader):
             cardinality_limits=limits,
         )
         self._producers = producers
+        self._guests = guests
         self._collected: MetricsData | None = None
 
     def take(self, timeout: float) -> MetricsData | None:
@@ -57,6 +61,7 @@ class PushReader(MetricReader):
     def _receive_metrics(self, metrics_data: MetricsData, timeout_millis: float = 10_000, **_: object) -> None:
         del timeout_millis
         add_produced(metrics_data, self._producers)
+        self._guests.tidy(metrics_data)
         self._collected = metrics_data
 
     def shutdown(self, timeout_millis: float = 30_000, **_: object) -> None:

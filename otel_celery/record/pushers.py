@@ -11,12 +11,13 @@ from otel_celery.record.exporters import ExporterError, load, make
 from otel_celery.record.push import Pusher, PushReader
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from opentelemetry.sdk.metrics import MeterProvider
     from opentelemetry.sdk.metrics.export import CardinalityLimits, MetricExporter
 
     from otel_celery.pushing import Exporter, Push
+    from otel_celery.record.guests import Guests
     from otel_celery.record.producers import Producer
     from otel_celery.record.push import Hold
 
@@ -39,7 +40,12 @@ class Pushers:
                 self.problems.append(str(error))
 
     def start(
-        self, provider: MeterProvider, limits: CardinalityLimits, producers: Sequence[Producer], hold: Hold
+        self,
+        provider: MeterProvider,
+        limits: CardinalityLimits,
+        producers: Sequence[Producer],
+        hold: Hold,
+        guests: Callable[[], Guests],
     ) -> list[str]:
         """Push what this provider records from now on, and say where to; problems found here are left in ``problems``.
 
@@ -58,7 +64,7 @@ class Pushers:
             if isinstance(made, MetricReader):
                 reader = made
             else:
-                reader = PushReader(made, limits, producers)
+                reader = PushReader(made, limits, producers, guests())
                 timing = self._push.interval, self._push.timeout
                 self._pushers.append(Pusher(place, reader, made, timing, hold))
             self._readers.append(reader)

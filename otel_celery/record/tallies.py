@@ -12,7 +12,7 @@ from threading import RLock
 from typing import TYPE_CHECKING, Any
 
 from otel_celery import catalogue
-from otel_celery.lifecycle import OTHER, Exit, Limit, Outcome, Revocation, Unknown, Where
+from otel_celery.lifecycle import OTHER, Exit, Limit, Loss, Outcome, Revocation, Unknown, Where
 from otel_celery.record.labels import Labels
 from otel_celery.record.traced import Traced
 
@@ -130,6 +130,7 @@ class Tallies:
         self.unknown = dict.fromkeys(Unknown, 0)
         self.exits = dict.fromkeys(Exit, 0)
         self.errors = dict.fromkeys(Where, 0)
+        self.losses = dict.fromkeys(Loss, 0)
         self.folded = dict.fromkeys(("task_name", "exception", "queue"), 0)
         self.reconnects = 0
         self.is_closed = False
@@ -159,6 +160,11 @@ class Tallies:
         """Count a pool child that went."""
         with self._lock:
             self.exits[reason] += 1
+
+    def metrics_dropped(self, reason: Loss, number: int) -> None:
+        """Count points that tasks recorded and nobody will see."""
+        with self._lock:
+            self.losses[reason] += number
 
     def reconnected(self) -> None:
         """Count a broker connection that came back."""

@@ -9,6 +9,7 @@ from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from otel_celery.catalogue import BUCKETS
+from otel_celery.record.guests import Guests
 from otel_celery.record.providers import Recording
 from otel_celery.settings import Bounds, Port, Settings
 
@@ -105,6 +106,11 @@ def recording(
     opened = Recording(Settings(Port(), bounds=bounds or Bounds(), buckets=buckets), "w@h", "proj")
     opened.register(levels or FakeLevels())
     return opened
+
+
+def no_guests() -> Guests:
+    """Clean nothing, and count nothing."""
+    return Guests("otel_celery", str, lambda _: None)
 
 
 def scrape(registry: CollectorRegistry, encode: Callable[[CollectorRegistry], bytes] = generate_latest) -> str:

@@ -19,7 +19,7 @@ from otel_celery import catalogue
 from otel_celery.record.histograms import SdkHistograms, TallyHistograms
 from otel_celery.record.providers import SCOPE
 from otel_celery.record.pull import PullReader
-from tests.unit.record.fakes import scrape
+from tests.unit.record.fakes import no_guests, scrape
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,7 +58,7 @@ def show_a_gauge(meter: Meter) -> None:
 def tallied(bounds: tuple[float, ...], encode: Callable[[CollectorRegistry], bytes]) -> str:
     """Record as tallies, handed to our reader."""
     registry, histograms = CollectorRegistry(), TallyHistograms(bounds, time.time_ns(), InstrumentationScope(SCOPE))
-    reader = PullReader(registry, {}, [histograms])
+    reader = PullReader(registry, {}, [histograms], no_guests())
     provider = MeterProvider([reader], Resource({}), shutdown_on_exit=False)
     show_a_gauge(provider.get_meter(SCOPE))
     return played(histograms, registry, encode)

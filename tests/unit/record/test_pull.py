@@ -14,6 +14,7 @@ from otel_celery import catalogue
 from otel_celery.record.histograms import BothHistograms, SdkHistograms, TallyHistograms
 from otel_celery.record.providers import SCOPE
 from otel_celery.record.pull import PullReader
+from tests.unit.record.fakes import no_guests
 
 if TYPE_CHECKING:
     import pytest
@@ -24,7 +25,9 @@ def test_a_view_that_makes_everything_exponential(caplog: pytest.LogCaptureFixtu
     registry, tallied = CollectorRegistry(), TallyHistograms((0.1, 1.0), 0, InstrumentationScope(SCOPE))
     view = View(instrument_type=Histogram, aggregation=ExponentialBucketHistogramAggregation())
     theirs = InMemoryMetricReader()
-    provider = MeterProvider([theirs, PullReader(registry, {}, [], tallied)], shutdown_on_exit=False, views=[view])
+    provider = MeterProvider(
+        [theirs, PullReader(registry, {}, [], no_guests(), tallied)], shutdown_on_exit=False, views=[view]
+    )
     both = BothHistograms(SdkHistograms(provider.get_meter(SCOPE), (0.1, 1.0)), tallied)
     both.series(catalogue.DURATION, {"queue": "q"}).record(0.5)
     provider.get_meter("app").create_histogram("app.latency").record(1)
@@ -47,7 +50,7 @@ def test_each_reader_has_the_aggregation_that_it_prefers() -> None:
     """From one provider of ours: exponential for who asks for it, explicit bounds for the port."""
     registry = CollectorRegistry()
     exponential = InMemoryMetricReader(preferred_aggregation={Histogram: ExponentialBucketHistogramAggregation()})
-    provider = MeterProvider([PullReader(registry, {}, []), exponential], shutdown_on_exit=False)
+    provider = MeterProvider([PullReader(registry, {}, [], no_guests()), exponential], shutdown_on_exit=False)
     SdkHistograms(provider.get_meter(SCOPE), (0.1, 1.0)).series(catalogue.DURATION, {}).record(0.5)
     assert 'celery_task_duration_seconds_bucket{le="1.0"} 1.0' in generate_latest(registry).decode()
     data = exponential.get_metrics_data()

@@ -16,6 +16,7 @@ from opentelemetry.sdk.metrics.export import MetricExporter, MetricExportResult
 
 from otel_celery.record.push import Pusher, PushReader
 from tests.otlp import grpc_receiver, http_receiver
+from tests.unit.record.fakes import no_guests
 from tests.worker.harness import wait_until
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ class Bench:
         """Begin to push."""
         self.gate = Gate()
         self.exporter = Exporter(self.gate)
-        reader = PushReader(self.exporter, {}, [])
+        reader = PushReader(self.exporter, {}, [], no_guests())
         self.provider = MeterProvider([reader], shutdown_on_exit=False)
         self.held_while_collecting: list[bool] = []
         meter = self.provider.get_meter("m")
