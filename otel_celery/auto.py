@@ -28,11 +28,13 @@ class CeleryWorkerInstrumentor(BaseInstrumentor):
         from celery import signals  # noqa: PLC0415  not before the pool's patches
 
         signals.worker_init.connect(_on_worker_init, weak=False)
+        signals.worker_process_init.connect(_on_worker_process_init, weak=False)
 
     def _uninstrument(self, **_: Any) -> None:
         from celery import signals  # noqa: PLC0415
 
         signals.worker_init.disconnect(_on_worker_init)
+        signals.worker_process_init.disconnect(_on_worker_process_init)
 
 
 def pre_instrument() -> None:
@@ -58,3 +60,9 @@ def _on_worker_init(sender: Any, **kwargs: Any) -> None:
     from otel_celery.worker import on_worker_init  # noqa: PLC0415
 
     on_worker_init(sender, **kwargs)
+
+
+def _on_worker_process_init(**kwargs: Any) -> None:
+    from otel_celery.worker import on_worker_process_init  # noqa: PLC0415
+
+    on_worker_process_init(**kwargs)

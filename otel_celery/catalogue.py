@@ -194,6 +194,13 @@ INTERNAL_ERRORS = Metric(
     ("where",),
     "Exceptions of otel-celery's own that were kept from the worker.",
 )
+RELAY_DROPPED = Metric(
+    "otel_celery.relay.dropped",
+    Kind.COUNTER,
+    "{point}",
+    ("reason",),
+    "Points that tasks recorded and nobody sees, by reason: torn, malformed, limit, mismatch, unsupported, name.",
+)
 FOLDED = Metric(
     "otel_celery.folded",
     Kind.COUNTER,
@@ -234,6 +241,7 @@ METRICS = (
     WORKER_INFO,
     MESSAGES_UNKNOWN,
     INTERNAL_ERRORS,
+    RELAY_DROPPED,
     FOLDED,
 )
 """In the order in which the reference table shows them: the documented ones first."""

@@ -6,10 +6,11 @@ Observation (Celery's side) tells; recording (OpenTelemetry's side) listens; nei
 from __future__ import annotations
 
 from enum import Enum
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, MutableMapping
+    from contextlib import AbstractContextManager
 
 OTHER = "other"
 """The label value for what cannot be told, or was folded because a bound was reached."""
@@ -62,14 +63,29 @@ class Exit(str, Enum):
     TIMED_OUT = "timed_out"
 
 
+class Loss(str, Enum):
+    """Why something that a task recorded with OpenTelemetry is not shown: the ``reason`` label."""
+
+    TORN = "torn"
+    """The child was killed while it sent it."""
+    MALFORMED = "malformed"
+    LIMIT = "limit"
+    MISMATCH = "mismatch"
+    UNSUPPORTED = "unsupported"
+    NAME = "name"
+    """Its name is taken on the port."""
+
+
 class Where(str, Enum):
     """Where an exception of ours was kept from the worker: the ``where`` label."""
 
     REQUEST = "request"
     CONSUMER = "consumer"
     CHILDREN = "children"
+    RELAY = "relay"
     LEVELS = "levels"
     PORT = "port"
+    PUSH = "push"
 
 
 class TaskObserver(Protocol):
@@ -100,9 +116,15 @@ class TaskObserver(Protocol):
     def timed_out(self, limit: Limit) -> None:
         """Note that a request ran into a time limit."""
 
+    def in_trace(self, carrier: Mapping[str, Any]) -> TaskObserver:
+        """Give the same books for one request, whose message's headers carry a trace for what is observed of it."""
+
 
 class WorkerObserver(Protocol):
     """Hears what concerns the worker as a whole, and opens the books of each task."""
+
+    wants_traces: bool
+    """Whether each request is to be told of ``in_trace``; it costs time, and few want it."""
 
     def task(self, name: str, queue: str) -> TaskObserver:
         """Open, or find, the books of the task registered as ``name`` on ``queue``."""
@@ -118,6 +140,25 @@ class WorkerObserver(Protocol):
 
     def swallowed(self, where: Where, error: Exception) -> None:
         """Note an exception of ours that was kept from the worker: logged once a place, counted always."""
+
+
+class RunObserver(Protocol):
+    """Follows single runs in the main process, for the sake of those that a pool child does not live to tell of.
+
+    ``headers`` are those of the task's message, as the child that runs it will see them.
+    """
+
+    def received(self, headers: MutableMapping[str, Any]) -> None:
+        """Note a new request; what is added to the headers reaches the child."""
+
+    def within(self, headers: Mapping[str, Any]) -> AbstractContextManager[None]:
+        """Have whatever is published meanwhile belong to the run."""
+
+    def lost(self, headers: Mapping[str, Any], started: float, error: BaseException, outcome: Outcome) -> None:
+        """Tell of a run that began at ``started``, in seconds since the epoch, and that ``error`` ended from outside.
+
+        May be called from inside an OS signal handler.
+        """
 
 
 class WorkerLevels(Protocol):

@@ -1,7 +1,7 @@
 """One observed worker: the one place that knows all rooms, and joins them.
 
-The port is opened by a bootstep, once the pool has forked; it is closed by ``worker_shutdown``, which comes after the
-pool has drained, or at process exit.
+The port is opened, and pushing begun, by a bootstep, once the pool has forked; both end with ``worker_shutdown``, which
+comes after the pool has drained, or at process exit, which is all that a cold shutdown has.
 """
 
 from __future__ import annotations
@@ -10,23 +10,30 @@ import atexit
 import errno
 import logging
 import os
+import sys
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from celery import bootsteps, signals
+from opentelemetry.sdk.metrics import MeterProvider
 
 from otel_celery.lifecycle import Where, guarded
+from otel_celery.observe.children import has_processes
 from otel_celery.observe.watch import Watch
-from otel_celery.record.providers import Recording, application_provider
+from otel_celery.record.providers import Recording, views
+from otel_celery.relay import child
+from otel_celery.relay.hub import Hub
+from otel_celery.relay.sdk import SdkMovedError
 from otel_celery.serve.access import AccessError
+from otel_celery.serve.forks import gate
 from otel_celery.serve.health import WorkerHealth
 from otel_celery.serve.server import open_endpoint
 
 if TYPE_CHECKING:
+    from otel_celery.record.pushers import Pushers
     from otel_celery.serve.server import Endpoint
     from otel_celery.settings import Port, Settings
-
-__all__ = ["EX_CONFIG", "Session", "application_provider"]
+    from otel_celery.trace.pool import WorkerTraces
 
 logger = logging.getLogger("otel_celery")
 
@@ -37,14 +44,18 @@ EX_CONFIG = 78
 class Session:
     """One worker, observed, recorded and served."""
 
-    def __init__(self, worker: Any, settings: Settings) -> None:
+    def __init__(self, worker: Any, settings: Settings, traces: WorkerTraces | None = None) -> None:
         """Join the rooms; nothing of the worker is touched before :meth:`install`."""
         self._worker = worker
         self._settings = settings
+        self._traces = traces
         self._recording = Recording(settings, worker.hostname, str(worker.app.main or "celery"))
-        self._watch = Watch(worker, self._recording.tallies)
+        self._watch = Watch(worker, self._recording.tallies, None if traces is None else traces.lost)
         self._recording.register(self._watch.levels)
+        self.problems = list(self._recording.pushers.problems) if self._recording.pushers is not None else []
+        """Sentences about exporters that cannot be had; the rest works without them."""
         self._endpoint: Endpoint | None = None
+        self._hub: Hub | None = None
         self._owner = os.getpid()
         self._is_closed = False
         self._step = type("OtelCelery", (_PortStep,), {"session": self, "name": "otel_celery"})
@@ -52,24 +63,57 @@ class Session:
     def install(self) -> None:
         """Put everything in place in the worker."""
         self._watch.install()
+        if self._settings.child_metrics and self._settings.enabled:
+            self._open_hub()
         self._worker.app.steps["worker"].add(self._step)
         signals.worker_shutdown.connect(self._on_worker_shutdown, weak=False)
-        atexit.register(self.close)
+        atexit.register(self._on_exit)
 
     def uninstall(self) -> None:
         """Unhook, as far as a running worker can be left alone."""
         self._watch.uninstall()
         self._worker.app.steps["worker"].discard(self._step)
         self.close()
+        if self._traces is not None:
+            self._traces.uninstrument()
+
+    def pool_prepared(self) -> None:
+        """Have spans made, before the pool forks and after every handler of ``worker_init``."""
+        if self._traces is not None:
+            guarded(self._recording.tallies, Where.REQUEST, self._traces.begin, self._on_trace_error)
 
     def pool_started(self) -> None:
-        """Serve the metrics, from now or from when the port is free.
+        """Serve the metrics, from now or from when the port is free, and push them.
 
         Raises SystemExit where the environment is strict and the port is taken, or its TLS cannot be used.
         """
         guarded(self._recording.tallies, Where.CHILDREN, self._watch.children.look)
+        if self._hub is not None and not self._is_closed:
+            guarded(self._recording.tallies, Where.RELAY, self._hub.start)
         if self._settings.port is not None and not self._is_closed:
             guarded(self._recording.tallies, Where.PORT, self._open, self._settings.port)
+        if self._recording.pushers is not None and not self._is_closed:
+            guarded(self._recording.tallies, Where.PUSH, self._start_pushing, self._recording.pushers)
+
+    def _open_hub(self) -> None:
+        """Have what tasks record reach our readers; where that cannot be, all else goes on."""
+        tallies = self._recording.tallies
+        hub = Hub(
+            self._recording.provider,
+            is_ours=self._recording.is_ours,
+            label_length=self._settings.bounds.label_length,
+            gate=gate(),
+            lost=tallies.metrics_dropped,
+            failed=partial(tallies.swallowed, Where.RELAY),
+        )
+        try:
+            hub.open(os.environ, has_children=has_processes(self._worker))
+        except (SdkMovedError, OSError) as error:
+            # Celery has not set up logging when a worker is initialised.
+            sys.stderr.write(f"otel-celery: WARNING: what tasks record with OpenTelemetry is not shown: {error}\n")
+        else:
+            self._hub = hub
+            signals.worker_process_shutdown.connect(_on_worker_process_shutdown, weak=False)
 
     def _open(self, port: Port) -> None:
         if port.number == port.standard and self._recording.serves_port():
@@ -94,19 +138,62 @@ class Session:
                 "_TLS_KEY_FILE and _TLS_CLIENT_CA_FILE must name files that belong together"
             )
 
-    def close(self) -> None:
-        """Close the port and stop exporting; only in the process that began it, and once."""
-        if self._is_closed or os.getpid() != self._owner:
+    def _start_pushing(self, pushers: Pushers) -> None:
+        name = self._worker.hostname
+        if self._recording.pushes_already():
+            logger.info(
+                "otel-celery: the SDK's MeterProvider of this process pushes the metrics of worker %s by itself", name
+            )
             return
+        kind = self._watch.levels.info()["pool_kind"]
+        if kind in {"gevent", "eventlet"} and pushers.has_grpc():
+            pushers.leave_out_grpc()
+            self._refuse(
+                f"metrics of worker {name} are not pushed by gRPC, which would stop all of {kind}'s greenlets while it "
+                "waits; set OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf"
+            )
+        for place in self._recording.start_pushing(gate().hold):
+            logger.info("otel-celery: metrics of worker %s are pushed to %s", name, place)
+        for problem in pushers.problems:
+            self._refuse(problem)
+
+    def close(self) -> None:
+        """Push the last values, close the port and stop exporting; only in the process that began it, and once."""
+        if self._end():
+            self._flush()
+            guarded(self._recording.tallies, Where.PORT, self._close)
+
+    def _on_exit(self) -> None:
+        """Do the same at the process's end, but leave the books open: the SDK flushes its own readers after this."""
+        if self._end():
+            self._flush()
+            if self._endpoint is not None:
+                guarded(self._recording.tallies, Where.PORT, self._endpoint.close)
+
+    def _flush(self) -> None:
+        """Send what has not been sent: spans first, whose bound is the shorter one."""
+        if self._traces is not None:
+            guarded(self._recording.tallies, Where.REQUEST, self._traces.close)
+        guarded(self._recording.tallies, Where.PUSH, self._recording.flush)
+
+    def _end(self) -> bool:
+        if self._is_closed or os.getpid() != self._owner:
+            return False
         self._is_closed = True
-        atexit.unregister(self.close)
+        atexit.unregister(self._on_exit)
         signals.worker_shutdown.disconnect(self._on_worker_shutdown)
-        guarded(self._recording.tallies, Where.PORT, self._close)
+        if self._hub is not None:
+            signals.worker_process_shutdown.disconnect(_on_worker_process_shutdown)
+            guarded(self._recording.tallies, Where.RELAY, self._hub.close)  # first: the rest exports what it heard
+        return True
 
     def _close(self) -> None:
         if self._endpoint is not None:
             self._endpoint.close()
         self._recording.close()
+
+    def _on_trace_error(self, error: Exception) -> None:
+        self._recording.tallies.swallowed(Where.REQUEST, error)
 
     def _on_open(self, number: int) -> None:
         logger.info("📊 Prometheus metrics server started on port %d for worker %s", number, self._worker.hostname)
@@ -134,14 +221,30 @@ class Session:
             self.close()
 
 
+def enter_spawned(settings: Settings) -> None:
+    """Have what tasks record in a spawned pool child sent to the main process; elsewhere nothing happens."""
+    length = settings.bounds.label_length
+    if child.enter_spawned(os.environ, lambda: MeterProvider(shutdown_on_exit=False, views=views()), length, gate()):
+        signals.worker_process_shutdown.connect(_on_worker_process_shutdown, weak=False)
+
+
+def _on_worker_process_shutdown(**_: object) -> None:
+    child.say_goodbye()
+
+
 class _PortStep(bootsteps.StartStopStep):
-    """Tells when the pool has forked.
+    """Tells when the pool is about to fork, and when it has.
 
     It does nothing on stop, close or terminate: they run before the pool has drained.
     """
 
     requires = ("celery.worker.components:Pool",)
     session: Session
+
+    def create(self, parent: Any) -> None:
+        """Say that the worker's parts stand, and none has been started."""
+        del parent
+        self.session.pool_prepared()
 
     def start(self, parent: Any) -> None:
         """Have the port opened; only in a strict environment may that end the worker."""

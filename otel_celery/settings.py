@@ -11,13 +11,17 @@ import difflib
 import math
 from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from otel_celery import pushing, tracing
 from otel_celery.catalogue import BUCKETS
+from otel_celery.variables import Reader, SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
+
+__all__ = ["TLS", "Bounds", "Port", "Settings", "SettingsError", "is_strict", "read"]
 
 DEFAULT_PORT = 9464
 """The OpenTelemetry specification's default for OTEL_EXPORTER_PROMETHEUS_PORT."""
@@ -25,15 +29,6 @@ DEFAULT_PORT = 9464
 MAX_BUCKETS = 60
 
 PREFIX = "OTEL_PYTHON_CELERY_"
-
-
-class SettingsError(ValueError):
-    """A variable has a value that is not allowed; the message is one sentence for the operator."""
-
-    def __init__(self, variable: str, value: str, allowed: str) -> None:
-        """Name the variable, the value it has, and what is allowed."""
-        self.variable = variable
-        super().__init__(f"{variable}={value!r} is not allowed: it must be {allowed}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,18 +69,22 @@ class Settings:
 
     port: Port | None = None
     """None: no port is served."""
-    exporters: tuple[str, ...] = ()
-    """The names in OTEL_METRICS_EXPORTER besides ``prometheus`` and ``none``."""
+    push: pushing.Push | None = None
+    """None: OTEL_METRICS_EXPORTER names nothing besides ``prometheus`` and ``none``."""
     buckets: tuple[float, ...] = BUCKETS
     bounds: Bounds = Bounds()
     strict: bool = False
     warnings: tuple[str, ...] = ()
     """Sentences about variables that look like ours and are not."""
+    traces: tracing.Traces | None = None
+    """None: no spans are made."""
+    child_metrics: bool = True
+    """Whether what tasks record with OpenTelemetry is exported with the rest, from pool children as well."""
 
     @property
     def enabled(self) -> bool:
-        """Tell whether there is anybody to record for."""
-        return self.port is not None or bool(self.exporters)
+        """Tell whether there is anybody to record metrics for."""
+        return self.port is not None or self.push is not None
 
 
 def read(environ: Mapping[str, str]) -> Settings:
@@ -93,19 +92,31 @@ def read(environ: Mapping[str, str]) -> Settings:
 
     Raises SettingsError on the first value that is not allowed.
     """
-    reader = _Reader(environ)
+    reader = Reader(environ)
     strict = reader.boolean(f"{PREFIX}STRICT", default=False)
     if reader.boolean("OTEL_SDK_DISABLED", default=False):
         return Settings(strict=strict)
     exporters = _exporters(reader)
+    push = pushing.push(reader, tuple(name for name in exporters if name != "prometheus"))
     return Settings(
         port=_port(reader) if "prometheus" in exporters else None,
-        exporters=tuple(name for name in exporters if name != "prometheus"),
+        push=push,
+        traces=tracing.traces(reader),
         buckets=_buckets(reader),
         bounds=_bounds(reader),
+        child_metrics=reader.boolean(f"{PREFIX}CHILD_METRICS", default=True),
         strict=strict,
-        warnings=_unknown(environ),
+        warnings=(*_unknown(environ), *(pushing.short_timeouts(reader) if push is not None else ())),
     )
+
+
+def traces(environ: Mapping[str, str]) -> tracing.Traces | None:
+    """Read what concerns spans alone: all that a process that only publishes needs.
+
+    Raises SettingsError on the first value that is not allowed.
+    """
+    reader = Reader(environ)
+    return None if reader.boolean("OTEL_SDK_DISABLED", default=False) else tracing.traces(reader)
 
 
 def is_strict(environ: Mapping[str, str]) -> bool:
@@ -113,50 +124,7 @@ def is_strict(environ: Mapping[str, str]) -> bool:
     return environ.get(f"{PREFIX}STRICT", "").strip().lower() == "true"
 
 
-class _Reader:
-    """Reads single values; an empty one counts as unset, as OpenTelemetry's specification demands."""
-
-    def __init__(self, environ: Mapping[str, str]) -> None:
-        self._environ = environ
-
-    def text(self, variable: str) -> str | None:
-        return self._environ.get(variable, "").strip() or None
-
-    def boolean(self, variable: str, *, default: bool) -> bool:
-        value = self.text(variable)
-        if value is None:
-            return default
-        if value.lower() not in {"true", "false"}:
-            raise SettingsError(variable, value, "true or false")
-        return value.lower() == "true"
-
-    def integer(self, variable: str, *, default: int, low: int, high: int) -> int:
-        value = self.text(variable)
-        if value is None:
-            return default
-        digits = value.lstrip("0") if value.isascii() and value.isdigit() else ""
-        if len(digits) > len(str(high)) or not low <= int(digits or -1) <= high:  # int() itself refuses very long ones
-            raise SettingsError(variable, value, f"a whole number from {low} to {high}")
-        return int(value)
-
-    def names(self, variable: str) -> tuple[str, ...]:
-        value = self.text(variable)
-        return tuple(name.strip() for name in value.split(",") if name.strip()) if value else ()
-
-    def file(self, variable: str) -> Path | None:
-        value = self.text(variable)
-        if value is None:
-            return None
-        path = Path(value)
-        try:
-            with path.open("rb"):
-                return path
-        except (OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or str(error)
-            raise SettingsError(variable, value, f"a file that this process can read ({reason})") from None
-
-
-def _exporters(reader: _Reader) -> tuple[str, ...]:
+def _exporters(reader: Reader) -> tuple[str, ...]:
     names = reader.names("OTEL_METRICS_EXPORTER")
     if "none" in names and len(names) > 1:
         raise SettingsError("OTEL_METRICS_EXPORTER", ",".join(names), "none alone, or exporters without none")
@@ -167,7 +135,7 @@ def _exporters(reader: _Reader) -> tuple[str, ...]:
     return tuple(dict.fromkeys(n for n in names if n != "none"))
 
 
-def _port(reader: _Reader) -> Port:
+def _port(reader: Reader) -> Port:
     standard = reader.integer("OTEL_EXPORTER_PROMETHEUS_PORT", default=DEFAULT_PORT, low=1, high=65535)
     return Port(
         host=reader.text("OTEL_EXPORTER_PROMETHEUS_HOST") or "localhost",
@@ -178,7 +146,7 @@ def _port(reader: _Reader) -> Port:
     )
 
 
-def _tls(reader: _Reader) -> TLS | None:
+def _tls(reader: Reader) -> TLS | None:
     cert, key, client_ca = f"{PREFIX}TLS_CERT_FILE", f"{PREFIX}TLS_KEY_FILE", f"{PREFIX}TLS_CLIENT_CA_FILE"
     for given, needed in ((cert, key), (key, cert), (client_ca, cert)):
         if reader.text(given) and not reader.text(needed):
@@ -189,7 +157,7 @@ def _tls(reader: _Reader) -> TLS | None:
     return TLS(certificate, private, reader.file(client_ca))
 
 
-def _buckets(reader: _Reader) -> tuple[float, ...]:
+def _buckets(reader: Reader) -> tuple[float, ...]:
     variable = f"{PREFIX}BUCKETS"
     value = reader.text(variable)
     if value is None:
@@ -205,7 +173,7 @@ def _buckets(reader: _Reader) -> tuple[float, ...]:
     return bounds
 
 
-def _bounds(reader: _Reader) -> Bounds:
+def _bounds(reader: Reader) -> Bounds:
     return Bounds(
         task_names=reader.integer(f"{PREFIX}MAX_TASK_NAMES", default=500, low=1, high=100_000),
         exceptions=reader.integer(f"{PREFIX}MAX_EXCEPTIONS", default=50, low=1, high=10_000),
@@ -219,6 +187,7 @@ _OURS = tuple(
     f"{PREFIX}{name}"
     for name in (
         "BUCKETS",
+        "CHILD_METRICS",
         "TASKS_ALLOW",
         "TASKS_DENY",
         "MAX_TASK_NAMES",
@@ -228,6 +197,7 @@ _OURS = tuple(
         "TLS_KEY_FILE",
         "TLS_CLIENT_CA_FILE",
         "CREDENTIALS_FILE",
+        "TRACE_FLUSH_TIMEOUT",
         "STRICT",
     )
 )

@@ -9,15 +9,13 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from celery import signals
 
 from otel_celery import settings as environment
-from otel_celery.session import EX_CONFIG, Session, application_provider
-
-if TYPE_CHECKING:
-    from otel_celery.settings import Settings
+from otel_celery import traces
+from otel_celery.session import EX_CONFIG, Session, enter_spawned
 
 logger = logging.getLogger("otel_celery")
 
@@ -41,6 +39,25 @@ def on_worker_init(sender: Any, **_: object) -> None:
     instrument(sender.app).start(sender)
 
 
+def on_worker_process_init(sender: str, **_: object) -> None:
+    """Have a pool's child that was spawned send its spans, and what its tasks record; a forked one does already."""
+    _enter_spawned()
+    if any(handle.has_started for handle in _handles.values()):
+        return
+    for handle in _handles.values():
+        handle.close_door()
+    traces.for_spawned_child(sender)
+
+
+def _enter_spawned() -> None:
+    try:
+        enter_spawned(environment.read(os.environ))
+    except environment.SettingsError:
+        pass  # the main process has said it, and its metrics are off
+    except Exception as error:  # noqa: BLE001  the child runs on without us
+        _say("ERROR", f"what tasks record in this process is not shown: {error!r}")
+
+
 class Instrumentation:
     """What :func:`instrument` returns: the instrumentation of one app's workers."""
 
@@ -50,14 +67,37 @@ class Instrumentation:
         self._session: Session | None = None
         self._started: Any = None
         signals.worker_init.connect(self._on_worker_init, weak=False)
+        signals.worker_process_init.connect(self._on_process_init, weak=False)
+        self._door = traces.for_publisher(app)
 
     def uninstrument(self) -> None:
         """Leave later requests unobserved, remove the reader and close the port; harmless when nothing runs."""
         signals.worker_init.disconnect(self._on_worker_init)
+        signals.worker_process_init.disconnect(self._on_process_init)
+        if self._door is not None:
+            self._door.uninstrument()
         _handles.pop(self._app, None)
         session, self._session = self._session, None
         if session is not None:
             session.uninstall()
+
+    def start_traces(self) -> None:
+        """Make spans in this process from now on, and not only from its first message on.
+
+        For a script that begins with a span of its own. Without OTEL_TRACES_EXPORTER, and in a worker, it does nothing.
+        """
+        if self._door is not None and not self.has_started:
+            self._door.open()
+
+    @property
+    def has_started(self) -> bool:
+        """Tell whether a worker of the app was started in this process, or in the one that it was forked from."""
+        return self._started is not None
+
+    def close_door(self) -> None:
+        """Leave the spans of what is published to the worker, or the pool's child, that this process is."""
+        if self._door is not None:
+            self._door.close()
 
     def start(self, worker: Any) -> None:
         """Install what the environment asks for, in a worker that is being initialised; a second time is ignored.
@@ -68,11 +108,12 @@ class Instrumentation:
         if worker is self._started:
             return
         self._started = worker
+        self.close_door()
         try:
             settings = environment.read(os.environ)
-            wanted = _is_wanted(settings)
-            if wanted:
-                self._session = Session(worker, settings)
+            spans = traces.for_worker(worker, settings.traces, lambda why: _fail(why, strict=settings.strict))
+            if settings.enabled or spans is not None:
+                self._session = Session(worker, settings, spans)
                 self._session.install()
         except environment.SettingsError as error:
             _fail(f"{error}; metrics are off", strict=environment.is_strict(os.environ))
@@ -81,24 +122,17 @@ class Instrumentation:
         else:
             for warning in settings.warnings:
                 _say("WARNING", warning)
-            if not wanted:
+            for problem in self._session.problems if self._session is not None else ():
+                _fail(problem, strict=settings.strict)
+            if not settings.enabled:
                 _say_off_when_ready(worker)
+
+    def _on_process_init(self, sender: str, **_: object) -> None:
+        on_worker_process_init(sender)
 
     def _on_worker_init(self, sender: Any, **_: object) -> None:
         if sender.app is self._app:
             self.start(sender)
-
-
-def _is_wanted(settings: Settings) -> bool:
-    """Tell whether anybody will read what is recorded; exporters besides our port are the SDK's own to set up."""
-    if not settings.exporters or application_provider() is not None:
-        return settings.enabled
-    _say(
-        "WARNING",
-        f"OTEL_METRICS_EXPORTER names {', '.join(settings.exporters)}, which this version pushes to only through an "
-        "SDK MeterProvider that the application or opentelemetry-instrument has set; there is none",
-    )
-    return settings.port is not None
 
 
 def _say_off_when_ready(worker: Any) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests import services
+from tests import otlp, services
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,3 +30,10 @@ def rabbitmq_url() -> Iterator[str]:
 def promtool() -> str:
     """Give the path of Prometheus's own checker."""
     return services.promtool()
+
+
+@pytest.fixture
+def receiver() -> Iterator[otlp.Receiver]:
+    """Give a fresh OTLP/HTTP receiver inside this process."""
+    with otlp.http_receiver() as opened:
+        yield opened

@@ -101,6 +101,15 @@ TOOLS = (
             "github.com/kedacore/keda/v2@v2.21.0": ("config/crd/bases/keda.sh_scaledobjects.yaml",),
         },
     ),
+    Tool(
+        "collector",
+        ("otelcol-celery",),
+        (ROOT / "collector" / "manifest.yaml",),
+        (
+            ("go", "install", "go.opentelemetry.io/collector/cmd/builder@v0.159.0"),
+            ("env", "dist.output_path={out}", "{out}/builder", "--config", "manifest.yaml"),
+        ),
+    ),
 )
 
 

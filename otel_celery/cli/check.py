@@ -14,9 +14,14 @@ import click
 
 from otel_celery import settings
 from otel_celery.cli.failure import CONFIGURATION, misconfigured
+from otel_celery.pushing import CUMULATIVE, GRPC
+from otel_celery.tracing import missing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
+    from otel_celery.pushing import Otlp, Push
+    from otel_celery.tracing import Traces
 
 NOTHING = 1
 TRUE = "true"
@@ -38,7 +43,7 @@ def check(app: str | None) -> None:
         click.echo(f"Error: {problem}", err=True)
     if problems:
         raise SystemExit(CONFIGURATION)
-    raise SystemExit(0 if found.enabled else NOTHING)
+    raise SystemExit(0 if found.enabled or found.traces is not None else NOTHING)
 
 
 def _plans(found: settings.Settings, environ: Mapping[str, str]) -> Iterator[str]:
@@ -48,11 +53,10 @@ def _plans(found: settings.Settings, environ: Mapping[str, str]) -> Iterator[str
         return
     if found.port is not None:
         yield from _port_plans(found.port)
-    for name in found.exporters:
-        yield (
-            f"The exporter {name!r} (OTEL_METRICS_EXPORTER) gets the metrics where the app, or "
-            "opentelemetry-instrument, has set an SDK MeterProvider; without one nothing is pushed."
-        )
+    if found.push is not None:
+        yield from _push_plans(found.push)
+    if found.traces is not None:
+        yield from _trace_plans(found.traces)
     if not found.enabled:
         yield "No metrics are enabled: set PROMETHEUS_ENABLED=true."
     if found.strict:
@@ -68,6 +72,49 @@ def _port_plans(port: settings.Port) -> Iterator[str]:
             yield f"Clients need a certificate signed by {port.tls.client_ca}."
     if port.credentials is not None:
         yield f"Clients need the credentials in {port.credentials}."
+
+
+def _push_plans(push: Push) -> Iterator[str]:
+    """Say who gets the metrics, in what shape, and how long a worker's end may wait for it."""
+    for exporter in push.exporters:
+        yield f"Metrics are pushed to {exporter.place} every {push.interval:g} s, and once more as the worker ends."
+        if exporter.otlp is not None:
+            yield from _otlp_plans(exporter.otlp)
+    if any(exporter.otlp for exporter in push.exporters):
+        if push.temporality != CUMULATIVE:
+            yield f"OTLP's counters and histograms are {push.temporality}, its histograms recorded by the SDK."
+        if push.is_exponential:
+            yield "OTLP's histograms have exponential buckets; a port keeps its own."
+    if push.has_exemplars:
+        yield "Histograms carry exemplars with the trace of the task's message."
+    yield (
+        "Where the app, or opentelemetry-instrument, has set an SDK MeterProvider that pushes by itself, "
+        "that one pushes instead."
+    )
+
+
+def _otlp_plans(otlp: Otlp) -> Iterator[str]:
+    details = [f"at most {otlp.timeout:g} s an export", f"compression {otlp.compression}"]
+    if otlp.certificate is not None:
+        details.append(f"trusting {otlp.certificate}")
+    if otlp.client_certificate is not None:
+        details.append(f"with the client certificate {otlp.client_certificate}")
+    yield f"  {', '.join(details)}."
+    if otlp.protocol == GRPC:
+        yield "  gRPC does not like a process that forks: for the prefork pool http/protobuf is the safer choice."
+
+
+def _trace_plans(found: Traces) -> Iterator[str]:
+    """Say where spans go, and how long the end of a process may wait for it."""
+    places = " and ".join(exporter.place for exporter in found.exporters)
+    yield (
+        f"Spans of publishing and running tasks are sent to {places}, unless the app, or opentelemetry-instrument, has "
+        f"instrumented Celery itself; the end of a process waits at most {found.flush_seconds:g} s for the last ones."
+    )
+    if found.has_grpc:
+        yield "  gRPC does not like a process that forks: for the prefork pool http/protobuf is the safer choice."
+    if found.log_ids:
+        yield "The task log carries trace_id and span_id (OTEL_PYTHON_LOG_CORRELATION)."
 
 
 def _port_problems(port: settings.Port | None) -> Iterator[str]:
@@ -110,10 +157,12 @@ def _tls_problems(tls: settings.TLS) -> Iterator[str]:
 
 def _exporter_problems(found: settings.Settings) -> Iterator[str]:
     """Name the exporters that nothing installed offers."""
-    for name in found.exporters:
-        if not entry_points(group="opentelemetry_metrics_exporter", name=name):
-            hint = ": pip install opentelemetry-exporter-otlp" if name.startswith("otlp") else ""
-            yield f"OTEL_METRICS_EXPORTER names {name!r}, which is not installed{hint}"
+    for exporter in found.push.exporters if found.push is not None else ():
+        if not entry_points(group="opentelemetry_metrics_exporter", name=exporter.entry_point):
+            yield exporter.missing
+    for exporter in found.traces.exporters if found.traces is not None else ():
+        if not entry_points(group="opentelemetry_traces_exporter", name=exporter.entry_point):
+            yield missing(exporter)
 
 
 def _app_problems(app: str | None) -> Iterator[str]:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from celery.concurrency import ALIASES, get_implementation
+
 from otel_celery.lifecycle import Exit
 
 if TYPE_CHECKING:
@@ -15,6 +17,17 @@ if TYPE_CHECKING:
 
 RECYCLED_STATUS = 155
 """billiard.pool.EX_RECYCLE: the child reached max-tasks-per-child or max-memory-per-child."""
+
+
+def has_processes(worker: Any) -> bool:
+    """Tell whether a worker will run its tasks in processes of a prefork pool, or of a class made from it.
+
+    Asked before Celery has resolved the pool's name.
+    """
+    pool: Any = ALIASES.get(worker.pool_cls, worker.pool_cls) if isinstance(worker.pool_cls, str) else worker.pool_cls
+    if isinstance(pool, str) and pool.startswith("celery.concurrency."):
+        return bool(pool == ALIASES["prefork"])  # without importing gevent's or eventlet's
+    return any(base.__module__ == "celery.concurrency.prefork" for base in get_implementation(pool).__mro__)
 
 
 class Children:

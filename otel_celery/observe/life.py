@@ -133,7 +133,7 @@ def end(
     revocation: str = Revocation.TERMINATED.value,
 ) -> None:
     """Latch the first outcome and report it; everything after that is ignored."""
-    books, latch = request._otel_books, object()
+    books, latch = request._otel_books, [outcome]
     if books is None or request._otel_verdict is not None:
         return
     # One step of the interpreter, so that the first of two threads wins. No lock: a cold shutdown cancels requests

@@ -41,7 +41,7 @@ class Observed:
     _otel_runnable_at: float = 0.0
     _otel_accepted_at: float | None = None
     _otel_is_held: bool = False
-    _otel_end: object | None = None
+    _otel_end: list[Outcome] | None = None
     _otel_stopping: Outcome | None = None
     """What a green thread's death means, where this worker asked for it: it ends as if it had returned None."""
     _otel_verdict: Outcome | None = None
@@ -168,11 +168,25 @@ class Observed:
         super()._announce_cancelled(*args, **kwargs)  # type: ignore[misc]
 
 
+class ObservedInTrace(Observed):
+    """The same, where what is observed of a request is to be found in the trace that its message carries."""
+
+    def __init__(self, message: Any, *args: Any, **kwargs: Any) -> None:
+        """Tell the books of the message's headers; they are plain data here."""
+        super().__init__(message, *args, **kwargs)
+        guarded(self._otel_watch.observer, Where.REQUEST, self._otel_join)
+
+    def _otel_join(self) -> None:
+        if self._otel_books is not None:
+            self._otel_books = self._otel_books.in_trace(self.request_dict)  # type: ignore[attr-defined]
+
+
 def observed(base: type, watch: RequestWatch) -> type:
     """Make of a Request class one that reports to ``watch``; a class that already does is returned as it is."""
     if issubclass(base, Observed):
         return base
-    return type(f"Observed{base.__name__}", (Observed, base), {"__slots__": (), "_otel_watch": watch})
+    front = ObservedInTrace if watch.observer.wants_traces else Observed
+    return type(f"Observed{base.__name__}", (front, base), {"__slots__": (), "_otel_watch": watch})
 
 
 def _reporting(on_success: Callable[..., Any]) -> Callable[..., Any]:

@@ -13,6 +13,7 @@ from otel_celery.lifecycle import Where, guarded
 from otel_celery.observe import routes
 from otel_celery.observe.children import Children
 from otel_celery.observe.consumer import observed_consumer
+from otel_celery.observe.followed import followed
 from otel_celery.observe.levels import Levels
 from otel_celery.observe.life import is_observed, returned
 from otel_celery.observe.queues import QueueNames
@@ -21,7 +22,7 @@ from otel_celery.observe.request import observed
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from otel_celery.lifecycle import TaskObserver, WorkerObserver
+    from otel_celery.lifecycle import RunObserver, TaskObserver, WorkerObserver
     from otel_celery.observe.request import Observed
 
 MAX_KNOWN_ROUTES = 10_000
@@ -31,9 +32,13 @@ MAX_KNOWN_ROUTES = 10_000
 class Watch:
     """Observes one worker's main process on behalf of one observer."""
 
-    def __init__(self, worker: Any, observer: WorkerObserver) -> None:
-        """Prepare to watch ``worker``, a WorkController; nothing is touched before :meth:`install`."""
+    def __init__(self, worker: Any, observer: WorkerObserver, runs: RunObserver | None = None) -> None:
+        """Prepare to watch ``worker``, a WorkController; nothing is touched before :meth:`install`.
+
+        ``runs`` follows single runs, where there is somebody to tell of them.
+        """
         self.observer = observer
+        self._runs = runs
         self.queues = QueueNames(worker)
         self.levels = Levels(worker, self.queues)
         self.children = Children(lambda: worker.pool, observer.process_exited)
@@ -73,7 +78,7 @@ class Watch:
 
     def _put_in_front(self, owner: Any) -> None:
         base = symbol_by_name(owner.Request)
-        request_class = observed(base, self)
+        request_class = observed(base, self) if self._runs is None else followed(base, self, self._runs)
         if request_class is not base:
             self._originals.append((owner, vars(owner).get("Request")))
             owner.Request = request_class

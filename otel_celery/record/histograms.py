@@ -3,23 +3,37 @@
 *Tally* is the default: bucket counts as plain integers, handed over when a reader collects. One synchronous record
 of the SDK costs 74 000 instructions in the worker's main process, a tally a small part of that, and OpenTelemetry
 has no observable histogram. *SDK* records through ``Meter.create_histogram``, for whoever else must see or shape
-the values: an application's own provider, its views, delta temporality, exponential buckets.
+the values: an application's own provider, its views, delta temporality, exponential buckets, exemplars.
 """
 
 from __future__ import annotations
 
+import threading
+import time
 from bisect import bisect_left
+from collections import deque
 from typing import TYPE_CHECKING, Protocol
 
-from opentelemetry.sdk.metrics.export import AggregationTemporality, Histogram, HistogramDataPoint, Metric
+from opentelemetry.context import get_current
+from opentelemetry.sdk.metrics.export import (
+    AggregationTemporality,
+    Histogram,
+    HistogramDataPoint,
+    Metric,
+    ScopeMetrics,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from opentelemetry.context import Context
     from opentelemetry.metrics import Histogram as Instrument
     from opentelemetry.metrics import Meter
+    from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
     from otel_celery import catalogue
+
+    _Observation = tuple[Instrument, float, Mapping[str, str], Context]
 
 
 class Recorder(Protocol):
@@ -55,10 +69,11 @@ class Tally:
 
 
 class TallyHistograms:
-    """Histograms as tallies, collected as the SDK's own data points."""
+    """Histograms as tallies, collected as the SDK's own data points; implements ``producers.Producer``."""
 
-    def __init__(self, bounds: Sequence[float], started_at: int) -> None:
-        """``bounds`` in the metrics' unit; ``started_at`` in nanoseconds since the epoch."""
+    def __init__(self, bounds: Sequence[float], started_at: int, scope: InstrumentationScope) -> None:
+        """``bounds`` in the metrics' unit; ``started_at`` in nanoseconds since the epoch; ``scope`` is our meter's."""
+        self._scope = scope
         self._bounds = bounds
         self._started_at = started_at
         self._tallies: dict[catalogue.Metric, list[Tally]] = {}
@@ -69,15 +84,23 @@ class TallyHistograms:
         self._tallies.setdefault(metric, []).append(tally)
         return tally
 
-    def collect(self, now: int) -> list[Metric]:
-        """Make the SDK's metrics of all series that have observations; ``now`` in nanoseconds since the epoch."""
-        collected = []
-        for metric, tallies in list(self._tallies.items()):
-            points = [point for tally in list(tallies) if (point := self._point(tally, now)).count]
-            if points:
-                data = Histogram(points, AggregationTemporality.CUMULATIVE)
-                collected.append(Metric(metric.name, metric.description, metric.unit, data))
-        return collected
+    def produce(self, now: int) -> Iterator[ScopeMetrics]:
+        """Make the SDK's metrics of all series that have observations."""
+        collected = [made for metric in list(self._tallies) if (made := self._made(metric, now)) is not None]
+        if collected:
+            yield ScopeMetrics(self._scope, collected, self._scope.schema_url or "")
+
+    def find(self, name: str) -> Metric | None:
+        """Make the SDK's metric of this name, if it has observations."""
+        found = next((metric for metric in list(self._tallies) if metric.name == name), None)
+        return self._made(found, time.time_ns()) if found is not None else None
+
+    def _made(self, metric: catalogue.Metric, now: int) -> Metric | None:
+        points = [point for tally in list(self._tallies[metric]) if (point := self._point(tally, now)).count]
+        if not points:
+            return None
+        data = Histogram(points, AggregationTemporality.CUMULATIVE)
+        return Metric(metric.name, metric.description, metric.unit, data)
 
     def _point(self, tally: Tally, now: int) -> HistogramDataPoint:
         counts, total = list(tally.counts), tally.total
@@ -96,24 +119,34 @@ class TallyHistograms:
 
 
 class _Series:
-    __slots__ = ("_attributes", "_instrument")
+    __slots__ = ("_attributes", "_instrument", "_record")
 
-    def __init__(self, instrument: Instrument, attributes: Mapping[str, str]) -> None:
+    def __init__(
+        self, instrument: Instrument, attributes: Mapping[str, str], record: Callable[[_Observation], None]
+    ) -> None:
         self._instrument = instrument
         self._attributes = attributes
+        self._record = record
 
     def record(self, value: float) -> None:
-        self._instrument.record(value, self._attributes)
+        self._record((self._instrument, value, self._attributes, get_current()))
 
 
 class SdkHistograms:
-    """Histograms recorded synchronously, one instrument of a Meter for each metric."""
+    """Histograms recorded synchronously, one instrument of a Meter for each metric.
+
+    A cold shutdown cancels requests from inside the OS signal handler, on whatever line the main thread happens to be.
+    If that is one of the SDK's, which holds locks that are not reentrant, recording there would wait for ever: such
+    an observation is put aside, and recorded with the next one or by :meth:`settle`.
+    """
 
     def __init__(self, meter: Meter, bounds: Sequence[float]) -> None:
         """``bounds`` are advisory: a view, or an exporter's preference for exponential buckets, overrules them."""
         self._meter = meter
         self._bounds = bounds
         self._instruments: dict[catalogue.Metric, Instrument] = {}
+        self._recording: set[int] = set()
+        self._aside: deque[_Observation] = deque()
 
     def series(self, metric: catalogue.Metric, attributes: Mapping[str, str]) -> Recorder:
         """Open one series."""
@@ -121,4 +154,48 @@ class SdkHistograms:
             self._instruments[metric] = self._meter.create_histogram(
                 metric.name, metric.unit, metric.description, explicit_bucket_boundaries_advisory=self._bounds
             )
-        return _Series(self._instruments[metric], attributes)
+        return _Series(self._instruments[metric], attributes, self._record)
+
+    def settle(self) -> None:
+        """Record what was put aside."""
+        while self._aside:
+            instrument, value, attributes, context = self._aside.popleft()
+            instrument.record(value, attributes, context)
+
+    def _record(self, observation: _Observation) -> None:
+        me = threading.get_ident()
+        if me in self._recording:
+            self._aside.append(observation)
+            return
+        self._recording.add(me)
+        try:
+            instrument, value, attributes, context = observation
+            instrument.record(value, attributes, context)
+            self.settle()
+        finally:
+            self._recording.discard(me)
+
+
+class _Pair:
+    __slots__ = ("_one", "_other")
+
+    def __init__(self, one: Recorder, other: Recorder) -> None:
+        self._one = one
+        self._other = other
+
+    def record(self, value: float) -> None:
+        self._one.record(value)
+        self._other.record(value)
+
+
+class BothHistograms:
+    """Histograms recorded by the SDK for others, and tallied for our port in case those are of no use to it."""
+
+    def __init__(self, sdk: SdkHistograms, tallied: TallyHistograms) -> None:
+        """Record with both."""
+        self._sdk = sdk
+        self._tallied = tallied
+
+    def series(self, metric: catalogue.Metric, attributes: Mapping[str, str]) -> Recorder:
+        """Open one series."""
+        return _Pair(self._tallied.series(metric, attributes), self._sdk.series(metric, attributes))

@@ -121,6 +121,7 @@ def _of_worker(tallies: Tallies) -> dict[Metric, Read]:
         catalogue.MESSAGES_UNKNOWN: split("reason", tallies.unknown, worker),
         catalogue.PROCESS_EXITS: split("reason", tallies.exits, worker),
         catalogue.INTERNAL_ERRORS: split("where", tallies.errors, {}),
+        catalogue.RELAY_DROPPED: split("reason", tallies.losses, {}),
         catalogue.FOLDED: split("what", tallies.folded, {}),
         catalogue.BROKER_RECONNECTS: lambda: [Observation(tallies.reconnects, worker)],
     }

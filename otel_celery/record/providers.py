@@ -1,17 +1,20 @@
-"""What one worker records with: a provider, our views and reader on it, and the books behind them.
+"""What one worker records with: a provider, our views and readers on it, and the books behind them.
 
 An application's own SDK MeterProvider (or that of ``opentelemetry-instrument``) is used where one is set, with our
-reader added to it; else we make one of our own, and leave the global alone: ``set_meter_provider`` works once a
+readers added to it; else we make one of our own, and leave the global alone: ``set_meter_provider`` works once a
 process, and that once is the application's.
 """
 
 from __future__ import annotations
 
+import contextlib
+import threading
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 from opentelemetry import metrics
-from opentelemetry.exporter.prometheus import PrometheusMetricReader, _AutoPrometheusMetricReader
+from opentelemetry.exporter.prometheus import _AutoPrometheusMetricReader
 from opentelemetry.sdk.metrics import (
     AlwaysOffExemplarFilter,
     Counter,
@@ -23,30 +26,38 @@ from opentelemetry.sdk.metrics import (
     ObservableUpDownCounter,
     UpDownCounter,
 )
+from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 from opentelemetry.sdk.metrics.view import DropAggregation, View
-from opentelemetry.sdk.resources import SERVICE_NAME, Resource
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from prometheus_client import CollectorRegistry, ProcessCollector
 
 from otel_celery import catalogue
+from otel_celery.lifecycle import Loss
 from otel_celery.record import instruments
-from otel_celery.record.families import RememberingCollector
-from otel_celery.record.histograms import SdkHistograms, TallyHistograms
+from otel_celery.record.guests import Guests
+from otel_celery.record.histograms import BothHistograms, SdkHistograms, TallyHistograms
 from otel_celery.record.labels import MAX_QUEUES
+from otel_celery.record.pull import PullReader
+from otel_celery.record.push import FLUSH_SECONDS
+from otel_celery.record.pushers import Pushers
+from otel_celery.record.resource import resource
 from otel_celery.record.tallies import PAIRS_PER_TASK_NAME, Tallies
 from otel_celery.version import __version__
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from opentelemetry.sdk.metrics import Exemplar
-    from opentelemetry.sdk.metrics.export import CardinalityLimits, MetricsData
+    from opentelemetry.sdk.metrics.export import CardinalityLimits, MetricReader
     from opentelemetry.util.types import Attributes
 
     from otel_celery.lifecycle import WorkerLevels
     from otel_celery.record.histograms import Histograms
+    from otel_celery.record.producers import Producer
+    from otel_celery.record.push import Hold
     from otel_celery.settings import Bounds, Settings
 
 SCOPE = "otel_celery"
-
-SHUTDOWN_MILLIS = 2_000
 
 CONTRIB_RUNTIME = "flower.task.runtime.seconds"
 """What opentelemetry-instrumentation-celery records: the same times again, under labels that mean something else."""
@@ -58,27 +69,29 @@ class Recording:
     def __init__(self, settings: Settings, worker: str, service: str) -> None:
         """Open the books of the worker with this node name; ``service`` names it where the environment does not."""
         self.registry = CollectorRegistry()
+        self.producers: list[Producer] = []
+        """What every reader of ours is handed besides the SDK's metrics; may be added to at any time."""
+        self.pushers = Pushers(settings.push) if settings.push is not None else None
+        self.has_exemplars = settings.push is not None and settings.push.has_exemplars
         found = application_provider()
         self.is_ours = found is None
-        limits = _limits(settings.bounds)
-        if found is not None:
-            self.provider = found
-            self._reader = PrometheusMetricReader(
-                registry=self.registry, scope_info_enabled=False, cardinality_limits=limits
-            )
-            self.provider.add_metric_reader(self._reader)
-            histograms: Histograms = SdkHistograms(self._meter(), settings.buckets)
+        self.provider = found or _provider(worker, service, has_exemplars=self.has_exemplars)
+        self._limits = _limits(settings.bounds)
+        self._reader: PullReader | None = None
+        self._sdk: SdkHistograms | None = None
+        tallied = TallyHistograms(settings.buckets, time.time_ns(), InstrumentationScope(SCOPE, __version__))
+        stand_in = None
+        if self.is_ours and not (settings.push is not None and settings.push.needs_sdk):
+            histograms: Histograms = tallied
+            self.producers.append(tallied)
         else:
-            histograms = tallied = TallyHistograms(settings.buckets, time.time_ns())
-            self._reader = TallyReader(tallied, self.registry, limits)
-            self.provider = MeterProvider(
-                [self._reader],
-                _resource(service),
-                exemplar_filter=AlwaysOffExemplarFilter(),  # a tally has none
-                shutdown_on_exit=False,
-                views=views(),
-            )
-        self.tallies = Tallies(worker, settings.bounds, histograms)
+            histograms = self._sdk = SdkHistograms(self._meter(), settings.buckets)
+            if settings.port is not None and not self.is_ours:
+                histograms, stand_in = BothHistograms(self._sdk, tallied), tallied
+        self.tallies = Tallies(worker, settings.bounds, histograms, wants_traces=self.has_exemplars)
+        if settings.port is not None:
+            self._reader = PullReader(self.registry, self._limits, self.producers, self._guests(), stand_in)
+            self.provider.add_metric_reader(self._reader)
         ProcessCollector(registry=self.registry)
 
     def register(self, levels: WorkerLevels) -> None:
@@ -91,21 +104,55 @@ class Recording:
         ``opentelemetry-instrument`` with OTEL_METRICS_EXPORTER=prometheus does so before Celery is imported, and
         every pool child inherits that socket.
         """
-        return not self.is_ours and any(
-            isinstance(reader, _AutoPrometheusMetricReader)
-            for reader in self.provider._metric_readers  # noqa: SLF001  there is no public way to ask
-        )
+        return any(isinstance(reader, _AutoPrometheusMetricReader) for reader in self._their_readers())
+
+    def pushes_already(self) -> bool:
+        """Tell whether the application's provider pushes by itself, as that of ``opentelemetry-instrument`` does."""
+        return any(isinstance(reader, PeriodicExportingMetricReader) for reader in self._their_readers())
+
+    def start_pushing(self, hold: Hold) -> list[str]:
+        """Push from now on, and say where to; ``hold`` keeps forks waiting while metrics are collected."""
+        if self.pushers is None:
+            return []
+        return self.pushers.start(self.provider, self._limits, self.producers, hold, self._guests)
+
+    def flush(self) -> None:
+        """Have the last values pushed, each reader singly, within FLUSH_SECONDS; never raises."""
+        until = time.monotonic() + FLUSH_SECONDS
+        if self._sdk is not None:
+            self._sdk.settle()
+        threads = [
+            threading.Thread(target=_flush, args=(reader,), daemon=True)
+            for reader in self._their_readers()
+            if isinstance(reader, PeriodicExportingMetricReader)
+        ]
+        for thread in threads:
+            with contextlib.suppress(RuntimeError):  # at a process's end none can be started; the SDK flushes by then
+                thread.start()
+        if self.pushers is not None:
+            self.pushers.finish(until)
+        for thread in threads:
+            if thread.is_alive():
+                thread.join(max(0.0, until - time.monotonic()))
 
     def close(self) -> None:
         """Stop exporting; never raises for a reader that is gone already."""
         self.tallies.is_closed = True
-        if self.is_ours:
-            self.provider.shutdown(SHUTDOWN_MILLIS)
-        else:
+        if self.pushers is not None:
+            self.pushers.close()
+        if self._reader is not None:
             self.provider.remove_metric_reader(self._reader)
+            self._reader = None
+
+    def _guests(self) -> Guests:
+        return Guests(SCOPE, self.tallies.labels.clean, partial(self.tallies.metrics_dropped, Loss.NAME))
 
     def _meter(self) -> metrics.Meter:
         return self.provider.get_meter(SCOPE, __version__)
+
+    def _their_readers(self) -> Sequence[MetricReader]:
+        """List the readers that the application made its provider with; there is no public way to ask."""
+        return () if self.is_ours else self.provider._metric_readers  # noqa: SLF001
 
 
 def application_provider() -> MeterProvider | None:
@@ -114,28 +161,19 @@ def application_provider() -> MeterProvider | None:
     return found if isinstance(found, MeterProvider) else None
 
 
-class TallyReader(PrometheusMetricReader):
-    """The Prometheus reader, which is handed the tallied histograms along with what the SDK collected.
+def _provider(worker: str, service: str, *, has_exemplars: bool) -> MeterProvider:
+    return MeterProvider(
+        resource=resource(worker, service),
+        # A tally has none; else None is the SDK's own choice, by OTEL_METRICS_EXEMPLAR_FILTER.
+        exemplar_filter=None if has_exemplars else AlwaysOffExemplarFilter(),
+        shutdown_on_exit=False,
+        views=views(has_exemplars=has_exemplars),
+    )
 
-    ``_receive_metrics`` is the method that the SDK asks readers to override; the specification's name for what we do
-    in it is a MetricProducer, which Python's SDK does not have yet.
-    """
 
-    def __init__(self, histograms: TallyHistograms, registry: CollectorRegistry, limits: CardinalityLimits) -> None:
-        """Read into ``registry`` what the SDK collects, and the tallied ``histograms``."""
-        super().__init__(registry=CollectorRegistry(), scope_info_enabled=False, cardinality_limits=limits)
-        self._histograms = histograms
-        self._collector = RememberingCollector(scope_info_enabled=False)
-        self._collector._callback = self.collect  # type: ignore[assignment]  # noqa: SLF001  as the exporter does
-        self._registry = registry
-        registry.register(self._collector)
-
-    def _receive_metrics(self, metrics_data: MetricsData, timeout_millis: float = 10_000, **kwargs: object) -> None:
-        for resource_metrics in metrics_data.resource_metrics:
-            for scope_metrics in resource_metrics.scope_metrics:
-                if scope_metrics.scope.name == SCOPE:
-                    scope_metrics.metrics.extend(self._histograms.collect(time.time_ns()))  # type: ignore[attr-defined]
-        super()._receive_metrics(metrics_data, timeout_millis, **kwargs)
+def _flush(reader: MetricReader) -> None:
+    with contextlib.suppress(Exception):  # it is the application's, and said by its exporter
+        reader.force_flush(FLUSH_SECONDS * 1000)
 
 
 class NoExemplars(ExemplarReservoir):
@@ -153,7 +191,7 @@ class NoExemplars(ExemplarReservoir):
         return []
 
 
-def views() -> list[View]:
+def views(*, has_exemplars: bool = False) -> list[View]:
     """Map each instrument onto its documented name and labels, and drop what would time every task twice.
 
     No view carries an aggregation of ours: it would beat an exporter's preference for exponential buckets.
@@ -164,7 +202,9 @@ def views() -> list[View]:
             meter_name=SCOPE,
             name=metric.name,
             attribute_keys=set(metric.attributes),
-            exemplar_reservoir_factory=lambda _: NoExemplars,  # type: ignore[arg-type,return-value]
+            exemplar_reservoir_factory=None
+            if has_exemplars and metric.kind is catalogue.Kind.HISTOGRAM
+            else lambda _: NoExemplars,  # type: ignore[arg-type,return-value]
         )
         for metric in catalogue.METRICS
     ]
@@ -177,11 +217,3 @@ def _limits(bounds: Bounds) -> CardinalityLimits:
     points = max(pairs * max(len(catalogue.METRICS), bounds.exceptions + 1), MAX_QUEUES + 1)
     kinds = (Counter, UpDownCounter, Histogram, ObservableCounter, ObservableUpDownCounter, ObservableGauge)
     return dict.fromkeys(kinds, points)
-
-
-def _resource(service: str) -> Resource:
-    """Describe the service by the standard variables, and by the app's name where they do not name it."""
-    described = Resource.create()
-    if str(described.attributes.get(SERVICE_NAME, "unknown_service")).startswith("unknown_service"):
-        described = described.merge(Resource({SERVICE_NAME: service}))
-    return described

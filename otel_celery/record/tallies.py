@@ -9,11 +9,12 @@ from __future__ import annotations
 import logging
 import time
 from threading import RLock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from otel_celery import catalogue
-from otel_celery.lifecycle import OTHER, Exit, Limit, Outcome, Revocation, Unknown, Where
+from otel_celery.lifecycle import OTHER, Exit, Limit, Loss, Outcome, Revocation, Unknown, Where
 from otel_celery.record.labels import Labels
+from otel_celery.record.traced import Traced
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -108,12 +109,17 @@ class TaskTally:
         with self.lock:
             self.timeouts[limit] += 1
 
+    def in_trace(self, carrier: Mapping[str, Any]) -> Traced:
+        """Have one request's observations recorded in the trace that its message's headers carry."""
+        return Traced(self, carrier)
+
 
 class Tallies:
     """The books of one worker; implements ``lifecycle.WorkerObserver``."""
 
-    def __init__(self, worker: str, bounds: Bounds, histograms: Histograms) -> None:
-        """Open the books of the worker with this node name."""
+    def __init__(self, worker: str, bounds: Bounds, histograms: Histograms, *, wants_traces: bool = False) -> None:
+        """Open the books of the worker with this node name; ``wants_traces`` if the histograms have exemplars."""
+        self.wants_traces = wants_traces
         self.labels = Labels(bounds, self._fold)
         self.worker = self.labels.clean(worker)
         self._max_pairs = PAIRS_PER_TASK_NAME * bounds.task_names
@@ -124,6 +130,7 @@ class Tallies:
         self.unknown = dict.fromkeys(Unknown, 0)
         self.exits = dict.fromkeys(Exit, 0)
         self.errors = dict.fromkeys(Where, 0)
+        self.losses = dict.fromkeys(Loss, 0)
         self.folded = dict.fromkeys(("task_name", "exception", "queue"), 0)
         self.reconnects = 0
         self.is_closed = False
@@ -153,6 +160,11 @@ class Tallies:
         """Count a pool child that went."""
         with self._lock:
             self.exits[reason] += 1
+
+    def metrics_dropped(self, reason: Loss, number: int) -> None:
+        """Count points that tasks recorded and nobody will see."""
+        with self._lock:
+            self.losses[reason] += number
 
     def reconnected(self) -> None:
         """Count a broker connection that came back."""

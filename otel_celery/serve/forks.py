@@ -98,9 +98,10 @@ class ForkGate:
     def after_in_child(self) -> None:
         """Give the child a gate of its own, and close what it inherited."""
         self._reset()
-        for inherited in list(self._watched):
+        watched = list(self._watched)
+        self._watched.clear()  # before: what lets go may have itself watched in the child's own forks
+        for inherited in watched:
             inherited.abandon()
-        self._watched.clear()
 
     def _acquired(self) -> Lock | None:
         if self._lock.acquire(blocking=False):
@@ -110,7 +111,7 @@ class ForkGate:
         lock = self._lock
         if lock.acquire(timeout=PATIENCE):
             return lock
-        _logger.warning("A fork waited %s s for a scrape that did not end, and went ahead", PATIENCE)
+        _logger.warning("A fork waited %s s for metrics that were being collected, and went ahead", PATIENCE)
         return None
 
 

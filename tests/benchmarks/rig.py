@@ -10,14 +10,14 @@ import shutil
 import tempfile
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import redis
 
 from tests.benchmarks.app import app
-from tests.services import redis_server
+from tests.services import LOOPBACK, redis_server
 from tests.worker.harness import Worker, start_worker
 
 if TYPE_CHECKING:
@@ -38,15 +38,21 @@ class Mode:
     app: str = "tests.benchmarks.app"
     switch: tuple[str, ...] = ()
     arguments: tuple[str, ...] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
 
 
 MODES = {
     "bare": Mode(),
     "otel-celery": Mode(switch=WATCHED),
     "sdk": Mode(app="tests.benchmarks.app_sdk", switch=WATCHED),
+    "traces": Mode(
+        switch=WATCHED,
+        environment={"OTEL_TRACES_EXPORTER": "otlp", "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://{LOOPBACK}:1"},
+    ),
     "events": Mode(arguments=("-E",)),
 }
-"""Bare Celery; all metrics on; all metrics on an application's own MeterProvider; bare Celery sending events."""
+"""Bare Celery; all metrics on; all metrics on an application's own MeterProvider; all metrics, and spans that nobody
+takes; bare Celery sending events."""
 
 
 @dataclass
@@ -85,7 +91,7 @@ class Rig:
 
     def start(self, mode: Mode, *, environment: Mapping[str, str] | None = None, **options: Any) -> Worker:
         """Start a worker in one of the modes."""
-        full = {"BENCH_BROKER": self.url, "PYTHONHASHSEED": "0", **(environment or {})}
+        full = {"BENCH_BROKER": self.url, "PYTHONHASHSEED": "0", **mode.environment, **(environment or {})}
         arguments = (*PLAIN, *mode.arguments)
         return start_worker(
             self.directory, environment=full, app=mode.app, switch=mode.switch, arguments=arguments, **options

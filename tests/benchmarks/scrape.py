@@ -22,7 +22,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 from otel_celery.lifecycle import Limit, Outcome, Revocation
 from otel_celery.record.providers import Recording
 from otel_celery.serve.exposition import negotiated
-from otel_celery.settings import Settings
+from otel_celery.settings import Port, Settings
 from tests.benchmarks.rig import table
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ class FakeLevels:
 
 def recording(tasks: int) -> Recording:
     """Keep the books of a worker that has run this many different tasks, on all pages."""
-    opened = Recording(Settings(), "worker@host.example", "shop")
+    opened = Recording(Settings(Port()), "worker@host.example", "shop")
     names = [f"shop.orders.tasks.step_{number}" for number in range(tasks)]
     opened.register(FakeLevels(tuple(names[:4])))
     for number, name in enumerate(names):

@@ -75,6 +75,18 @@ class Site:
         with services._child(command, data.parent / "postgres.out", os.environ, lambda: services._accepts(port)):
             yield service.environment
 
+    @contextmanager
+    def collector(self) -> Iterator[Server]:
+        """Run the Collector as the profile does; what it says of itself has a port that stands apart from its host."""
+        service = composition.services()["collector"]
+        (source,) = service.files.values()
+        config = self.directory / source.name
+        config.write_text(repointed(source.read_text(), self.ports))
+        settings = {**service.settings(self.ports), "OTELCOL_TELEMETRY_PORT": str(self.ports[8888])}
+        command = [services.built("otelcol-celery"), f"--config={config}"]
+        with start(command, self.ports[13133], self.directory, ready="/", environ=settings) as server:
+            yield server
+
     def check(self, name: str) -> subprocess.CompletedProcess[str]:
         """Ask a service's health check, with the shell and the wget that the images have: busybox's."""
         kind, *command = self._ported(composition.services()[name].check)

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 MONITORING = ROOT / "devops" / "monitoring"
 
-HOST_PORT = re.compile(r"(?<![\w.-])(?:localhost|127\.0\.0\.1|host\.docker\.internal|\*):(\d{2,5})(?![\w.])")
+HOST_PORT = re.compile(r"(?<![\w.])(?<!\w-)(?:localhost|127\.0\.0\.1|host\.docker\.internal|\*):(\d{2,5})(?![\w.])")
 """An address in a file: a loopback name, Docker Desktop's name of the host, or nginx's ``*``."""
 
 CONFIGURATION = {".yml", ".conf"}

@@ -153,7 +153,7 @@ def test_only_addresses_differ_in_what_a_test_runs(file: str) -> None:
 
 def test_what_is_no_address_stays() -> None:
     """Names that only look like one, times, and hosts of others are left alone."""
-    text = "web1:9101 host1@localhost 10.0.0.1:9090 mylocalhost:9101 image:v3.13.0 12:30 localhost:9101a"
+    text = "web1:9101 host1@localhost 10.0.0.1:9090 my-localhost:9101 mylocalhost:9101 image:v3.13.0 localhost:9101a"
     assert repointed(text, FreePorts()) == text
 
 

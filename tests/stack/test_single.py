@@ -1,4 +1,4 @@
-"""Single services of the stack, away from the others: with a password, and where nothing runs."""
+"""Single services of the stack, away from the others: with a password, with the Collector, and where nothing runs."""
 
 from __future__ import annotations
 
@@ -36,3 +36,14 @@ def test_prometheus_asks_for_a_password_once_it_is_told_to(version: str) -> None
             assert prometheus.get("/api/v1/query", query="up")[0] == 200
             prometheus.wait_for('up{job="prometheus"} == 1', "Prometheus scrapes itself")
             assert site.check("prometheus").returncode == 0
+
+
+def test_prometheus_scrapes_the_collector_once_it_is_told_to() -> None:
+    """Itself, and what workers push to it; it writes nothing to a Prometheus that would take nothing."""
+    with machinery.site() as site:
+        config = site.copy / "prometheus.yml"
+        config.write_text(switched_on(config.read_text(), "the Collector"))
+        with site.collector() as collector, site.prometheus() as prometheus:
+            prometheus.wait_for('up{job="collector"} == 1 and on () up{job="otlp"} == 1', "both ports are scraped")
+            assert prometheus.query("otelcol_process_uptime or otelcol_process_uptime_seconds_total")
+            assert "prometheus_remote_write" not in collector.log

@@ -169,9 +169,45 @@ def test_a_check_tells_of_settings_and_exporters_that_are_none() -> None:
     """A misspelt setting is a warning with the nearest; an exporter that is not installed is an error."""
     result = call("check", OTEL_METRICS_EXPORTER="console,carrier-pigeon", OTEL_PYTHON_CELERY_BUKETS="1")
     assert result.exit_code == 78
-    assert "The exporter 'console' (OTEL_METRICS_EXPORTER) gets the metrics where" in result.stdout
+    assert "Metrics are pushed to console every 60 s, and once more as the worker ends." in result.stdout
     assert "OTEL_PYTHON_CELERY_BUKETS is not a setting of otel-celery and was ignored; did you mean" in result.stdout
-    assert result.stderr == "Error: OTEL_METRICS_EXPORTER names 'carrier-pigeon', which is not installed\n"
+    assert result.stderr == (
+        "Error: OTEL_METRICS_EXPORTER names 'carrier-pigeon', which no installed package registers under the entry "
+        "point group opentelemetry_metrics_exporter\n"
+    )
+
+
+def test_a_check_says_what_is_pushed_where() -> None:
+    """Place, protocol, interval and shape in plain words; no credentials."""
+    result = call(
+        "check",
+        OTEL_METRICS_EXPORTER="otlp,console",
+        OTEL_EXPORTER_OTLP_ENDPOINT="https://me:secret@collector:4318",
+        OTEL_EXPORTER_OTLP_COMPRESSION="gzip",
+        OTEL_METRIC_EXPORT_INTERVAL="5000",
+        OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE="delta",
+        OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION="base2_exponential_bucket_histogram",
+    )
+    assert (result.exit_code, result.stderr) == (0, "")
+    theirs = "Where the app, or opentelemetry-instrument, has set an SDK MeterProvider that pushes by itself"
+    place = "https://collector:4318/v1/metrics (http/protobuf)"
+    assert result.stdout.splitlines() == [
+        f"Metrics are pushed to {place} every 5 s, and once more as the worker ends.",
+        "  at most 10 s an export, compression gzip.",
+        "Metrics are pushed to console every 5 s, and once more as the worker ends.",
+        "OTLP's counters and histograms are delta, its histograms recorded by the SDK.",
+        "OTLP's histograms have exponential buckets; a port keeps its own.",
+        "Histograms carry exemplars with the trace of the task's message.",
+        f"{theirs}, that one pushes instead.",
+    ]
+
+
+def test_a_check_warns_of_grpc() -> None:
+    """Forks and gRPC do not go together well."""
+    result = call("check", OTEL_METRICS_EXPORTER="otlp", OTEL_EXPORTER_OTLP_PROTOCOL="grpc")
+    assert result.exit_code == 0
+    assert "Metrics are pushed to http://localhost:4317 (grpc) every 60 s" in result.stdout
+    assert "gRPC does not like a process that forks" in result.stdout
 
 
 def test_a_check_of_a_bad_value_is_the_settings_sentence() -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from otel_celery.lifecycle import OTHER, Exit, Limit, Outcome, Revocation, Unknown, Where, guarded
+from otel_celery.lifecycle import OTHER, Exit, Limit, Loss, Outcome, Revocation, Unknown, Where, guarded
 
 if TYPE_CHECKING:
     from enum import Enum
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 class Listener:
     """Hears of what was swallowed."""
+
+    wants_traces = False
 
     def __init__(self) -> None:
         """Have heard nothing."""
@@ -47,7 +49,8 @@ class Listener:
         (Limit, ["soft", "hard"]),
         (Unknown, ["unknown_task", "undecodable", "invalid"]),
         (Exit, ["recycled", "killed", "exited", "timed_out"]),
-        (Where, ["request", "consumer", "children", "levels", "port"]),
+        (Where, ["request", "consumer", "children", "relay", "levels", "port", "push"]),
+        (Loss, ["torn", "malformed", "limit", "mismatch", "unsupported", "name"]),
     ],
 )
 def test_each_word_is_a_label_value(words: type[Enum], values: list[str]) -> None:

@@ -42,7 +42,7 @@ def file(tmp_path: Path) -> str:
 def test_an_empty_environment_exports_nothing() -> None:
     """With no variable set there is no port, no exporter, and every other setting has its default."""
     settings = read({})
-    assert settings == Settings(None, (), BUCKETS, Bounds(500, 50, 200, (), ()), strict=False, warnings=())
+    assert settings == Settings(None, None, BUCKETS, Bounds(500, 50, 200, (), ()), strict=False, warnings=())
     assert not settings.enabled
 
 
@@ -132,7 +132,8 @@ def test_the_host_is_the_standards_variable() -> None:
 def test_enabled_puts_prometheus_in_and_out(environ: dict[str, str], serves: bool, exporters: tuple[str, ...]) -> None:  # noqa: FBT001
     """PROMETHEUS_ENABLED adds prometheus to OTEL_METRICS_EXPORTER or takes it out, whatever else stands there."""
     settings = read(environ)
-    assert (settings.port is not None, settings.exporters) == (serves, exporters)
+    names = tuple(exporter.name for exporter in settings.push.exporters) if settings.push is not None else ()
+    assert (settings.port is not None, names) == (serves, exporters)
     assert settings.enabled == (serves or bool(exporters))
 
 

@@ -45,6 +45,12 @@ def threads(pid: int) -> int:
     return len(list(Path(f"/proc/{pid}/task").iterdir()))
 
 
+def switches(pid: int) -> int:
+    """Count how often the threads of a process have gone to sleep."""
+    status = [(task / "status").read_text() for task in Path(f"/proc/{pid}/task").iterdir()]
+    return sum(int(text.partition("\nvoluntary_ctxt_switches:")[2].split()[0]) for text in status)
+
+
 def sockets(port: int) -> dict[str, str]:
     """Map the sockets at this port of the machine to their states, as :func:`descriptors` names them."""
     return {f"socket:[{inode}]": state for state, inode in _tcp(port) if inode != "0"}

@@ -13,9 +13,10 @@ from typing import Any
 
 from celery import signals
 from opentelemetry import metrics
+from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
 from opentelemetry.exporter.prometheus import PrometheusMetricReader, _AutoPrometheusMetricReader
 from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import InMemoryMetricReader, MetricReader
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader, MetricReader, PeriodicExportingMetricReader
 from prometheus_client import CollectorRegistry
 
 from otel_celery import instrument
@@ -28,6 +29,8 @@ if os.environ.get("T_READER") == "auto":
     readers.append(_AutoPrometheusMetricReader())
 elif os.environ.get("T_READER") == "prometheus":
     readers.append(PrometheusMetricReader(registry=CollectorRegistry()))
+elif os.environ.get("T_READER") == "otlp":
+    readers.append(PeriodicExportingMetricReader(OTLPMetricExporter()))
 provider = MeterProvider(readers)
 metrics.set_meter_provider(provider)
 handle = instrument(app)

@@ -62,6 +62,11 @@ class Book:
         """Write it down."""
         self.life.append(f"timed out {limit.value}")
 
+    def in_trace(self, carrier: Mapping[str, Any]) -> Book:
+        """Write down which trace, and keep the books."""
+        self.life.append(f"in trace {carrier.get('traceparent')}")
+        return self
+
 
 class BrokenBook(Book):
     """Books that cannot be written, whatever is reported."""
@@ -82,6 +87,7 @@ class Recorder:
 
     def __init__(self, book: type[Book] = Book) -> None:
         """Have heard nothing."""
+        self.wants_traces = False
         self.life: list[str] = []
         self.books: dict[tuple[str, str], Book] = {}
         self.errors: list[Exception] = []
@@ -206,12 +212,13 @@ def message_for(
     expires: Any = None,
     shadow: str | None = None,
     args: tuple[Any, ...] = (),
+    more: Mapping[str, Any] | None = None,
     **info: Any,
 ) -> Message:
     """Make the message that a publisher would send."""
     number = next(NUMBERS)
     made = app.amqp.as_task_v2(f"id-{number}", task, args=args, shadow=shadow)
-    headers = dict(made.headers, eta=eta, expires=expires)
+    headers = dict(made.headers, eta=eta, expires=expires, **(more or {}))
     kind, encoding, body = dumps(made.body, serializer="json")
     delivery = {"exchange": "", "routing_key": "celery", "redelivered": False} | info
     return Message(

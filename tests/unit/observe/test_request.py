@@ -17,7 +17,7 @@ from celery.worker.request import Request
 from kombu.exceptions import EncodeError
 
 from otel_celery.observe.life import accepted_at, is_active, is_observed, is_waiting, returned
-from otel_celery.observe.request import Observed, observed
+from otel_celery.observe.request import Observed, ObservedInTrace, observed
 from tests.unit.observe.fakes import Bench, BrokenBook, raised
 
 CELERY = tuple(int(part) for part in celery.__version__.split(".")[:2])
@@ -644,3 +644,20 @@ def test_a_request_that_is_handed_to_a_pool_reports_through_it(bench: Bench) -> 
     job["callback"]((0, 42, 0.25))
     assert bench.life == ["received", "started", "ended success"]
     assert not is_active(request)
+
+
+# -- traces ------------------------------------------------------------------------------------------------------------
+
+
+def test_books_that_want_traces_are_given_the_messages_headers(bench: Bench) -> None:
+    """Plain data, once for each request, after it was counted as received; the same request class goes on as before."""
+    bench.watch.recorder.wants_traces = True
+    request = bench.request(more={"traceparent": "00-trace"})
+    assert bench.life == ["received", "in trace 00-trace"]
+    request.on_accepted(1, time.monotonic())
+    assert bench.life[2:] == ["started"]
+
+
+def test_books_that_do_not_are_left_alone(bench: Bench) -> None:
+    """The class in front of Request is the one that costs nothing more."""
+    assert not issubclass(bench.request_class(), ObservedInTrace)

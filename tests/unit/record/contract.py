@@ -52,6 +52,7 @@ OURS = {
     ),
     "celery_messages_unknown_total": Family("counter", frozenset({"worker", "reason"})),
     "otel_celery_internal_errors_total": Family("counter", frozenset({"where"})),
+    "otel_celery_relay_dropped_total": Family("counter", frozenset({"reason"})),
     "otel_celery_folded_total": Family("counter", frozenset({"what"})),
 }
 

@@ -9,8 +9,9 @@ from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from otel_celery.catalogue import BUCKETS
+from otel_celery.record.guests import Guests
 from otel_celery.record.providers import Recording
-from otel_celery.settings import Bounds, Settings
+from otel_celery.settings import Bounds, Port, Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -102,9 +103,14 @@ def recording(
     bounds: Bounds | None = None, levels: FakeLevels | None = None, buckets: tuple[float, ...] = BUCKETS
 ) -> Recording:
     """Open the books of ``w@h``, with a registry of their own."""
-    opened = Recording(Settings(bounds=bounds or Bounds(), buckets=buckets), "w@h", "proj")
+    opened = Recording(Settings(Port(), bounds=bounds or Bounds(), buckets=buckets), "w@h", "proj")
     opened.register(levels or FakeLevels())
     return opened
+
+
+def no_guests() -> Guests:
+    """Clean nothing, and count nothing."""
+    return Guests("otel_celery", str, lambda _: None)
 
 
 def scrape(registry: CollectorRegistry, encode: Callable[[CollectorRegistry], bytes] = generate_latest) -> str:

@@ -9,14 +9,17 @@ import pytest
 from opentelemetry.exporter.prometheus import PrometheusMetricReader
 from opentelemetry.metrics import Observation
 from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 
 from otel_celery import catalogue
 from otel_celery.record.histograms import SdkHistograms, TallyHistograms
-from otel_celery.record.providers import SCOPE, TallyReader
-from tests.unit.record.fakes import scrape
+from otel_celery.record.providers import SCOPE
+from otel_celery.record.pull import PullReader
+from tests.unit.record.fakes import no_guests, scrape
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,8 +57,8 @@ def show_a_gauge(meter: Meter) -> None:
 
 def tallied(bounds: tuple[float, ...], encode: Callable[[CollectorRegistry], bytes]) -> str:
     """Record as tallies, handed to our reader."""
-    registry, histograms = CollectorRegistry(), TallyHistograms(bounds, time.time_ns())
-    reader = TallyReader(histograms, registry, {})
+    registry, histograms = CollectorRegistry(), TallyHistograms(bounds, time.time_ns(), InstrumentationScope(SCOPE))
+    reader = PullReader(registry, {}, [histograms], no_guests())
     provider = MeterProvider([reader], Resource({}), shutdown_on_exit=False)
     show_a_gauge(provider.get_meter(SCOPE))
     return played(histograms, registry, encode)
@@ -81,7 +84,7 @@ def test_both_recorders_say_the_same(bounds: tuple[float, ...], encode: Callable
 
 def test_a_value_on_a_bound_is_below_it() -> None:
     """Upper bounds are inclusive, and the last bucket has none."""
-    tally = TallyHistograms((0.1, 1.0), 0).series(catalogue.DURATION, {})
+    tally = TallyHistograms((0.1, 1.0), 0, InstrumentationScope(SCOPE)).series(catalogue.DURATION, {})
     for value in (0, 0.1, 0.100001, 1.0, 1.000001, 1e300):
         tally.record(value)
     assert tally.counts == [2, 2, 2]
@@ -90,11 +93,13 @@ def test_a_value_on_a_bound_is_below_it() -> None:
 
 def test_a_series_without_observations_is_not_collected() -> None:
     """Histograms begin with their first observation; a metric without any is left out."""
-    histograms = TallyHistograms((1.0,), 7)
+    histograms = TallyHistograms((1.0,), 7, InstrumentationScope(SCOPE))
     histograms.series(catalogue.DURATION, {"queue": "silent"})
-    assert histograms.collect(9) == []
+    assert list(histograms.produce(9)) == []
     histograms.series(catalogue.DURATION, {"queue": "loud"}).record(0.5)
-    (metric,) = histograms.collect(9)
+    (scoped,) = histograms.produce(9)
+    (metric,) = scoped.metrics
+    assert scoped.scope.name == SCOPE
     (point,) = metric.data.data_points
     assert (metric.name, metric.unit, metric.description) == (
         catalogue.DURATION.name,
@@ -106,10 +111,10 @@ def test_a_series_without_observations_is_not_collected() -> None:
 
 def test_what_was_collected_does_not_change_afterwards() -> None:
     """A data point is a copy: later observations are for the next scrape."""
-    histograms = TallyHistograms((1.0,), 0)
+    histograms = TallyHistograms((1.0,), 0, InstrumentationScope(SCOPE))
     series = histograms.series(catalogue.DURATION, {})
     series.record(0.5)
-    (metric,) = histograms.collect(1)
+    ((metric,),) = (scoped.metrics for scoped in histograms.produce(1))
     series.record(0.5)
     (point,) = metric.data.data_points
     assert (point.count, point.bucket_counts) == (1, [1, 0])  # type: ignore[union-attr]
@@ -122,3 +127,26 @@ def test_the_sdk_has_one_instrument_a_metric() -> None:
         for attributes in SERIES:
             histograms.series(metric, attributes)
     assert len(histograms._instruments) == len(METRICS)
+
+
+def test_a_signal_handler_may_record_on_top_of_a_record() -> None:
+    """What a cold shutdown observes inside the SDK's own record is put aside, and counted afterwards."""
+    memory = InMemoryMetricReader()
+    histograms = SdkHistograms(MeterProvider([memory], shutdown_on_exit=False).get_meter(SCOPE), (1.0,))
+    series = histograms.series(catalogue.DURATION, {})
+    handled: list[int] = []
+
+    class Interrupting(float):
+        """A value during whose recording, under the SDK's locks, a signal arrives."""
+
+        def __gt__(self, other: float) -> bool:
+            if not handled:
+                handled.append(1)
+                series.record(0.25)
+            return float(self) > other
+
+    series.record(Interrupting(0.5))
+    data = memory.get_metrics_data()
+    assert data is not None
+    (point,) = data.resource_metrics[0].scope_metrics[0].metrics[0].data.data_points
+    assert (handled, point.count) == ([1], 2)  # type: ignore[union-attr]

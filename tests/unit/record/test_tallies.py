@@ -9,6 +9,7 @@ from threading import Barrier, Thread
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from otel_celery.lifecycle import Exit, Limit, Outcome, Revocation, Unknown, Where
 from otel_celery.record.histograms import TallyHistograms
@@ -245,7 +246,7 @@ def _restless() -> Iterator[None]:
 @pytest.mark.usefixtures("_restless")
 def test_threads_lose_nothing() -> None:
     """Eight threads report ten thousand lives each, and the totals are exact."""
-    histograms = TallyHistograms((0.1, 1.0), 0)
+    histograms = TallyHistograms((0.1, 1.0), 0, InstrumentationScope("otel_celery"))
     tallies = Tallies("w@h", Bounds(), histograms)
     gate = Barrier(THREADS)
 
@@ -272,7 +273,8 @@ def test_threads_lose_nothing() -> None:
         {"KeyError": total},
         total,
     )
-    points: dict[str, Any] = {metric.name: next(iter(metric.data.data_points)) for metric in histograms.collect(1)}
+    (scoped,) = histograms.produce(1)
+    points: dict[str, Any] = {metric.name: next(iter(metric.data.data_points)) for metric in scoped.metrics}
     assert {name: (point.bucket_counts, point.sum) for name, point in points.items()} == {
         "celery.task.duration": ([0, total, 0], total / 2),
         "celery.task.prefetch.wait": ([0, total, 0], total / 2),

@@ -1,0 +1,90 @@
+"""A request whose run is followed for the sake of its span; with spans off, this class is in front of no request.
+
+It tells of those ends that the child does not live to tell of itself: the child was lost, ran over its hard limit, was
+terminated, or was cancelled.
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, Any
+
+from billiard.exceptions import Terminated, TimeLimitExceeded, WorkerLostError
+
+from otel_celery.lifecycle import Outcome, Where, guarded
+from otel_celery.observe import life
+from otel_celery.observe.request import Observed
+
+if TYPE_CHECKING:
+    from otel_celery.lifecycle import RunObserver
+    from otel_celery.observe.life import RequestWatch
+
+_TOLD_BY_MAIN = (WorkerLostError, SystemExit, KeyboardInterrupt, TimeLimitExceeded, Terminated)
+
+
+class Followed(Observed):
+    """Stands in front of a Request class, as Observed does; reports to ``_otel_runs`` besides."""
+
+    _otel_runs: RunObserver
+    _otel_is_told = False
+
+    def __init__(self, message: Any, *args: Any, **kwargs: Any) -> None:
+        """Have the message's headers say which run this is to be."""
+        super().__init__(message, *args, **kwargs)
+        if self._otel_books is not None:
+            guarded(self._otel_watch.observer, Where.REQUEST, self._otel_runs.received, self.request_dict)  # type: ignore[attr-defined]
+
+    def on_failure(self, exc_info: Any, *args: Any, **kwargs: Any) -> None:
+        """Tell of a run that was lost, once Celery has decided what that means; errbacks belong to the run."""
+        exception = life.unwrapped(exc_info.exception)
+        if not isinstance(exception, _TOLD_BY_MAIN):
+            return super().on_failure(exc_info, *args, **kwargs)
+        try:
+            with self._otel_within():
+                return super().on_failure(exc_info, *args, **kwargs)
+        finally:
+            self._otel_tell(exception)
+
+    def on_timeout(self, soft: bool, timeout: float) -> None:  # noqa: FBT001  Celery's signature, called by keyword
+        """Tell of a run that went over its hard limit; Celery publishes errbacks here."""
+        if soft:
+            super().on_timeout(soft=soft, timeout=timeout)
+            return
+        try:
+            with self._otel_within():
+                super().on_timeout(soft=soft, timeout=timeout)
+        finally:
+            self._otel_tell(TimeLimitExceeded(timeout))
+
+    def _announce_revoked(self, reason: str, *args: Any, **kwargs: Any) -> None:
+        super()._announce_revoked(reason, *args, **kwargs)
+        self._otel_tell(Terminated(reason))
+
+    def _announce_cancelled(self, *args: Any, **kwargs: Any) -> None:
+        super()._announce_cancelled(*args, **kwargs)
+        self._otel_tell(Terminated("cancelled by Celery"))
+
+    def _otel_within(self) -> AbstractContextManager[None]:
+        try:
+            return self._otel_runs.within(self.request_dict)  # type: ignore[attr-defined]
+        except Exception as error:  # noqa: BLE001  as in Observed.__init__
+            self._otel_watch.observer.swallowed(Where.REQUEST, error)
+            return nullcontext()
+
+    def _otel_tell(self, error: BaseException) -> None:
+        """Tell of the end, once, of a run that had begun; what was never accepted has no span."""
+        if self._otel_is_told or self._otel_accepted_at is None:
+            return
+        self._otel_is_told = True
+        outcome = self._otel_end[0] if self._otel_end else Outcome.FAILURE
+        told = (self.request_dict, self.time_start, error, outcome)  # type: ignore[attr-defined]
+        guarded(self._otel_watch.observer, Where.REQUEST, self._otel_runs.lost, *told)
+
+
+def followed(base: type, watch: RequestWatch, runs: RunObserver) -> type:
+    """Make of a Request class one that reports to ``watch`` and to ``runs``, as ``request.observed`` does."""
+    if issubclass(base, Observed):
+        return base
+    return type(
+        f"Followed{base.__name__}", (Followed, base), {"__slots__": (), "_otel_watch": watch, "_otel_runs": runs}
+    )

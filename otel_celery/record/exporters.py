@@ -1,0 +1,127 @@
+"""Exporters, found by the names that OTEL_METRICS_EXPORTER may have, and made by what the environment says.
+
+OTLP's are given what the settings have read and checked: their own code reads a timeout as seconds, fails on an empty
+variable, and over gRPC ignores a client's certificate without a CA. Headers and credential providers they read
+themselves.
+"""
+
+from __future__ import annotations
+
+import importlib
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING, Any
+
+from opentelemetry.sdk.metrics import (
+    Counter,
+    Histogram,
+    ObservableCounter,
+    ObservableGauge,
+    ObservableUpDownCounter,
+    UpDownCounter,
+)
+from opentelemetry.sdk.metrics.export import AggregationTemporality, MetricExporter, MetricReader
+from opentelemetry.sdk.metrics.view import ExplicitBucketHistogramAggregation, ExponentialBucketHistogramAggregation
+
+from otel_celery.pushing import GRPC, HTTP
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from otel_celery.pushing import Exporter, Otlp, Push
+
+GROUP = "opentelemetry_metrics_exporter"
+
+_KINDS = (Counter, UpDownCounter, Histogram, ObservableCounter, ObservableUpDownCounter, ObservableGauge)
+
+_DELTAS: dict[str, tuple[type, ...]] = {
+    "cumulative": (),
+    "delta": (Counter, Histogram, ObservableCounter),
+    "lowmemory": (Counter, Histogram),
+}
+"""What is counted from the last export on, by the preference's name; the specification's table."""
+
+
+class ExporterError(Exception):
+    """An exporter cannot be had; the message is one sentence for the operator."""
+
+
+_LAZY = {HTTP: ("requests", "netrc", "encodings.idna"), GRPC: ("grpc.experimental", "grpc._channel")}
+"""What OTLP's exporters import only once they are made or first used, by protocol.
+
+A child that is forked while another thread imports something finds that module locked for ever.
+"""
+
+
+def load(exporter: Exporter) -> type[MetricExporter | MetricReader]:
+    """Import an exporter's class; done before the pool forks, so that no later import meets a fork.
+
+    Raises ExporterError.
+    """
+    for entry in entry_points(group=GROUP, name=exporter.entry_point):
+        try:
+            loaded = entry.load()
+            for module in _LAZY[exporter.otlp.protocol] if exporter.otlp is not None else ():
+                importlib.import_module(module)
+        except Exception as error:
+            raise ExporterError(f"the exporter {exporter.name!r} cannot be loaded: {error!r}") from error
+        if not isinstance(loaded, type) or not issubclass(loaded, (MetricExporter, MetricReader)):
+            raise ExporterError(f"the exporter {exporter.name!r} is neither a MetricExporter nor a MetricReader")
+        return loaded
+    raise ExporterError(exporter.missing)
+
+
+def make(loaded: type[MetricExporter | MetricReader], exporter: Exporter, push: Push) -> MetricExporter | MetricReader:
+    """Make an exporter of its class.
+
+    Raises ExporterError.
+    """
+    try:
+        return loaded(**_options(exporter.otlp, push)) if exporter.otlp is not None else loaded()
+    except Exception as error:
+        raise ExporterError(f"the exporter {exporter.name!r} cannot be made: {error!r}") from error
+
+
+def _options(otlp: Otlp, push: Push) -> dict[str, Any]:
+    explicit, exponential = ExplicitBucketHistogramAggregation(), ExponentialBucketHistogramAggregation()
+    deltas = _DELTAS[push.temporality]
+    return {
+        "endpoint": otlp.endpoint,
+        "timeout": min(otlp.timeout, push.timeout),
+        "preferred_temporality": {
+            kind: AggregationTemporality.DELTA if kind in deltas else AggregationTemporality.CUMULATIVE
+            for kind in _KINDS
+        },
+        "preferred_aggregation": {Histogram: exponential if push.is_exponential else explicit},
+        **(_grpc_options(otlp) if otlp.protocol == GRPC else _http_options(otlp)),
+    }
+
+
+def _http_options(otlp: Otlp) -> dict[str, Any]:
+    from opentelemetry.exporter.otlp.proto.http import Compression  # noqa: PLC0415  an extra
+
+    return {
+        "compression": Compression(otlp.compression),
+        "certificate_file": _path(otlp.certificate),
+        "client_key_file": _path(otlp.client_key),
+        "client_certificate_file": _path(otlp.client_certificate),
+        # Otherwise each child that is forked would hold a copy of the connection, for as long as it lives.
+        "headers": {"connection": "close"},
+    }
+
+
+def _grpc_options(otlp: Otlp) -> dict[str, Any]:
+    import grpc  # noqa: PLC0415  an extra
+
+    files = (otlp.certificate, otlp.client_key, otlp.client_certificate)
+    credentials = None
+    if not otlp.is_insecure and any(files):
+        credentials = grpc.ssl_channel_credentials(*(path.read_bytes() if path else None for path in files))
+    return {
+        "compression": grpc.Compression.Gzip if otlp.compression == "gzip" else grpc.Compression.NoCompression,
+        "insecure": otlp.is_insecure,
+        "credentials": credentials,
+    }
+
+
+def _path(path: Path | None) -> str | None:
+    return None if path is None else str(path)

@@ -1,0 +1,55 @@
+"""Keeps an exporter's own log lines out of the log, while it exports for us: it says each failure several times.
+
+What it said is kept, since it alone knows the reason. Lines of the same loggers from other threads, such as those of
+an application's own exporters, are let through.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import threading
+from collections import deque
+
+MAX_REASON = 300
+"""Characters; some errors quote half of a page."""
+
+_RETRY = re.compile(r", retrying in [\d.]+s")
+
+
+class Hush(logging.Filter):
+    """Holds back what an exporter logs in the thread that enters this."""
+
+    def __init__(self, exporter: object) -> None:
+        """Listen to the loggers of the modules that this exporter's class is made of."""
+        super().__init__()
+        modules = dict.fromkeys(cls.__module__ for cls in type(exporter).__mro__ if cls is not object)
+        self._loggers = [logging.getLogger(module) for module in modules]
+        self._owner: tuple[int | None, int | None] = (None, None)
+        self.heard: deque[str] = deque(maxlen=10)
+        """What was said since this was last cleared."""
+
+    def __enter__(self) -> None:
+        """Begin, for the thread that calls; a forked child may have a thread of the same number."""
+        self._owner = (os.getpid(), threading.get_ident())
+        for logger in self._loggers:
+            logger.addFilter(self)
+
+    def __exit__(self, *_: object) -> None:
+        """Let everything through again."""
+        for logger in self._loggers:
+            logger.removeFilter(self)
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Keep our own thread's lines to ourselves."""
+        if (record.process, record.thread) != self._owner:
+            return True
+        if record.levelno >= logging.WARNING:
+            self.heard.append(record.getMessage())
+        return False
+
+    def reason(self) -> str:
+        """Say why the export failed: what was heard first is the cause, what follows are its repetitions."""
+        heard = _RETRY.sub("", self.heard[0]) if self.heard else "the exporter does not say why"
+        return heard[:MAX_REASON].rstrip(". ")

@@ -1,0 +1,75 @@
+"""The reader that the port's registry asks."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from opentelemetry.exporter.prometheus import PrometheusMetricReader
+from opentelemetry.sdk.metrics.export import ExponentialHistogram
+from prometheus_client import CollectorRegistry
+
+from otel_celery.record.families import RememberingCollector
+from otel_celery.record.producers import add_produced
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from opentelemetry.sdk.metrics.export import CardinalityLimits, Metric, MetricsData
+
+    from otel_celery.record.guests import Guests
+    from otel_celery.record.histograms import TallyHistograms
+    from otel_celery.record.producers import Producer
+
+logger = logging.getLogger("otel_celery")
+
+
+class PullReader(PrometheusMetricReader):
+    """The Prometheus reader, which also reads our producers, and survives exponential histograms.
+
+    The text format cannot show those, and the exporter fails the whole scrape at the first one. An application's view
+    may ask for them (it beats what a reader prefers): then ours are shown from ``stand_in``, with explicit buckets,
+    and others are left out.
+    """
+
+    def __init__(
+        self,
+        registry: CollectorRegistry,
+        limits: CardinalityLimits,
+        producers: Sequence[Producer],
+        guests: Guests,
+        stand_in: TallyHistograms | None = None,
+    ) -> None:
+        """Read into ``registry`` what the SDK collects and the producers make; they may become more."""
+        super().__init__(registry=CollectorRegistry(), scope_info_enabled=False, cardinality_limits=limits)
+        self._producers = producers
+        self._guests = guests
+        self._stand_in = stand_in
+        self._left_out: set[str] = set()
+        self._collector = RememberingCollector(scope_info_enabled=False)
+        self._collector._callback = self.collect  # type: ignore[assignment]  # noqa: SLF001  as the exporter does
+        self._registry = registry
+        registry.register(self._collector)
+
+    def _receive_metrics(self, metrics_data: MetricsData, timeout_millis: float = 10_000, **kwargs: object) -> None:
+        add_produced(metrics_data, self._producers)
+        for resource_metrics in metrics_data.resource_metrics:
+            for scope_metrics in resource_metrics.scope_metrics:
+                metrics: list[Metric] = scope_metrics.metrics  # type: ignore[assignment]
+                if any(isinstance(metric.data, ExponentialHistogram) for metric in metrics):
+                    metrics[:] = [shown for metric in metrics if (shown := self._shown(metric)) is not None]
+        self._guests.flatten(metrics_data)
+        super()._receive_metrics(metrics_data, timeout_millis, **kwargs)
+
+    def _shown(self, metric: Metric) -> Metric | None:
+        if not isinstance(metric.data, ExponentialHistogram):
+            return metric
+        stand_in = self._stand_in.find(metric.name) if self._stand_in is not None else None
+        if stand_in is None and metric.name not in self._left_out:
+            self._left_out.add(metric.name)
+            logger.warning(
+                "otel-celery: the histogram %r is exponential by a view of the application's, which the Prometheus "
+                "text format cannot show: the port leaves it out",
+                metric.name,
+            )
+        return stand_in

@@ -1,0 +1,97 @@
+"""All that a worker pushes to: exporters loaded before the pool forks, made after it, and flushed at the end."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from opentelemetry.sdk.metrics.export import MetricReader
+
+from otel_celery.pushing import GRPC
+from otel_celery.record.exporters import ExporterError, load, make
+from otel_celery.record.push import Pusher, PushReader
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from opentelemetry.sdk.metrics import MeterProvider
+    from opentelemetry.sdk.metrics.export import CardinalityLimits, MetricExporter
+
+    from otel_celery.pushing import Exporter, Push
+    from otel_celery.record.guests import Guests
+    from otel_celery.record.producers import Producer
+    from otel_celery.record.push import Hold
+
+
+class Pushers:
+    """The exporters of one worker; one that cannot be had costs itself alone, and a sentence in ``problems``."""
+
+    def __init__(self, push: Push) -> None:
+        """Import every exporter."""
+        self.problems: list[str] = []
+        self._push = push
+        self._loaded: list[tuple[Exporter, type[MetricExporter | MetricReader]]] = []
+        self._pushers: list[Pusher] = []
+        self._readers: list[MetricReader] = []
+        self._provider: MeterProvider | None = None
+        for exporter in push.exporters:
+            try:
+                self._loaded.append((exporter, load(exporter)))
+            except ExporterError as error:
+                self.problems.append(str(error))
+
+    def start(
+        self,
+        provider: MeterProvider,
+        limits: CardinalityLimits,
+        producers: Sequence[Producer],
+        hold: Hold,
+        guests: Callable[[], Guests],
+    ) -> list[str]:
+        """Push what this provider records from now on, and say where to; problems found here are left in ``problems``.
+
+        Only after the pool has forked: a connection, or gRPC's threads, must not be inherited by every child.
+        """
+        self.problems.clear()
+        self._provider = provider
+        started = []
+        for exporter, loaded in self._loaded:
+            try:
+                made = make(loaded, exporter, self._push)
+            except ExporterError as error:
+                self.problems.append(str(error))
+                continue
+            place = exporter.place
+            if isinstance(made, MetricReader):
+                reader = made
+            else:
+                reader = PushReader(made, limits, producers, guests())
+                timing = self._push.interval, self._push.timeout
+                self._pushers.append(Pusher(place, reader, made, timing, hold))
+            self._readers.append(reader)
+            provider.add_metric_reader(reader)
+            started.append(place)
+        for pusher in self._pushers:
+            pusher.start()
+        return started
+
+    def has_grpc(self) -> bool:
+        """Tell whether one of them speaks gRPC."""
+        return any(exporter.otlp is not None and exporter.otlp.protocol == GRPC for exporter, _ in self._loaded)
+
+    def leave_out_grpc(self) -> None:
+        """Leave out those that speak gRPC."""
+        self._loaded = [(e, loaded) for e, loaded in self._loaded if e.otlp is None or e.otlp.protocol != GRPC]
+
+    def finish(self, until: float) -> None:
+        """Push the last values, all at once, and wait at most until this moment of the monotonic clock."""
+        for pusher in self._pushers:
+            pusher.stop()
+        for pusher in self._pushers:
+            pusher.wait(until)
+
+    def close(self) -> None:
+        """Take the readers off the provider."""
+        for reader in self._readers:
+            if self._provider is not None:
+                self._provider.remove_metric_reader(reader)
+        self._readers.clear()

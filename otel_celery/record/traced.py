@@ -1,0 +1,59 @@
+"""The books of a task as one request sees them whose message carries a trace: its observations become exemplars."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from opentelemetry.context import Context, attach, detach
+from opentelemetry.propagate import extract
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from otel_celery.lifecycle import Limit, Outcome, Revocation, TaskObserver
+
+
+class Traced:
+    """Reports to a task's books in the context of one trace; implements ``lifecycle.TaskObserver``."""
+
+    __slots__ = ("_books", "_context")
+
+    def __init__(self, books: TaskObserver, carrier: Mapping[str, Any]) -> None:
+        """``carrier`` is a message's headers; a propagator that OTEL_PROPAGATORS names finds the trace in it."""
+        self._books = books
+        self._context = extract(carrier, Context())
+
+    def _within(self, report: Callable[..., None], *args: Any) -> None:
+        token = attach(self._context)
+        try:
+            report(*args)
+        finally:
+            detach(token)
+
+    def in_trace(self, carrier: Mapping[str, Any]) -> TaskObserver:
+        """Report in another trace."""
+        return Traced(self._books, carrier)
+
+    def received(self, *, redelivered: bool) -> None:
+        """Nothing is observed yet."""
+        self._books.received(redelivered=redelivered)
+
+    def started(self, waited: float) -> None:
+        """Observe how long it waited."""
+        self._within(self._books.started, waited)
+
+    def ended(self, outcome: Outcome, duration: float | None, runtime: float | None) -> None:
+        """Observe how long it took."""
+        self._within(self._books.ended, outcome, duration, runtime)
+
+    def raised(self, exception: str) -> None:
+        """Nothing is observed."""
+        self._books.raised(exception)
+
+    def revoked(self, reason: Revocation) -> None:
+        """Nothing is observed."""
+        self._books.revoked(reason)
+
+    def timed_out(self, limit: Limit) -> None:
+        """Nothing is observed."""
+        self._books.timed_out(limit)

@@ -1,0 +1,1 @@
+"""The metrics that tasks record in pool children, carried to the main process and merged there."""

@@ -1,0 +1,127 @@
+"""The children's merged metrics and what the main process itself recorded, as one collection for a reader.
+
+An instrument that both sides use is one metric in the end: a second one of the same name would be a duplicate on the
+port. Their counts are added; of a gauge the children's value is shown, since tasks run there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, cast
+
+from opentelemetry.sdk.metrics.export import (
+    AggregationTemporality,
+    Gauge,
+    Histogram,
+    HistogramDataPoint,
+    Metric,
+    MetricsData,
+    NumberDataPoint,
+    ResourceMetrics,
+    ScopeMetrics,
+    Sum,
+)
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+
+from otel_celery.relay import points
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from opentelemetry.sdk.resources import Resource
+
+    from otel_celery.relay.books import Stream
+
+    Merged = Iterable[tuple[Stream, dict[str, Any]]]
+
+
+class Blender:
+    """Puts merged streams into collections."""
+
+    def __init__(self, label_length: int) -> None:
+        """``label_length`` is where children cut label values."""
+        self._length = label_length
+        self._scopes: dict[points.Scope, InstrumentationScope] = {}
+
+    def __call__(
+        self, data: MetricsData | None, merged: Merged, resource: Resource, is_delta: Callable[[str], bool]
+    ) -> MetricsData | None:
+        """Give a collection with everything in it; None where there is nothing at all."""
+        scopes = list(data.resource_metrics[0].scope_metrics) if data is not None and data.resource_metrics else []
+        for stream, made in merged:
+            held = self._held(scopes, self._scope(stream.scope))
+            self._put(held, stream, made, is_delta)
+        if not scopes:
+            return data
+        return MetricsData([ResourceMetrics(resource, scopes, resource.schema_url)])
+
+    def _scope(self, plain: points.Scope) -> InstrumentationScope:
+        if plain not in self._scopes:
+            name, version, schema_url, labels = plain
+            self._scopes[plain] = InstrumentationScope(name, version, schema_url, dict(labels) or None)
+        return self._scopes[plain]
+
+    @staticmethod
+    def _held(scopes: list[ScopeMetrics], scope: InstrumentationScope) -> list[Metric]:
+        """Find a scope's metrics in a collection, or put an empty list there."""
+        for held in scopes:
+            if held.scope == scope:
+                return cast("list[Metric]", held.metrics)  # made for this collection
+        made: list[Metric] = []
+        scopes.append(ScopeMetrics(scope, made, scope.schema_url or ""))
+        return made
+
+    def _put(self, held: list[Metric], stream: Stream, made: dict[str, Any], is_delta: Callable[[str], bool]) -> None:
+        for index, metric in enumerate(held):
+            if metric.name == stream.name and (metric.unit or "") == stream.unit and _is_alike(metric.data, stream):
+                data: Any = metric.data
+                both = [self._join(point, made) for point in data.data_points]
+                held[index] = replace(metric, data=replace(data, data_points=[*both, *made.values()]))
+                return
+        shown = _data(stream.kind, list(made.values()), is_delta=is_delta(stream.kind))
+        held.append(Metric(stream.name, stream.description, stream.unit, shown))
+
+    def _join(self, mine: Any, made: dict[str, Any]) -> Any:
+        """Join a point of the main process with the children's of the same labels, which is taken out of ``made``."""
+        theirs = made.pop(repr(points.labels(mine.attributes, self._length)), None)
+        return mine if theirs is None else _joined(mine, theirs)
+
+
+def _is_alike(data: Any, stream: Stream) -> bool:
+    if isinstance(data, Sum):
+        kinds = {points.COUNTER} if data.is_monotonic else {points.UP_DOWN, points.LEVEL}
+        return stream.kind in kinds
+    return (isinstance(data, Gauge) and stream.kind == points.GAUGE) or (
+        isinstance(data, Histogram) and stream.kind == points.HISTOGRAM
+    )
+
+
+def _joined(mine: Any, theirs: Any) -> Any:
+    if isinstance(mine, NumberDataPoint):
+        if mine.start_time_unix_nano is None:
+            return theirs  # a gauge has no start
+        return replace(mine, value=mine.value + theirs.value)
+    if isinstance(mine, HistogramDataPoint) and tuple(mine.explicit_bounds) == theirs.explicit_bounds:
+        counts = [one + other for one, other in zip(mine.bucket_counts, theirs.bucket_counts, strict=True)]
+        return replace(
+            mine,
+            count=mine.count + theirs.count,
+            sum=mine.sum + theirs.sum,
+            bucket_counts=counts,
+            min=_of_both(min, mine.min, theirs.min),
+            max=_of_both(max, mine.max, theirs.max),
+        )
+    return mine
+
+
+def _of_both(choose: Callable[[float, float], float], one: float | None, other: float | None) -> Any:
+    return None if one is None or other is None else choose(one, other)
+
+
+def _data(kind: str, made: list[Any], *, is_delta: bool) -> Any:
+    temporality = AggregationTemporality.DELTA if is_delta else AggregationTemporality.CUMULATIVE
+    if kind == points.GAUGE:
+        return Gauge(made)
+    if kind == points.HISTOGRAM:
+        return Histogram(made, temporality)
+    return Sum(made, temporality, is_monotonic=kind == points.COUNTER)

@@ -1,0 +1,134 @@
+"""The main process's side of the relay: where children are told to send to, and where their metrics come together."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from opentelemetry.sdk.metrics import MeterProvider
+
+from otel_celery.lifecycle import Loss
+from otel_celery.relay import address, sdk
+from otel_celery.relay.blend import Blender
+from otel_celery.relay.books import Books
+from otel_celery.relay.child import Child
+from otel_celery.relay.listener import Listener
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, MutableMapping
+
+    from opentelemetry.sdk.metrics.export import MetricReader, MetricsData
+
+    from otel_celery.relay.child import Gate
+
+logger = logging.getLogger("otel_celery")
+
+SENTENCES = {
+    Loss.LIMIT: "there are too many instruments: %s and other new ones are left out",
+    Loss.MISMATCH: "the histogram %s has other bucket bounds in some children than in others, which are left out",
+    Loss.UNSUPPORTED: "exponential histograms%s cannot be merged over pool children and are left out; "
+    "take the view that asks for them off",
+    Loss.TORN: "a child was killed while it sent its metrics%s; what it was sending is lost",
+    Loss.MALFORMED: "something%s that is no child of this worker spoke to its relay, and was not listened to",
+}
+
+
+class Hub:
+    """Has what tasks record reach every reader of one provider, in whichever process of the worker they run."""
+
+    def __init__(  # noqa: PLR0913  all but two of them are keywords
+        self,
+        provider: MeterProvider,
+        *,
+        is_ours: bool,
+        label_length: int,
+        gate: Gate,
+        lost: Callable[[Loss, int], None],
+        failed: Callable[[Exception], None],
+    ) -> None:
+        """Prepare; ``is_ours`` says that the application has set no provider.
+
+        ``lost`` hears of points that are left out and why, ``failed`` of exceptions of ours.
+        """
+        self._is_ours = is_ours
+        self._listener: Listener | None = None
+        self._gate = gate
+        self._count, self._failed = lost, failed
+        self._said: set[Loss] = set()
+        self._providers = [provider]
+        self._books = Books(self._lost, time.time_ns())
+        self._blend = Blender(label_length)
+        self._label_length = label_length
+        self._owner = os.getpid()
+
+    def open(self, environ: MutableMapping[str, str], *, has_children: bool) -> None:
+        """Have instruments that were made before any provider was set record, here and in later children.
+
+        Raises SdkMovedError when the SDK is not as this package knows it, OSError when no socket can be had.
+        """
+        sdk.check()
+        if self._is_ours:
+            sdk.bind(self._providers[0])
+        if has_children:
+            self._open(environ)
+
+    def _open(self, environ: MutableMapping[str, str]) -> None:
+        listening, self._where = address.listen(feeds_application=not self._is_ours)
+        self._listener = Listener(listening, self._books, self._gate, self._lost, self._failed)
+        self._child = Child(self._where, self._label_length, self._gate)
+        self._environ = environ
+        self._where.publish(environ)
+        for provider in self._providers:
+            sdk.blend_into(provider, partial(self._blended, provider))
+        sdk.on_set(self._adopt)
+        self._gate.watch(self)
+
+    def start(self) -> None:
+        """Hear the children, now that the first ones are forked."""
+        if self._listener is not None:
+            self._listener.start()
+
+    def close(self) -> None:
+        """Hear the children out and stop; what they told stays with the provider. Harmless when never opened."""
+        if self._is_ours:
+            sdk.unbind(self._providers[0])
+        if self._listener is not None:
+            self._gate.forget(self)
+            sdk.on_set(None)
+            self._where.withdraw(self._environ)
+            self._listener.close()
+            address.remove(self._where)
+
+    def abandon(self) -> None:
+        """Arm a child that was just forked."""
+        if self._listener is not None:
+            self._listener.abandon()
+        self._child.enter(self._providers, forked=True)
+
+    def _adopt(self, provider: Any) -> None:
+        """Serve a provider that the application sets later, in the main process, as if it had been there before."""
+        if isinstance(provider, MeterProvider) and provider not in self._providers:
+            self._providers.append(provider)
+            sdk.blend_into(provider, partial(self._blended, provider))
+
+    def _blended(self, provider: MeterProvider, reader: MetricReader, data: MetricsData | None) -> MetricsData | None:
+        """Put the children's metrics into what a reader collected; what goes wrong costs them alone."""
+        if os.getpid() != self._owner:
+            return data
+        try:
+            is_delta = partial(sdk.is_delta, reader)
+            merged = self._books.points(reader, is_delta, time.time_ns())
+            return self._blend(data, merged, sdk.resource(provider), is_delta)
+        except Exception as error:  # noqa: BLE001  reported, and counted in a metric
+            self._failed(error)
+            return data
+
+    def _lost(self, reason: Loss, number: int = 1, *, name: str = "") -> None:
+        """Count what is left out, and say it the first time."""
+        self._count(reason, number)
+        if reason not in self._said:
+            self._said.add(reason)
+            logger.warning("otel-celery: %s (otel_celery_relay_dropped_total counts on)", SENTENCES[reason] % name)

@@ -1,0 +1,217 @@
+"""A child's side: a reader that asks the SDK for what is new, and the thread that sends it to the main process.
+
+What is not yet sent stays where the SDK keeps it, added up by label set and bounded by the SDK's own limits: a new
+collection is made only once the last one is on its way. So a main process that is stuck costs a child neither time
+nor memory, and loses nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import select
+import signal
+import threading
+import time
+from collections import deque
+from typing import TYPE_CHECKING
+
+from opentelemetry.sdk.metrics import (
+    Counter,
+    Histogram,
+    MeterProvider,
+    ObservableCounter,
+    ObservableGauge,
+    ObservableUpDownCounter,
+    UpDownCounter,
+    _Gauge,  # public, under this name: what create_gauge makes
+)
+from opentelemetry.sdk.metrics.export import AggregationTemporality, MetricReader
+
+from otel_celery.relay import address, frames, points, sdk
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable
+
+    from opentelemetry.sdk.metrics.export import MetricsData
+
+FLUSH_SECONDS = 0.2
+"""What was recorded is sent this much later: all that a child which is killed can take with it."""
+
+OBSERVE_SECONDS = 5.0
+"""How often observable instruments that a task made are read while nothing else is recorded."""
+
+GOODBYE_SECONDS = 0.5
+"""How long the end of a child may wait for its last values to be sent; its slot in the pool is empty meanwhile."""
+
+CONNECT_SECONDS = 1.0
+RETRY_SECONDS = 1.0
+
+_DELTA, _VALUE = AggregationTemporality.DELTA, AggregationTemporality.CUMULATIVE
+_CHANGES = (Counter, UpDownCounter, Histogram, ObservableCounter, ObservableGauge, _Gauge)
+
+_logger = logging.getLogger("otel_celery.relay")
+
+
+class DeltaReader(MetricReader):
+    """Collects what is new since the last time; of observable up-down counters the value itself."""
+
+    def __init__(self, label_length: int) -> None:
+        """Cut label values to this length."""
+        super().__init__({**dict.fromkeys(_CHANGES, _DELTA), ObservableUpDownCounter: _VALUE})
+        self._length = label_length
+        self.items: list[points.Item] = []
+        self.lost = 0
+        """Points that cannot be merged: those of exponential histograms, which a view of the application asks for."""
+
+    def _receive_metrics(self, metrics_data: MetricsData, timeout_millis: float = 10_000, **_: object) -> None:
+        del timeout_millis
+        for number, item in points.pack(metrics_data, self._length):
+            if item is None:
+                self.lost += number
+            else:
+                self.items.append(item)
+
+    def take(self) -> tuple[list[points.Item], int]:
+        """Collect, and give the items, and how many points were lost since the last time."""
+        self.collect()
+        items, self.items = self.items, []
+        lost, self.lost = self.lost, 0
+        return items, lost
+
+    def shutdown(self, timeout_millis: float = 30_000, **_: object) -> None:
+        """Have nothing to shut down."""
+
+
+class Sender:
+    """The thread of one child that recorded something; there is none before."""
+
+    def __init__(self, where: address.Address, label_length: int, rearm: Callable[[MeterProvider], None]) -> None:
+        """Send to the main process; ``rearm`` asks for a call of :meth:`wake` at a provider's next measurement."""
+        self._address = where
+        self._length = label_length
+        self._rearm = rearm
+        self._lock = threading.Lock()
+        self._readers: dict[MeterProvider, DeltaReader] = {}
+        self._dirty = threading.Event()
+        self._closing = threading.Event()
+        self._unsent: deque[bytes] = deque()
+        self._sent = 0
+        """How much of the first unsent frame is on its way."""
+        self._connection: socket.socket | None = None
+        self._retry_at = 0.0
+        self._thread = threading.Thread(target=self._run, name="otel-celery-relay", daemon=True)
+
+    def wake(self, provider: MeterProvider) -> None:
+        """Have what this provider records from now on sent; called before the measurement is recorded."""
+        with self._lock:
+            if provider not in self._readers:
+                reader = DeltaReader(self._length)
+                provider.add_metric_reader(reader)
+                self._readers = {**self._readers, provider: reader}
+            if self._thread.ident is None:
+                self._thread.start()
+        self._dirty.set()
+
+    def say_goodbye(self, seconds: float = GOODBYE_SECONDS) -> None:
+        """Send the last values, for so many seconds at most."""
+        self._closing.set()
+        self._dirty.set()
+        if self._thread.ident is not None:
+            self._thread.join(seconds)
+
+    def abandon(self) -> None:
+        """Close a forked child's copy of the connection: its own parent says what was recorded there."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            os.close(connection.detach())
+
+    def _run(self) -> None:
+        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())  # they are for the thread that runs tasks
+        while True:
+            self._dirty.wait(self._patience())
+            self._closing.wait(FLUSH_SECONDS)
+            closing = self._closing.is_set()
+            try:
+                if self._turn():
+                    self._dirty.set()
+            except Exception:
+                _logger.exception("otel-celery: the metrics that tasks record could not be sent")
+            if closing:
+                return
+
+    def _patience(self) -> float | None:
+        return OBSERVE_SECONDS if self._is_observing() else None
+
+    def _is_observing(self) -> bool:
+        return any(sdk.observes(provider) for provider in self._readers)
+
+    def _turn(self) -> bool:
+        """Collect and send, unless the last collection is not sent yet; tell whether to turn again at once.
+
+        A turn is the last one only if it finds nothing: a measurement may have been under way. What is observed is
+        found every time, and does not count.
+        """
+        if not self._send():
+            return True
+        closing = self._closing.is_set()
+        self._dirty.clear()
+        found = False
+        for provider, reader in self._readers.items():
+            self._rearm(provider)
+            items, lost = reader.take()
+            found |= bool(items)
+            self._unsent.extend(map(frames.delta, ([item] for item in items)))
+            if lost:
+                self._unsent.append(frames.frame(("lost", lost)))
+        if closing:
+            self._unsent.append(frames.frame(frames.GOODBYE))
+        return not self._send() or (found and not self._is_observing())
+
+    def _send(self) -> bool:
+        """Send what there is, and tell whether all of it is on its way."""
+        try:
+            while self._unsent:
+                connection = self._connected()
+                if connection is None:
+                    return False
+                self._sent += self._write(connection, memoryview(self._unsent[0])[self._sent :])
+                if self._sent == len(self._unsent[0]):
+                    self._unsent.popleft()
+                    self._sent = 0
+        except BlockingIOError:
+            return False  # the main process reads nothing at the moment
+        except OSError:
+            self._disconnect()
+            return False
+        return True
+
+    @staticmethod
+    def _write(connection: socket.socket, rest: memoryview) -> int:
+        try:
+            return connection.send(rest)
+        except BlockingIOError:
+            poll = select.poll()
+            poll.register(connection, select.POLLOUT)
+            if not poll.poll(FLUSH_SECONDS * 1_000):
+                raise
+            return connection.send(rest)
+
+    def _connected(self) -> socket.socket | None:
+        if self._connection is None and time.monotonic() >= self._retry_at:
+            try:
+                self._connection = address.connect(self._address, CONNECT_SECONDS)
+            except OSError:
+                self._disconnect()
+            else:
+                self._unsent.appendleft(frames.frame(frames.HELLO))
+        return self._connection
+
+    def _disconnect(self) -> None:
+        """Begin the frame again on the next connection: the main process drops half of one."""
+        connection, self._connection = self._connection, None
+        self._sent = 0
+        self._retry_at = time.monotonic() + RETRY_SECONDS
+        if connection is not None:
+            connection.close()

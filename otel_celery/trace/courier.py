@@ -1,0 +1,52 @@
+"""What must not be done where it is asked for: a daemon thread does it, and whoever waits for it waits a bounded time.
+
+An exporter's own bounds do not hold: against a collector that hangs, ``force_flush(2000)`` took up to 40 s.
+"""
+
+from __future__ import annotations
+
+from queue import SimpleQueue
+from threading import Event, Thread
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class Courier:
+    """Runs errands one after the other.
+
+    The thread is started at once where the process may end in ``atexit``: from Python 3.12 on no thread can be
+    started there.
+    """
+
+    def __init__(self, on_error: Callable[[Exception], None]) -> None:
+        """Wait for errands; ``on_error`` hears of what they raise."""
+        self._errands: SimpleQueue[Callable[[], object]] = SimpleQueue()
+        self._on_error = on_error
+        Thread(target=self._run, name="otel-celery-courier", daemon=True).start()
+
+    def ask(self, errand: Callable[[], object]) -> None:
+        """Have something done; may be called from inside an OS signal handler."""
+        self._errands.put(errand)
+
+    def settle(self, seconds: float) -> bool:
+        """Wait until all errands are done, but no longer than this; tell whether they are."""
+        done = Event()
+        self._errands.put(done.set)
+        return done.wait(seconds)
+
+    def _run(self) -> None:
+        while True:
+            errand = self._errands.get()
+            try:
+                errand()
+            except Exception as error:  # noqa: BLE001  the next errand is not to blame
+                self._on_error(error)
+
+
+def bounded(seconds: float, errand: Callable[[], object], on_error: Callable[[Exception], None]) -> bool:
+    """Have one thing done in a thread of its own, and wait no longer than this; tell whether it is done."""
+    courier = Courier(on_error)
+    courier.ask(errand)
+    return courier.settle(seconds)

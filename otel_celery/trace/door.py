@@ -1,0 +1,76 @@
+"""Spans of what is published from a process that is no worker: a web server, a script, beat.
+
+Nothing is made before the first message is: by then the application has set up what it will, and a server that forks
+has forked.
+"""
+
+from __future__ import annotations
+
+import atexit
+import sys
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+from celery import signals
+
+from otel_celery.trace import contrib
+from otel_celery.trace.tracing import Tracing
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from otel_celery.tracing import Traces
+
+
+class Door:
+    """Waits for the first message that this process publishes, and begins with its span."""
+
+    def __init__(self, settings: Traces, attributes: Mapping[str, str]) -> None:
+        """Wait; ``attributes`` describe the process."""
+        self._settings = settings
+        self._attributes = attributes
+        self._lock = Lock()
+        self._is_decided = False
+        self._is_ours = False
+        self._tracing: Tracing | None = None
+        signals.before_task_publish.connect(self._on_publish, weak=False)
+
+    def open(self) -> None:
+        """Wait no longer, and make spans from now on: for a process that begins with a span of its own."""
+        with self._lock:  # a second thread may publish its first message meanwhile
+            if not self._is_decided:
+                self._is_decided = True
+                self.close()  # before contrib listens, so that no message is heard by both
+                self._begin()
+
+    def close(self) -> None:
+        """Wait no longer: a worker has tracing of its own."""
+        signals.before_task_publish.disconnect(self._on_publish)
+
+    def uninstrument(self) -> None:
+        """Make no more spans."""
+        self.close()
+        if self._tracing is not None:
+            self._tracing.uninstrument()
+            atexit.unregister(self._tracing.close)
+
+    def _on_publish(self, **message: Any) -> None:
+        self.open()
+        if self._is_ours:
+            contrib.begin_publish(message)
+
+    def _begin(self) -> None:
+        if contrib.is_on():
+            return
+        try:
+            self._tracing = Tracing(self._settings, self._attributes, _say)
+            self._tracing.start()
+        except Exception as error:  # noqa: BLE001  the message is published whatever becomes of its span
+            _say(error)
+        else:
+            self._is_ours = True
+            atexit.register(self._tracing.close)
+
+
+def _say(error: Exception) -> None:
+    sys.stderr.write(f"otel-celery: ERROR: no spans are made of what this process publishes: {error}\n")

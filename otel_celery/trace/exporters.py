@@ -1,0 +1,107 @@
+"""Span exporters, found by the names of their entry points, and quiet while the collector is away."""
+
+from __future__ import annotations
+
+import logging
+import mmap
+from functools import partial
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING
+
+from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
+
+from otel_celery.pushing import GRPC
+from otel_celery.tracing import missing
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from opentelemetry.sdk.trace import ReadableSpan
+
+    from otel_celery.pushing import Exporter
+
+GROUP = "opentelemetry_traces_exporter"
+LATE = ("encodings.idna", "netrc")
+"""What Python and requests import only when the first request is sent."""
+
+
+def load(exporters: Iterable[Exporter]) -> list[Callable[[], SpanExporter]]:
+    """Import exporters and all that they import when they are made or used, before a pool forks.
+
+    In each child that would cost a tenth of a second. Worse, the main process sends spans from a thread, and a child
+    that is forked while that thread imports a module waits for ever when it imports the same one.
+    Raises LookupError, with a sentence for the operator, where nothing installed offers one, and what an exporter
+    raises for an environment that it does not understand.
+    """
+    makers = [_maker(exporter) for exporter in exporters]
+    for module in LATE:
+        import_module(module)
+    return makers
+
+
+def _maker(exporter: Exporter) -> Callable[[], SpanExporter]:
+    found = list(entry_points(group=GROUP, name=exporter.entry_point))
+    if not found:
+        raise LookupError(missing(exporter))
+    make: Callable[..., SpanExporter] = found[0].load()
+    if exporter.otlp is not None:
+        # The exporter itself would read the variable as seconds, where the specification says milliseconds.
+        make = partial(make, timeout=exporter.otlp.timeout)
+    if exporter.otlp is None or exporter.otlp.protocol != GRPC:  # a channel must not exist before a fork
+        make().shutdown()
+    return make
+
+
+class Outage:
+    """Whether spans cannot be sent: one flag, shared with the processes that are forked from this one."""
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        self._shared = mmap.mmap(-1, 1)
+
+    @property
+    def is_known(self) -> bool:
+        """Tell whether somebody has said so already."""
+        return self._shared[0] != 0
+
+    @is_known.setter
+    def is_known(self, known: bool) -> None:
+        self._shared[0] = known
+
+
+class Quiet(SpanExporter):
+    """An exporter whose complaints are logged once an outage, and not for each batch of each pool child."""
+
+    def __init__(self, exporter: SpanExporter, outage: Outage) -> None:
+        """Stand in front of ``exporter``, and between its loggers and the log."""
+        self._exporter = exporter
+        self._outage = outage
+        for base in type(exporter).__mro__[:-1]:
+            if base is not SpanExporter:
+                logging.getLogger(base.__module__).addFilter(self._is_news)
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        """Send spans."""
+        result = self._exporter.export(spans)
+        if result is SpanExportResult.SUCCESS:
+            self._outage.is_known = False
+        return result
+
+    def shutdown(self) -> None:
+        """Shut the exporter down."""
+        self._exporter.shutdown()
+
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:
+        """Flush the exporter."""
+        return self._exporter.force_flush(timeout_millis)
+
+    def _is_news(self, record: logging.LogRecord) -> bool:
+        if record.levelno < logging.WARNING:
+            return True
+        if self._outage.is_known:
+            return False
+        self._outage.is_known = True
+        record.msg = f"otel-celery: spans cannot be sent, which is said once until they can: {record.getMessage()}"
+        record.args = ()
+        return True

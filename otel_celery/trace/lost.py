@@ -1,0 +1,123 @@
+"""Runs that no child lives to tell of: killed, over their hard limit, terminated, or cut off by a cold shutdown.
+
+The main process tells of each, once, under the ids that it gave the run when it received it.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager, nullcontext
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from opentelemetry import context, trace
+from opentelemetry.instrumentation.celery.utils import set_attributes_from_context
+from opentelemetry.propagate import extract
+from opentelemetry.sdk.trace.sampling import Decision
+
+from otel_celery.lifecycle import Outcome
+from otel_celery.trace.ids import HEADER, run_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, MutableMapping
+    from contextlib import AbstractContextManager
+
+    from opentelemetry.context import Context
+    from opentelemetry.sdk.trace import TracerProvider
+
+    from otel_celery.trace.courier import Courier
+    from otel_celery.trace.ids import Run, RunIds
+
+STATES = {
+    Outcome.SUCCESS: "SUCCESS",
+    Outcome.FAILURE: "FAILURE",
+    Outcome.RETRY: "RETRY",
+    Outcome.REVOKED: "REVOKED",
+}
+"""What Celery records; a run that was given back has no state."""
+
+
+class _Loss(NamedTuple):
+    """What is known of a run that was lost; times in nanoseconds since the epoch."""
+
+    run: Run
+    headers: Mapping[str, Any]
+    started: int
+    ended: int
+    error: BaseException
+    outcome: Outcome
+
+
+class LostRuns:
+    """Implements ``lifecycle.RunObserver``; does nothing until it is switched on."""
+
+    def __init__(self, provider: TracerProvider, ids: RunIds, scope: str) -> None:
+        """Tell of runs by spans of this provider, whose ids must be ``ids``."""
+        self._provider = provider
+        self._ids = ids
+        self._tracer = provider.get_tracer(scope)
+        self._courier: Courier | None = None
+
+    def switch_on(self, courier: Courier) -> None:
+        """Follow the requests received from now on."""
+        self._courier = courier
+
+    def switch_off(self) -> None:
+        """Follow no further requests."""
+        self._courier = None
+
+    def received(self, headers: MutableMapping[str, Any]) -> None:
+        """Give a new request the ids that its run is to have."""
+        if self._courier is not None:
+            headers[HEADER] = self._ids.run().header
+
+    def within(self, headers: Mapping[str, Any]) -> AbstractContextManager[None]:
+        """Have what is published meanwhile, such as errbacks, follow the run in its trace."""
+        run = run_of(headers.get(HEADER))
+        return nullcontext() if run is None else _attached(self._context(headers, run))
+
+    def lost(self, headers: Mapping[str, Any], started: float, error: BaseException, outcome: Outcome) -> None:
+        """Have the courier tell of it: this may be inside an OS signal handler, where no lock may be waited for."""
+        run = run_of(headers.get(HEADER))
+        if run is not None and self._courier is not None:
+            loss = _Loss(run, headers, int(started * 1e9), time.time_ns(), error, outcome)
+            self._courier.ask(partial(self._tell, loss))
+
+    def _tell(self, loss: _Loss) -> None:
+        self._ids.expect(loss.run)
+        span = self._tracer.start_span(
+            _name(loss.headers), extract(loss.headers), trace.SpanKind.CONSUMER, start_time=loss.started
+        )
+        set_attributes_from_context(span, loss.headers)  # type: ignore[arg-type]  # its word for what has a get()
+        span.set_attributes({"celery.action": "run", "celery.task_name": loss.headers["task"]})
+        if loss.outcome in STATES:
+            span.set_attribute("celery.state", STATES[loss.outcome])
+        if loss.outcome is not Outcome.SUCCESS:
+            span.record_exception(loss.error, timestamp=loss.ended)
+            span.set_status(trace.Status(trace.StatusCode.ERROR, str(loss.error)))
+        span.end(loss.ended)
+
+    def _context(self, headers: Mapping[str, Any], run: Run) -> Context:
+        """Name the run's span as the current one, sampled if the sampler samples it."""
+        above = extract(headers)
+        parent = trace.get_current_span(above).get_span_context()
+        trace_id = parent.trace_id if parent.is_valid else run.trace_id
+        sampled = self._provider.sampler.should_sample(above, trace_id, _name(headers), trace.SpanKind.CONSUMER)
+        is_sampled = sampled.decision is Decision.RECORD_AND_SAMPLE
+        flags = trace.TraceFlags(trace.TraceFlags.SAMPLED if is_sampled else trace.TraceFlags.DEFAULT)
+        span = trace.SpanContext(trace_id, run.span_id, True, flags, sampled.trace_state)  # noqa: FBT003
+        return trace.set_span_in_context(trace.NonRecordingSpan(span), above)
+
+
+@contextmanager
+def _attached(current: Context) -> Iterator[None]:
+    token = context.attach(current)
+    try:
+        yield
+    finally:
+        context.detach(token)
+
+
+def _name(headers: Mapping[str, Any]) -> str:
+    """Name the span as contrib does."""
+    return f"run/{headers['task']}"

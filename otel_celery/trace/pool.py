@@ -1,0 +1,83 @@
+"""A worker's spans: how its tracing begins and ends, which differs by whether its pool has processes."""
+
+from __future__ import annotations
+
+import socket
+from typing import TYPE_CHECKING, Any
+
+import billiard
+from celery.concurrency.prefork import TaskPool
+
+from otel_celery.trace import log
+from otel_celery.trace.tracing import Tracing
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from otel_celery.lifecycle import RunObserver
+    from otel_celery.tracing import Traces
+
+HOOK = "otel_celery.hook"
+"""Imported by a child that is spawned, as the ``-I`` modules are; it hears ``worker_process_init`` there."""
+
+
+class WorkerTraces:
+    """The tracing of one worker."""
+
+    def __init__(self, worker: Any, settings: Traces) -> None:
+        """Import what is needed, at ``worker_init``: in a pool's child that would cost a tenth of a second.
+
+        Raises LookupError, with a sentence for the operator, where an exporter is not installed.
+        """
+        self._worker = worker
+        self._tracing = Tracing(settings, described(worker.app, worker.hostname), self._on_error)
+        self._hear: Callable[[Exception], None] | None = None
+        if settings.log_ids:
+            log.add_ids()
+            log.add_to_format(worker.app)
+
+    @property
+    def lost(self) -> RunObserver:
+        """Who follows the runs that a child may not live to tell of."""
+        return self._tracing.lost
+
+    def begin(self, hear: Callable[[Exception], None]) -> None:
+        """Instrument the worker: after every handler of ``worker_init``, and before the pool forks.
+
+        ``hear`` is told of exceptions of ours.
+        """
+        self._hear = hear
+        if not issubclass(self._worker.pool_cls, TaskPool):
+            self._tracing.start()
+            return
+        self._tracing.start_pool()
+        app = self._worker.app
+        if "spawn" in {app.conf.get("worker_pool_start_method"), billiard.get_start_method()}:
+            app.conf.include = [*(name for name in app.conf.include if name != HOOK), HOOK]
+
+    def close(self) -> None:
+        """Send the main process's last spans, within the bound."""
+        self._tracing.close()
+
+    def uninstrument(self) -> None:
+        """Make no more spans."""
+        self._tracing.uninstrument()
+
+    def _on_error(self, error: Exception) -> None:
+        if self._hear is not None:
+            self._hear(error)
+
+
+def described(app: Any, worker: str | None = None) -> dict[str, str]:
+    """Describe a process of this app: the service, and the worker, which a span's ``celery.hostname`` does not name."""
+    attributes = {"service.name": str(app.main or "celery"), "host.name": socket.gethostname()}
+    if worker is not None:
+        attributes |= {"celery.worker.name": worker, "celery.pool.name": worker.partition("@")[0]}
+    return attributes
+
+
+def begin_spawned(app: Any, worker: str, settings: Traces, on_error: Callable[[Exception], None]) -> None:
+    """Instrument a pool's child that inherited nothing."""
+    Tracing(settings, described(app, worker), on_error).start_child()
+    if settings.log_ids:
+        log.add_ids()

@@ -1,0 +1,83 @@
+"""Where a process's ended spans go: to batch processors of its own, made when its first span ends.
+
+One provider, made before the pool forks, serves the main process and its children: what may not cross a fork, which
+is the exporter's connection and the batching thread, stands here.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import weakref
+from threading import RLock
+from typing import TYPE_CHECKING
+
+from opentelemetry.sdk.trace import SpanProcessor
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from opentelemetry.sdk.trace import ReadableSpan
+
+logger = logging.getLogger("otel_celery")
+
+
+class ProcessSpans(SpanProcessor):
+    """Hands each ended span to processors that belong to the process in which it ended."""
+
+    def __init__(self, make: Callable[[], Sequence[SpanProcessor]]) -> None:
+        """Have ``make`` called in each process in which a span ends."""
+        self._make = make
+        self._forget()
+        forget = weakref.WeakMethod(self._forget)
+
+        def after_fork() -> None:
+            if call := forget():
+                call()
+
+        os.register_at_fork(after_in_child=after_fork)
+
+    @property
+    def is_idle(self) -> bool:
+        """Tell whether no span has ended in this process."""
+        return not self._own
+
+    def discard(self, span_id: int) -> None:
+        """Throw away the span of this id when it ends: the main process tells of it."""
+        self._discarded.add(span_id)
+
+    def on_end(self, span: ReadableSpan) -> None:
+        """Hand a span over; never raises."""
+        if span.context is not None and span.context.span_id in self._discarded:
+            self._discarded.discard(span.context.span_id)
+            return
+        for processor in self._processors():
+            processor.on_end(span)
+
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:
+        """Send what has ended; this may take longer than asked for, and is bounded by those who call it."""
+        return min([processor.force_flush(timeout_millis) for processor in self._own or ()], default=True)
+
+    def shutdown(self) -> None:
+        """Send what has ended, and stop."""
+        for processor in self._own or ():
+            processor.shutdown()
+
+    def _forget(self) -> None:
+        self._lock = RLock()  # a signal handler may end a span while the main thread does
+        self._own: Sequence[SpanProcessor] | None = None
+        self._discarded: set[int] = set()
+
+    def _processors(self) -> Sequence[SpanProcessor]:
+        if self._own is None:
+            with self._lock:
+                if self._own is None:
+                    self._own = self._made()
+        return self._own
+
+    def _made(self) -> Sequence[SpanProcessor]:
+        try:
+            return self._make()
+        except Exception as error:  # noqa: BLE001  a bad endpoint or batch size; the task must not see it
+            logger.error("otel-celery: spans cannot be sent from this process (pid %d): %s", os.getpid(), error)  # noqa: TRY400
+            return ()

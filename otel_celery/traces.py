@@ -1,0 +1,87 @@
+"""Spans, as the environment asks for them: in a worker, in a process that only publishes, and in a spawned pool child.
+
+The room ``trace`` is imported only where spans are asked for; with nothing set, nothing of it is loaded.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+from celery import current_app
+
+from otel_celery import settings as environment
+from otel_celery.variables import SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from otel_celery.trace.door import Door
+    from otel_celery.trace.pool import WorkerTraces
+    from otel_celery.tracing import Traces
+
+logger = logging.getLogger("otel_celery")
+
+_spawned: set[int] = set()
+"""The process that was instrumented as a spawned child, if this one is."""
+
+
+def for_worker(worker: Any, settings: Traces | None, fail: Callable[[str], None]) -> WorkerTraces | None:
+    """Prepare a worker's spans; ``fail`` is told why there will be none, and the worker runs without."""
+    if settings is None:
+        return None
+    try:
+        from otel_celery.trace.pool import WorkerTraces  # noqa: PLC0415  only where spans are asked for
+
+        return WorkerTraces(worker, settings)
+    except Exception as error:  # noqa: BLE001  also what the SDK raises for an unknown propagator
+        fail(f"{error}; traces are off")
+        return None
+
+
+def for_publisher(app: Any) -> Door | None:
+    """Have this process make a span of each message that it publishes, if the environment asks for spans."""
+    settings = _asked_for()
+    if settings is None:
+        return None
+    try:
+        from otel_celery.trace.door import Door  # noqa: PLC0415  only where spans are asked for
+        from otel_celery.trace.pool import described  # noqa: PLC0415
+
+        return Door(settings, described(app))
+    except Exception as error:  # noqa: BLE001  as in for_worker
+        _say(error)
+        return None
+
+
+def for_spawned_child(worker: str) -> None:
+    """Have a pool's child make spans that was not forked from its worker, and so inherited nothing."""
+    settings = _asked_for()
+    if settings is None or os.getpid() in _spawned:
+        return
+    _spawned.add(os.getpid())
+    try:
+        from otel_celery.trace.pool import begin_spawned  # noqa: PLC0415  only where spans are asked for
+
+        begin_spawned(current_app, worker, settings, _log)
+    except Exception as error:  # noqa: BLE001  as in for_worker
+        _say(error)
+
+
+def _asked_for() -> Traces | None:
+    """Read the environment; a bad value is said by the worker, or here where there is none."""
+    try:
+        return environment.traces(os.environ)
+    except SettingsError as error:
+        _say(error)
+        return None
+
+
+def _say(error: Exception) -> None:
+    sys.stderr.write(f"otel-celery: ERROR: {error}; traces are off in process {os.getpid()}\n")
+
+
+def _log(error: Exception) -> None:
+    logger.error("otel-celery: an error of its own was kept from the process", exc_info=error)

@@ -1,0 +1,68 @@
+"""What the environment says of spans: where they go, and how long the end of a process may wait for its last ones.
+
+What is not here the SDK reads itself: OTEL_TRACES_SAMPLER, OTEL_PROPAGATORS, OTEL_BSP_* and the limits of spans.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from otel_celery.pushing import GRPC, OTLP, Exporter, otlp
+from otel_celery.variables import SettingsError
+
+if TYPE_CHECKING:
+    from otel_celery.variables import Reader
+
+EXPORTER = "OTEL_TRACES_EXPORTER"
+FLUSH = "OTEL_PYTHON_CELERY_TRACE_FLUSH_TIMEOUT"
+
+
+@dataclass(frozen=True, slots=True)
+class Traces:
+    """Where spans go, and how long the end of a process may be held up for its last ones."""
+
+    exporters: tuple[Exporter, ...]
+    """Their entry points are in the group ``opentelemetry_traces_exporter``."""
+    flush_seconds: float = 0.5
+    log_ids: bool = False
+    """Whether log records carry trace_id and span_id."""
+    id_generator: str = "random"
+    """A name of the entry point group ``opentelemetry_id_generator``."""
+
+    @property
+    def has_grpc(self) -> bool:
+        """Tell whether spans leave by gRPC, which does not like to be forked."""
+        return any(exporter.otlp is not None and exporter.otlp.protocol == GRPC for exporter in self.exporters)
+
+
+def missing(exporter: Exporter) -> str:
+    """Say in one sentence what to do where nothing that is installed offers an exporter of spans."""
+    if exporter.otlp is None:
+        return (
+            f"{EXPORTER} names {exporter.name!r}, which no installed package registers under the "
+            "entry point group opentelemetry_traces_exporter"
+        )
+    extra = "otlp-grpc" if exporter.otlp.protocol == GRPC else "otlp"
+    return (
+        f"{EXPORTER} names {exporter.name!r}, whose package for {exporter.otlp.protocol} is not installed: "
+        f"pip install 'otel-celery[{extra}]'"
+    )
+
+
+def traces(reader: Reader) -> Traces | None:
+    """Read where spans go; None where none are asked for, or where Celery's are excepted by the standard variable.
+
+    Raises SettingsError on the first value that is not allowed.
+    """
+    names = tuple(dict.fromkeys(reader.names(EXPORTER)))
+    if "none" in names and len(names) > 1:
+        raise SettingsError(EXPORTER, ",".join(names), "none alone, or exporters without none")
+    if names in {(), ("none",)} or "celery" in reader.names("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS"):
+        return None
+    return Traces(
+        tuple(Exporter(name, otlp(reader, "TRACES", OTLP[name]) if name in OTLP else None) for name in names),
+        flush_seconds=reader.integer(FLUSH, default=500, low=0, high=60_000, unit="milliseconds") / 1000,
+        log_ids=reader.boolean("OTEL_PYTHON_LOG_CORRELATION", default=False),
+        id_generator=reader.text("OTEL_PYTHON_ID_GENERATOR") or "random",
+    )

@@ -1,0 +1,56 @@
+"""Producers are handed to each reader of ours, for pull and for push, from the moment they are known."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import Gauge, Metric, NumberDataPoint, ScopeMetrics
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+from prometheus_client import CollectorRegistry, generate_latest
+
+from otel_celery.record.pull import PullReader
+from otel_celery.record.push import PushReader
+from tests.unit.record.fakes import no_guests
+from tests.unit.record.test_push import Exporter, Gate
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from otel_celery.record.producers import Producer
+
+
+class Fixed:
+    """Produces one gauge in each of two scopes."""
+
+    def __init__(self) -> None:
+        """Have not been asked."""
+        self.asked = 0
+
+    def produce(self, now: int) -> Iterator[ScopeMetrics]:
+        """Count how often it is asked."""
+        self.asked += 1
+        for scope in ("known", "new"):
+            point = NumberDataPoint({}, 0, now, self.asked)
+            yield ScopeMetrics(InstrumentationScope(scope), [Metric(f"{scope}.made", "", "", Gauge([point]))], "")
+
+
+def test_each_reader_asks_for_itself() -> None:
+    """Both have what was produced, under the SDK's scope where there is one, and nothing twice."""
+    fixed = Fixed()
+    producers: list[Producer] = []
+    registry = CollectorRegistry()
+    push = PushReader(Exporter(Gate()), {}, producers, no_guests())
+    provider = MeterProvider([PullReader(registry, {}, producers, no_guests()), push], shutdown_on_exit=False)
+    provider.get_meter("known").create_counter("own").add(1)
+    before = push.take(1.0)
+    assert before is not None
+    assert [len(scoped.metrics) for scoped in before.resource_metrics[0].scope_metrics] == [1]
+    producers.append(fixed)
+    text = generate_latest(registry).decode()
+    assert [text.count(line) for line in ("\nknown_made 1.0", "\nnew_made 1.0", "\nown_total 1.0")] == [1, 1, 1]
+    taken = push.take(1.0)
+    assert taken is not None
+    scopes = {s.scope.name: [m.name for m in s.metrics] for s in taken.resource_metrics[0].scope_metrics}
+    assert scopes == {"known": ["own", "known.made"], "new": ["new.made"]}
+    assert fixed.asked == 2

@@ -1,0 +1,182 @@
+"""A main process and children, without Celery: each case is a process of its own, which forks."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+PREAMBLE = """
+import json, os, socket, sys, time
+from opentelemetry import metrics
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from otel_celery.lifecycle import Loss
+from otel_celery.relay import address, child, frames
+from otel_celery.relay.hub import Hub
+from otel_celery.serve.forks import gate
+
+orders = metrics.get_meter("shop").create_counter("orders")
+reader = InMemoryMetricReader()
+provider = MeterProvider([reader], shutdown_on_exit=False)
+lost, failed, environ = [], [], {}
+hub = Hub(provider, is_ours=True, label_length=200, gate=gate(),
+          lost=lambda why, number: lost.append([why.value, number]), failed=lambda error: failed.append(repr(error)))
+
+def begin():
+    hub.open(environ, has_children=True)
+    hub.start()
+
+def fork(work, status=0):
+    pid = os.fork()
+    if pid == 0:
+        try:
+            work()
+        finally:
+            os._exit(status)
+    os.waitpid(pid, 0)
+
+def values():
+    data = reader.get_metrics_data()
+    return {m.name: sum(p.value for p in m.data.data_points)
+            for s in (data.resource_metrics[0].scope_metrics if data else ()) for m in s.metrics}
+
+def until(name, value):
+    end = time.monotonic() + 20
+    while values().get(name) != value and time.monotonic() < end:
+        time.sleep(0.02)
+    return values().get(name)
+
+def tell(**facts):
+    print(json.dumps({**facts, "lost": lost, "failed": failed}))
+"""
+
+
+def run(script: str) -> dict:
+    """Run a script, and return the facts that it tells."""
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", PREAMBLE + script],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    return dict(json.loads(done.stdout))
+
+
+def test_children_that_say_goodbye_lose_nothing() -> None:
+    """Each one's last values are heard before the hub is closed, and are still there after it."""
+    facts = run("""
+begin()
+for _ in range(5):
+    fork(lambda: (orders.add(2), child.say_goodbye()))
+orders.add(1)
+hub.close()
+tell(orders=values()["orders"], environ=environ)
+""")
+    assert facts == {"orders": 11, "environ": {}, "lost": [], "failed": []}
+
+
+def test_a_child_that_ends_without_a_word_has_been_heard_after_a_moment() -> None:
+    """What is older than the flush interval is there; a fork of a fork counts for itself."""
+    facts = run("""
+begin()
+fork(lambda: (orders.add(2), fork(lambda: (orders.add(3), time.sleep(1))), time.sleep(1)))
+tell(orders=until("orders", 5))
+""")
+    assert facts == {"orders": 5, "lost": [], "failed": []}
+
+
+def test_f03_a_torn_frame_costs_itself() -> None:
+    """Half a frame is dropped and counted, and whoever else speaks is heard."""
+    facts = run("""
+begin()
+where = address.read(environ)
+whole = frames.frame(("delta", [(("s", None, None, ()), "other", "", "", "counter", (), [((), 4)])]))
+with address.connect(where, 1) as torn:
+    torn.send(frames.frame(frames.HELLO) + whole + whole[:-3])
+fork(lambda: (orders.add(2), child.say_goodbye()))
+until("orders", 2)
+end = time.monotonic() + 20
+while not lost and time.monotonic() < end:
+    time.sleep(0.02)
+tell(values=values())
+""")
+    assert facts == {"values": {"other": 4, "orders": 2}, "lost": [["torn", 1]], "failed": []}
+
+
+@pytest.mark.parametrize(
+    "noise",
+    [
+        'b"GET / HTTP/1.1\\r\\n\\r\\n"',
+        'frames.frame(("otel-celery", 99)) + frames.frame(("delta", []))',
+        'frames.frame(frames.HELLO) + frames.frame(("delta", [("nonsense",)]))',
+        'frames.frame(frames.HELLO) + frames.frame(("what", 1))',
+    ],
+)
+def test_strangers_are_not_listened_to(noise: str) -> None:
+    """What is no message of ours ends that connection, and is counted; children are heard as before."""
+    facts = run(f"""
+begin()
+with address.connect(address.read(environ), 1) as stranger:
+    stranger.send({noise})
+    stranger.settimeout(20)
+    over = stranger.recv(1)
+fork(lambda: (orders.add(2), child.say_goodbye()))
+tell(orders=until("orders", 2), over=len(over))
+""")
+    assert (facts["orders"], facts["over"], facts["lost"]) == (2, 0, [["malformed", 1]])
+    assert len(facts["failed"]) == 1
+
+
+def test_a_child_outlives_a_hub_that_is_gone() -> None:
+    """Nobody listens any more: recording goes on, and so does the process."""
+    facts = run("""
+begin()
+hub._listener.close(0)
+begun = time.monotonic()
+fork(lambda: ([(orders.add(1), time.sleep(0.01)) for _ in range(60)], child.say_goodbye()))
+tell(quick=time.monotonic() - begun < 10)
+""")
+    assert facts["quick"]
+
+
+def test_a_reader_that_a_child_inherited_is_silent() -> None:
+    """It would export the main process's values a second time."""
+    facts = run("""
+begin()
+orders.add(1)
+r, w = os.pipe()
+fork(lambda: os.write(w, json.dumps(values()).encode()))
+tell(child=json.loads(os.read(r, 1000)), main=values())
+""")
+    assert (facts["child"], facts["main"]) == ({}, {"orders": 1})
+
+
+def test_a_provider_that_is_set_later_is_served_too() -> None:
+    """An application may set its own after the worker has begun: its readers get the children's sums."""
+    facts = run("""
+begin()
+theirs = InMemoryMetricReader()
+metrics.set_meter_provider(MeterProvider([theirs], shutdown_on_exit=False))
+fork(lambda: (orders.add(2), child.say_goodbye()))
+first = until("orders", 2)
+reader = theirs
+tell(ours=first, theirs=values())
+""")
+    assert (facts["ours"], facts["theirs"]) == (2, {"orders": 2})
+
+
+def test_without_children_only_the_proxies_are_bound() -> None:
+    """On pools without processes there is no socket, and instruments made before record."""
+    facts = run("""
+hub.open(environ, has_children=False)
+hub.start()
+orders.add(3)
+hub.close()
+tell(orders=values()["orders"], environ=environ, meter=type(metrics.get_meter("later")).__name__)
+""")
+    assert facts == {"orders": 3, "environ": {}, "meter": "_ProxyMeter", "lost": [], "failed": []}

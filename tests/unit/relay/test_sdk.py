@@ -1,0 +1,92 @@
+"""The SDK's private names: this fails when a release moves one, and the relay then switches itself off."""
+
+from __future__ import annotations
+
+import pytest
+from opentelemetry.metrics import _internal as api
+from opentelemetry.sdk.metrics import Counter, MeterProvider
+from opentelemetry.sdk.metrics import _internal as internal
+from opentelemetry.sdk.metrics._internal.measurement_consumer import SynchronousMeasurementConsumer
+from opentelemetry.sdk.metrics.export import AggregationTemporality, InMemoryMetricReader
+
+from otel_celery.relay import sdk
+
+
+def test_the_sdk_is_as_we_know_it() -> None:
+    """Everything that the relay does to the SDK works on the version that is installed."""
+    sdk.check()
+
+
+@pytest.mark.parametrize(
+    ("owner", "name"),
+    [
+        (SynchronousMeasurementConsumer, "consume_measurement"),
+        (SynchronousMeasurementConsumer, "register_asynchronous_instrument"),
+        (SynchronousMeasurementConsumer, "collect"),
+        (api._ProxyMeterProvider, "on_set_meter_provider"),
+        (internal, "_ObservableUpDownCounter"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_name_that_has_moved_is_noticed(monkeypatch: pytest.MonkeyPatch, owner: object, name: str) -> None:
+    """It is noticed before anything depends on it, also where something else of that name remains."""
+    monkeypatch.delattr(owner, name)
+    with pytest.raises(sdk.SdkMovedError):
+        sdk.check()
+
+
+def test_a_renewed_provider_begins_anew() -> None:
+    """Neither what was recorded, nor observables, nor a held lock comes along; old instruments go on."""
+    provider = MeterProvider([InMemoryMetricReader()], shutdown_on_exit=False)
+    meter = provider.get_meter("m")
+    counter = meter.create_counter("c")
+    meter.create_observable_gauge("g", [lambda _: []])
+    counter.add(5)
+    with provider._measurement_consumer._lock, meter._instrument_registration_lock:  # type: ignore[attr-defined]
+        sdk.renew(provider)
+        fresh = InMemoryMetricReader()
+        provider.add_metric_reader(fresh)
+        counter.add(1)
+        data = fresh.get_metrics_data()
+    assert data is not None
+    ((metric,),) = [scope.metrics for scope in data.resource_metrics[0].scope_metrics]
+    assert [point.value for point in metric.data.data_points] == [1]  # type: ignore[union-attr]
+    assert not sdk.observes(provider)
+
+
+def test_the_next_use_is_heard_once() -> None:
+    """A measurement is recorded all the same, and a second one is not heard."""
+    reader, heard = InMemoryMetricReader(), list[int]()
+    provider = MeterProvider([reader], shutdown_on_exit=False)
+    counter = provider.get_meter("m").create_counter("c")
+    sdk.on_use(provider, lambda: heard.append(1))
+    assert heard == []
+    counter.add(1)
+    counter.add(1)
+    provider.get_meter("m").create_observable_gauge("g", [lambda _: []])
+    data = reader.get_metrics_data()
+    assert heard == [1]
+    assert data is not None
+    assert data.resource_metrics[0].scope_metrics[0].metrics[0].data.data_points[0].value == 2  # type: ignore[union-attr]
+
+
+def test_every_reader_is_fed_the_old_and_the_new() -> None:
+    """A reader that is added later receives what is blended in as well."""
+    old, new, asked = InMemoryMetricReader(), InMemoryMetricReader(), list[object]()
+    provider = MeterProvider([old], shutdown_on_exit=False)
+
+    def blend(reader, data):
+        asked.append(reader)
+        return data
+
+    sdk.blend_into(provider, blend)
+    provider.add_metric_reader(new)
+    old.collect()
+    new.collect()
+    assert asked == [old, new]
+
+
+def test_what_a_reader_prefers() -> None:
+    """Changes or totals, by the kind of instrument; a gauge has no changes."""
+    reader = InMemoryMetricReader(preferred_temporality={Counter: AggregationTemporality.DELTA})
+    assert [sdk.is_delta(reader, kind) for kind in ("counter", "up_down", "gauge")] == [True, False, False]
