@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import socket
 import subprocess
 import tempfile
 import time
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -37,11 +38,16 @@ def require(found: T | None, sentence: str) -> T:
 
 
 def free_port() -> int:
-    """Ask the kernel for a port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Find a port that nobody listens on now.
+
+    It lies below those that the kernel gives to outgoing connections, one of which could have it by the time that a
+    server binds it.
+    """
+    while True:
+        with socket.socket() as probe, suppress(OSError):
+            port = random.randint(20_000, 32_000)
+            probe.bind((LOOPBACK, port))
+            return port
 
 
 @contextmanager
