@@ -92,7 +92,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
         scene.start("market", 9104)
         scene.start("general", 9105)
         for worker in scene.workers.values():
-            worker.wait_ready()
+            wait_until(worker.is_ready, f"{worker.name} is ready", PATIENCE)
         stack.enter_context(troubled(broker))
         prometheus = watched(scene)
         prometheus.wait_for("count(celery_worker_up == 1) == 3", "the three workers are known")
