@@ -49,7 +49,7 @@ class Listener:
         (Limit, ["soft", "hard"]),
         (Unknown, ["unknown_task", "undecodable", "invalid"]),
         (Exit, ["recycled", "killed", "exited", "timed_out"]),
-        (Where, ["request", "consumer", "children", "levels", "port"]),
+        (Where, ["request", "consumer", "children", "levels", "port", "push"]),
     ],
 )
 def test_each_word_is_a_label_value(words: type[Enum], values: list[str]) -> None:
