@@ -13,24 +13,27 @@ from billiard.exceptions import Terminated, TimeLimitExceeded, WorkerLostError
 
 from otel_celery.lifecycle import Outcome, Where, guarded
 from otel_celery.observe import life
-from otel_celery.observe.request import Observed
 
 if TYPE_CHECKING:
-    from otel_celery.lifecycle import RunObserver
+    from otel_celery.lifecycle import RunObserver, TaskObserver
     from otel_celery.observe.life import RequestWatch
 
 _TOLD_BY_MAIN = (WorkerLostError, SystemExit, KeyboardInterrupt, TimeLimitExceeded, Terminated)
 
 
-class Followed(Observed):
-    """Stands in front of a Request class, as Observed does; reports to ``_otel_runs`` besides."""
+class Followed:
+    """Stands in front of an observed Request class; reports to ``_otel_runs``, which :func:`followed` sets."""
 
     _otel_runs: RunObserver
+    _otel_watch: RequestWatch
+    _otel_books: TaskObserver | None
+    _otel_accepted_at: float | None
+    _otel_end: list[Outcome] | None
     _otel_is_told = False
 
     def __init__(self, message: Any, *args: Any, **kwargs: Any) -> None:
         """Have the message's headers say which run this is to be."""
-        super().__init__(message, *args, **kwargs)
+        super().__init__(message, *args, **kwargs)  # type: ignore[call-arg]
         if self._otel_books is not None:
             guarded(self._otel_watch.observer, Where.REQUEST, self._otel_runs.received, self.request_dict)  # type: ignore[attr-defined]
 
@@ -38,30 +41,30 @@ class Followed(Observed):
         """Tell of a run that was lost, once Celery has decided what that means; errbacks belong to the run."""
         exception = life.unwrapped(exc_info.exception)
         if not isinstance(exception, _TOLD_BY_MAIN):
-            return super().on_failure(exc_info, *args, **kwargs)
+            return super().on_failure(exc_info, *args, **kwargs)  # type: ignore[misc, no-any-return]
         try:
             with self._otel_within():
-                return super().on_failure(exc_info, *args, **kwargs)
+                return super().on_failure(exc_info, *args, **kwargs)  # type: ignore[misc, no-any-return]
         finally:
             self._otel_tell(exception)
 
     def on_timeout(self, soft: bool, timeout: float) -> None:  # noqa: FBT001  Celery's signature, called by keyword
         """Tell of a run that went over its hard limit; Celery publishes errbacks here."""
         if soft:
-            super().on_timeout(soft=soft, timeout=timeout)
+            super().on_timeout(soft=soft, timeout=timeout)  # type: ignore[misc]
             return
         try:
             with self._otel_within():
-                super().on_timeout(soft=soft, timeout=timeout)
+                super().on_timeout(soft=soft, timeout=timeout)  # type: ignore[misc]
         finally:
             self._otel_tell(TimeLimitExceeded(timeout))
 
     def _announce_revoked(self, reason: str, *args: Any, **kwargs: Any) -> None:
-        super()._announce_revoked(reason, *args, **kwargs)
+        super()._announce_revoked(reason, *args, **kwargs)  # type: ignore[misc]
         self._otel_tell(Terminated(reason))
 
     def _announce_cancelled(self, *args: Any, **kwargs: Any) -> None:
-        super()._announce_cancelled(*args, **kwargs)
+        super()._announce_cancelled(*args, **kwargs)  # type: ignore[misc]
         self._otel_tell(Terminated("cancelled by Celery"))
 
     def _otel_within(self) -> AbstractContextManager[None]:
@@ -81,10 +84,8 @@ class Followed(Observed):
         guarded(self._otel_watch.observer, Where.REQUEST, self._otel_runs.lost, *told)
 
 
-def followed(base: type, watch: RequestWatch, runs: RunObserver) -> type:
-    """Make of a Request class one that reports to ``watch`` and to ``runs``, as ``request.observed`` does."""
-    if issubclass(base, Observed):
+def followed(base: type, runs: RunObserver) -> type:
+    """Make of an observed Request class one that reports to ``runs`` too; one that does so is returned as it is."""
+    if issubclass(base, Followed):
         return base
-    return type(
-        f"Followed{base.__name__}", (Followed, base), {"__slots__": (), "_otel_watch": watch, "_otel_runs": runs}
-    )
+    return type(f"Followed{base.__name__}", (Followed, base), {"__slots__": (), "_otel_runs": runs})

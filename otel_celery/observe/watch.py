@@ -78,7 +78,9 @@ class Watch:
 
     def _put_in_front(self, owner: Any) -> None:
         base = symbol_by_name(owner.Request)
-        request_class = observed(base, self) if self._runs is None else followed(base, self, self._runs)
+        request_class = observed(base, self)
+        if self._runs is not None:
+            request_class = followed(request_class, self._runs)
         if request_class is not base:
             self._originals.append((owner, vars(owner).get("Request")))
             owner.Request = request_class

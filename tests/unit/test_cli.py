@@ -358,3 +358,12 @@ def test_a_missing_extra_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> Non
     result = call("pools", "up", "trading")
     assert result.exit_code == 1
     assert result.stderr == "Error: honcho is not installed: pip install 'otel-celery[pools]' brings it\n"
+
+
+def test_a_check_says_where_spans_go() -> None:
+    """One sentence, with the bound; spans alone are enough to be enabled."""
+    result = call("check", OTEL_TRACES_EXPORTER="otlp", OTEL_EXPORTER_OTLP_ENDPOINT="http://collector:4318")
+    assert result.exit_code == 0
+    assert "are sent to http://collector:4318/v1/traces (http/protobuf), unless the app" in result.stdout
+    assert "waits at most 0.5 s for the last ones" in result.stdout
+    assert call("check", OTEL_TRACES_EXPORTER="carrier-pigeon").exit_code == 78

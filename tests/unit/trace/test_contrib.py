@@ -1,0 +1,23 @@
+"""contrib's instrumentation still has the names that we use."""
+
+from __future__ import annotations
+
+from celery import signals
+from opentelemetry.instrumentation.celery import CeleryInstrumentor
+
+from otel_celery.trace import contrib
+
+
+def test_contrib_is_switched_on_and_off_without_metrics(kept) -> None:
+    """Its handlers are connected once, and gone afterwards; its histogram records nothing."""
+    before = len(signals.before_task_publish.receivers)
+    contrib.switch_on(kept.provider)
+    assert contrib.is_on()
+    assert len(signals.before_task_publish.receivers) == before + 1
+    assert type(CeleryInstrumentor().metrics["flower.task.runtime.seconds"]).__name__ == "NoOpHistogram"
+    contrib.begin_publish({"sender": "proj.add", "headers": {"id": "1", "task": "proj.add"}, "body": ()})
+    assert [span.name for span in kept.ended] == ["apply_async/proj.add"]
+    contrib.switch_off()
+    contrib.switch_off()
+    assert not contrib.is_on()
+    assert len(signals.before_task_publish.receivers) == before
