@@ -2,7 +2,8 @@
 
 ``python -m tests.benchmarks.collector agent --workers 10 100 1000`` starts the Collector of collector/manifest.yaml
 from agent.yaml (or gateway.yaml, with or without ``--delta``) for each number, pushes as that many workers would, and
-prints what it took. Remote write ends in a sink that takes everything; nothing else should run on the machine.
+prints what it took. Remote write ends in a sink that takes everything, or with ``--prometheus`` in Debian's Prometheus,
+whose memory is printed as well. Nothing else should run on the machine.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import tempfile
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,6 +28,7 @@ from tests import tools
 from tests.collector import readme
 from tests.collector.collector import running
 from tests.collector.conftest import secured_by
+from tests.collector.store import Prometheus
 from tests.collector.wire import SECOND, Pusher, attribute
 
 if TYPE_CHECKING:
@@ -51,12 +53,18 @@ def main() -> None:
     parser.add_argument("--interval", type=float, default=15.0, help="seconds between two pushes of a worker")
     parser.add_argument("--rounds", type=int, default=8, help="pushes a worker")
     parser.add_argument("--delta", action="store_true", help="push deltas, which the gateway adds up")
+    parser.add_argument("--prometheus", action="store_true", help="write to a real Prometheus")
     chosen = parser.parse_args()
     print(f"{SERIES} series a worker, a push each {chosen.interval:g} s, {chosen.rounds} times")
     for workers in chosen.workers:
-        with tempfile.TemporaryDirectory() as directory, _sink() as url:
+        with tempfile.TemporaryDirectory() as directory, ExitStack() as stack:
+            store = stack.enter_context(Prometheus(Path(directory)).running()) if chosen.prometheus else None
+            url = store.write_url if store else stack.enter_context(_sink())
             environment = {"OTELCOL_REMOTE_WRITE_URL": url, "OTELCOL_MEMORY_MIB": "8000"}
             _measure(chosen, workers, Path(directory), environment)
+            if store and store.process:
+                series = store.value('count({__name__!=""})')
+                print(f"Prometheus: {series:.0f} series, {_resident(store.process.pid):.0f} MiB", flush=True)
 
 
 def _measure(chosen: argparse.Namespace, workers: int, directory: Path, environment: dict[str, str]) -> None:
@@ -64,7 +72,7 @@ def _measure(chosen: argparse.Namespace, workers: int, directory: Path, environm
     program = tools.find("otelcol-celery")
     assert program, "python -m tests.tools collector"
     with running(program, chosen.file, directory, {**environment, **secured_by(directory)}) as collector:
-        idle = _resident(collector)
+        idle = _resident(collector.pid)
         pusher = Pusher(collector)
         if chosen.file == "gateway":
             pusher = Pusher(collector, directory / "server.pem", (directory / "token").read_text().strip())
@@ -76,7 +84,7 @@ def _measure(chosen: argparse.Namespace, workers: int, directory: Path, environm
                 statuses = threads.map(lambda n: pusher.push(_push(n, turn, chosen)), range(workers))  # noqa: B023
                 refused += sum(status != 200 for status in statuses)
             while time.monotonic() < until:
-                peak = max(peak, _resident(collector))
+                peak = max(peak, _resident(collector.pid))
                 time.sleep(0.1)
         took = time.monotonic() - began
         used = (_cpu(collector) - cpu) / took
@@ -127,9 +135,9 @@ def _push(worker: int, turn: int, chosen: argparse.Namespace) -> ExportMetricsSe
     return message
 
 
-def _resident(collector: Collector) -> float:
-    """Give the process's resident memory in MiB."""
-    for line in Path(f"/proc/{collector.pid}/status").read_text().splitlines():
+def _resident(pid: int) -> float:
+    """Give a process's resident memory in MiB."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith("VmRSS:"):
             return int(line.split()[1]) / 1024
     return 0.0

@@ -29,7 +29,7 @@ class Collector:
         """Choose the ports."""
         self.ports = {listener: free_port() for listener in (*LISTENERS, "TELEMETRY")}
         self.log_path = directory / f"{name}.log"
-        self._command = [program, "--config", str(HERE / f"{name}.yaml")]
+        self.command = [program, "--config", str(HERE / f"{name}.yaml")]
         self.environ = {
             **{key: value for key, value in os.environ.items() if not key.startswith("OTEL")},
             **{f"OTELCOL_{listener}": self.address(listener) for listener in LISTENERS},
@@ -81,7 +81,7 @@ class Collector:
         """Start it, and wait until it is healthy."""
         with self.log_path.open("ab") as out:
             self._process = subprocess.Popen(
-                self._command, env=self.environ, stdin=subprocess.DEVNULL, stdout=out, stderr=out
+                self.command, env=self.environ, stdin=subprocess.DEVNULL, stdout=out, stderr=out
             )
         try:
             wait_until(self.is_healthy, "the Collector is healthy", 60)
@@ -91,7 +91,7 @@ class Collector:
 
     def refuses_to_start(self) -> str:
         """Start it where it must not come up; give what it said."""
-        done = subprocess.run(self._command, env=self.environ, capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(self.command, env=self.environ, capture_output=True, text=True, timeout=60, check=False)
         assert done.returncode, done.stderr
         return done.stderr
 

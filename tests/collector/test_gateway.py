@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import json
+import re
+import threading
 import time
 import urllib.parse
 import urllib.request
+from contextlib import contextmanager
 from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
+from tests.collector import readme
 from tests.collector.collector import Collector
 from tests.collector.conftest import secured_by
 from tests.collector.store import VictoriaMetrics
 from tests.collector.wire import SECOND, Pusher, cumulative, delta
+from tests.services import LOOPBACK
 from tests.worker.harness import wait_until
 
 if TYPE_CHECKING:
@@ -142,6 +148,44 @@ def test_waits_for_a_member_that_is_away(ring):
     finally:
         ring.second.start()
     wait_until(lambda: len(ring.store.query(f'{RECEIVED}{{task_name=~"away.*"}}')) == 40, "all are written", 60)
+
+
+def test_waits_for_a_store_that_is_over_its_limits(otelcol, credentials, tmp_path):
+    """With the feature gate that README names, what a store answered with 429 is sent again until it is taken."""
+    gate = re.search(r"`(--feature-gates=[\w.]+)`", readme.TEXT)
+    assert gate
+    with over_its_limits(times=2) as (url, answers):
+        environment = {**secured_by(credentials), "OTELCOL_REMOTE_WRITE_URL": url}
+        gateway = Collector(otelcol, "gateway", tmp_path, environment)
+        gateway.command.append(gate[1])
+        try:
+            gateway.start()
+            assert door(gateway, credentials).push(cumulative({"limited": 1}, since=moment(0), until=moment(1))) == 200
+            wait_until(lambda: answers == [429, 429, 204], "the third one is taken", 60)
+        finally:
+            gateway.kill()
+
+
+@contextmanager
+def over_its_limits(times: int) -> Iterator[tuple[str, list[int]]]:
+    """Serve a store that answers 429 so many times, then takes what is written; give its URL, and what it answered."""
+    answers: list[int] = []
+
+    class Store(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["content-length"]))
+            answers.append(429 if len(answers) < times else 204)
+            self.send_response(answers[-1])
+            self.end_headers()
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002  the base class's signature
+            pass
+
+    server = ThreadingHTTPServer((LOOPBACK, 0), Store)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://{LOOPBACK}:{server.server_address[1]}/", answers
+    server.shutdown()
+    server.server_close()
 
 
 def written(store: VictoriaMetrics, task: str, value: float) -> bool:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
 from tests.collector.collector import running
 from tests.collector.load import play
+from tests.collector.readme import TEXT
 from tests.collector.series import assert_same, ended, shown, stored
 from tests.collector.store import Prometheus
 from tests.worker.harness import wait_until
@@ -78,6 +80,29 @@ def test_tells_the_workers_apart(scraped):
 def test_writes_what_the_ports_show(scraped):
     """A real Prometheus, asked after remote write, has each series of both ports with the same value."""
     assert scraped.arrives_at(lambda: stored(scraped.store)) > 300
+
+
+def test_has_as_many_series_as_readme_says(scraped):
+    """README's formula gives the number of series that the first worker's port has, or very nearly."""
+    formula = re.search(
+        r"series = (\d+) \+ queues \+ (\d+) \S tasks \+ (\d+) \S tasks that succeeded \+ exceptions", TEXT
+    )
+    assert formula
+    own, task, ran = map(int, formula.groups())
+    scrape = scraped.workers[0].scrape()
+    queues, tasks, succeeded, exceptions = (
+        sum(sample.name == name for sample in scrape.samples)
+        for name in (
+            "celery_worker_queue_info",
+            "celery_task_received_total",
+            "celery_task_runtime_seconds_count",
+            "celery_task_failures_by_exception_total",
+        )
+    )
+    # Tasks that ran and never succeeded have no runtime and no last success: two histograms instead of three.
+    failed_only = sum(sample.name == "celery_task_duration_seconds_count" for sample in scrape.samples) - succeeded
+    expected = own + queues + task * tasks + ran * succeeded + 36 * failed_only + exceptions
+    assert len(scrape.samples) == pytest.approx(expected, rel=0.02)
 
 
 def test_sees_a_worker_die(scraped):
