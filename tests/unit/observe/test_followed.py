@@ -51,7 +51,7 @@ class Broken(Follower):
         """Fail."""
         raise LookupError(headers)
 
-    def within(self, headers: Any) -> contextlib.AbstractContextManager[None]:
+    def within(self, headers: Any) -> Any:
         """Fail."""
         raise LookupError(headers)
 
