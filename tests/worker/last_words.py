@@ -14,7 +14,7 @@ owner = os.getpid()
 
 
 def write_down() -> None:
-    """Render the registry before the session closes it; atexit runs the latest registered first."""
+    """Render the registry before the session closes it."""
     if os.getpid() == owner:
         for handle in module._handles.values():
             if handle._session is not None:
@@ -22,11 +22,11 @@ def write_down() -> None:
                 Path(os.environ["T_RECORD"]).with_suffix(".last").write_bytes(text)
 
 
-def on_close(self: Session) -> None:
+def on_flush(self: Session) -> None:
     """Write down first."""
     write_down()
-    close(self)
+    flush(self)
 
 
-close = Session._close
-Session._close = on_close  # type: ignore[method-assign]
+flush = Session._flush
+Session._flush = on_flush  # type: ignore[method-assign]
