@@ -14,7 +14,9 @@ def test_contrib_is_switched_on_and_off_without_metrics(kept) -> None:
     contrib.switch_on(kept.provider)
     assert contrib.is_on()
     assert len(signals.before_task_publish.receivers) == before + 1
-    assert type(CeleryInstrumentor().metrics["flower.task.runtime.seconds"]).__name__ == "NoOpHistogram"
+    metrics = CeleryInstrumentor().metrics
+    assert metrics is not None
+    assert type(metrics["flower.task.runtime.seconds"]).__name__ == "NoOpHistogram"
     contrib.begin_publish({"sender": "proj.add", "headers": {"id": "1", "task": "proj.add"}, "body": ()})
     assert [span.name for span in kept.ended] == ["apply_async/proj.add"]
     contrib.switch_off()
