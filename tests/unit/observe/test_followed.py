@@ -17,6 +17,8 @@ from tests.unit.observe.fakes import Bench, raised
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from otel_celery.lifecycle import RunObserver
+
 
 class Follower:
     """Remembers what it is told; implements ``lifecycle.RunObserver``."""
@@ -44,7 +46,7 @@ class Follower:
         self.told.append((type(error).__name__, outcome))
 
 
-class Broken(Follower):
+class Broken:
     """Fails whatever it is asked."""
 
     def received(self, headers: Any) -> None:
@@ -66,7 +68,7 @@ def bench() -> Bench:
     return Bench()
 
 
-def receive(bench: Bench, runs: Follower) -> Any:
+def receive(bench: Bench, runs: RunObserver) -> Any:
     """Receive a request that is followed, and have the pool accept it."""
     return bench.started(bench.request(bench.final_class(followed(observed(Request, bench.watch), runs))))
 
