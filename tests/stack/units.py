@@ -23,11 +23,11 @@ def values(key: str) -> list[str]:
 
 
 def environment(instance: str) -> dict[str, str]:
-    """Read the environment of an instance: the unit's files under their examples' names, then its own values."""
-    found: dict[str, str] = {}
+    """Read the environment of an instance: the unit's own values, and its files, which win as in systemd."""
+    found = assignments("\n".join(values("Environment")))
     for file in values("EnvironmentFile"):
         found |= assignments((SYSTEMD / "pools" / Path(file.replace("%i", instance)).name).read_text())
-    return found | assignments("\n".join(values("Environment")))
+    return found
 
 
 def assignments(text: str) -> dict[str, str]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 
+import pytest
+
 from otel_celery.trace.spans import ProcessSpans
 from tests.worker.harness import wait_until
 
@@ -18,6 +20,8 @@ def test_a_span_to_be_discarded_is_not_kept(kept) -> None:
     assert kept.spans.force_flush()
 
 
+@pytest.mark.filterwarnings("ignore:Using fork:DeprecationWarning")  # eventlet's, where another test has imported it
+@pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")  # Python's, from 3.12 on
 def test_a_forked_process_makes_its_own(kept) -> None:
     """What this process has made is not used by a child, which makes its own when its first span ends."""
     made: list[int] = []
