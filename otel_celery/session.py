@@ -79,7 +79,7 @@ class Session:
 
     def pool_prepared(self) -> None:
         """Have spans made, before the pool forks and after every handler of ``worker_init``."""
-        if self._traces is not None:
+        if self._traces is not None and not self._is_closed:
             guarded(self._recording.tallies, Where.REQUEST, self._traces.begin, self._on_trace_error)
 
     def pool_started(self) -> None:

@@ -73,7 +73,7 @@ class Recording:
         """What every reader of ours is handed besides the SDK's metrics; may be added to at any time."""
         self.pushers = Pushers(settings.push) if settings.push is not None else None
         self.has_exemplars = settings.push is not None and settings.push.has_exemplars
-        found = application_provider()
+        found = application_provider() if settings.enabled else None  # with metrics off, nobody is to see them
         self.is_ours = found is None
         self.provider = found or _provider(worker, service, has_exemplars=self.has_exemplars)
         self._limits = _limits(settings.bounds)

@@ -48,9 +48,10 @@ class Door:
         signals.before_task_publish.disconnect(self._on_publish)
 
     def uninstrument(self) -> None:
-        """Make no more spans."""
+        """Make no more spans; those that were made are sent."""
         self.close()
         if self._tracing is not None:
+            self._tracing.close()
             self._tracing.uninstrument()
             atexit.unregister(self._tracing.close)
 

@@ -33,7 +33,10 @@ def run_of(header: object) -> Run | None:
     if not isinstance(header, str):
         return None
     trace_id, _, span_id = header.partition("-")
-    return Run(int(trace_id, 16), int(span_id, 16))
+    try:
+        return Run(int(trace_id, 16), int(span_id, 16))
+    except ValueError:  # not ours: headers are the publisher's to choose
+        return None
 
 
 class RunIds(IdGenerator):

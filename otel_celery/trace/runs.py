@@ -39,6 +39,9 @@ class Runs:
 
     def _on_prerun(self, task: Any = None, **_: object) -> None:
         run = run_of(getattr(task.request, HEADER, None))
+        headers = getattr(task.request, "headers", None)
+        if isinstance(headers, dict):
+            headers.pop(HEADER, None)  # Celery puts them on a retry's message, which is another run
         if run is not None:
             self._ids.expect(run)
 

@@ -135,6 +135,7 @@ class Tracing:
         signals.beat_embedded_init.disconnect(self._on_child)
         signals.worker_process_shutdown.disconnect(self._on_child_end)
         self._runs.disconnect()
+        self._forks_children = False
         self.lost.switch_off()
         if self._is_ours:
             self._is_ours = False
