@@ -66,12 +66,21 @@ def door(gateway: Collector, credentials: Path) -> Pusher:
     return Pusher(gateway, credentials / "server.pem", (credentials / "token").read_text().strip())
 
 
+class Began:
+    """When the test's first moment was, in nanoseconds: a store does not find what is minutes old."""
+
+    at = 0
+
+
+@pytest.fixture(autouse=True)
+def _a_minute_ago() -> None:
+    """Begin anew with each test, whenever in a long run it comes."""
+    Began.at = time.time_ns() - 60 * SECOND
+
+
 def moment(seconds: float) -> int:
-    """Give a time in nanoseconds, so many seconds from the tests' first one, which is a minute ago."""
-    return START + int(seconds * SECOND)
-
-
-START = time.time_ns() - 60 * SECOND
+    """Give a time in nanoseconds, so many seconds from the test's first one, which is a minute ago."""
+    return Began.at + int(seconds * SECOND)
 
 
 def test_deltas_become_sums_whichever_gateway_takes_them(ring):
