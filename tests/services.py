@@ -24,6 +24,7 @@ T = TypeVar("T")
 
 LOOPBACK = "127.0.0.1"
 NOBODY = 65534
+_given: set[int] = set()
 RABBITMQ = "/usr/lib/rabbitmq/bin/rabbitmq-server"
 """Debian's; the wrapper on PATH insists on root or a user of its own."""
 
@@ -41,13 +42,15 @@ def free_port() -> int:
     """Find a port that nobody listens on now.
 
     It lies below those that the kernel gives to outgoing connections, one of which could have it by the time that a
-    server binds it.
+    server binds it, and is not given twice.
     """
     while True:
+        port = random.randint(20_000, 32_000)
         with socket.socket() as probe, suppress(OSError):
-            port = random.randint(20_000, 32_000)
             probe.bind((LOOPBACK, port))
-            return port
+            if port not in _given:
+                _given.add(port)
+                return port
 
 
 @contextmanager
