@@ -26,18 +26,17 @@ STALL = 0.5
 
 @pytest.mark.timeout(300)
 def test_ten_thousand_increments_from_recycled_children(site) -> None:
-    """10 000 increments from 300 children that are recycled each 5 tasks, scraped without a pause, are 10 000."""
+    """10 000 increments from 150 children that are recycled each 5 tasks, scraped without a pause, are 10 000."""
     worker = start(site, concurrency=16, arguments=("--max-tasks-per-child", "5"))
     with scraped(worker) as scrapers:
-        send(site, 1_000, number=7)
-        send(site, 500, number=6)
+        send(site, 500, number=14)
+        send(site, 250, number=12)
         wait_until(lambda: sold(worker) == 10_000, "all orders are recorded", 240)
         scrape = wait_for(worker, {"shop_orders_total": 10_000}, 60)
     assert [scraper.trouble for scraper in scrapers] == [[], []]
     assert max(scraper.slowest for scraper in scrapers) < 5
-    assert (
-        scrape.value("celery_worker_process_exits_total", reason="recycled") >= 290
-    )  # some of the last ones still live
+    recycled = scrape.value("celery_worker_process_exits_total", reason="recycled")
+    assert recycled >= 140, "some of the last ones may still live"
     assert scrape.value("otel_celery_relay_dropped_total") == 0
     assert scrape.value("otel_celery_internal_errors_total") == 0
     assert "a fork waited" not in worker.log.lower()
