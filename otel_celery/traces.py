@@ -75,7 +75,8 @@ def _asked_for() -> Traces | None:
     try:
         return environment.traces(os.environ)
     except SettingsError as error:
-        _say(error)
+        if "worker" not in sys.argv:  # Celery's command, which says it once it is initialised
+            _say(error)
         return None
 
 
