@@ -210,8 +210,8 @@ class Health:
     def ready(self): return None
 registry = CollectorRegistry()
 Counter("orders", "Orders.", registry=registry).inc(3)
-def start(collector=registry, **port):
-    return open_endpoint(Port(number=0, **port), collector, Health(), on_open=lambda number: None,
+def start(collector=registry, number=0, **port):
+    return open_endpoint(Port(number=number, **port), collector, Health(), on_open=lambda number: None,
         on_taken=lambda error: None, on_error=lambda where, error: print(where, repr(error), file=sys.stderr))
 def tell(**facts):
     print(json.dumps(facts), flush=True)

@@ -13,6 +13,7 @@ import pytest
 
 from otel_celery.serve.forks import PATIENCE, ForkGate
 from otel_celery.settings import Port
+from tests.services import free_port
 
 LOCKED = """
 import signal, threading, time
@@ -87,8 +88,8 @@ def test_forks_under_constant_scraping(script) -> None:
 
 SURVIVED = """
 import time
-endpoint = start()
-tell(port=endpoint.port)
+endpoint = start(number=int(sys.argv[1]))
+tell()
 sys.stdin.readline()
 for _ in range(3):
     if os.fork() == 0:
@@ -101,8 +102,9 @@ time.sleep(60)
 
 def test_children_outlive_a_killed_parent(script, serve) -> None:
     """After the parent is killed with children alive, its clients see the end, and the port binds at once."""
-    worker = script(SURVIVED)
-    port = worker.hear()["port"]
+    port = free_port()  # one of the kernel's choice could go to somebody's outgoing connection when it is free again
+    worker = script(SURVIVED, str(port))
+    worker.hear()
     with socket.create_connection(("127.0.0.1", port), timeout=8) as client:
         client.sendall(b"GET /-/ready HTTP/1.1\r\nHost: x\r\n\r\n")
         assert client.recv(4096).startswith(b"HTTP/1.1 200")
