@@ -57,8 +57,11 @@ def is_worker_command(argv: list[str], original: list[str]) -> bool:
 
 
 def _on_worker_init(sender: Any, **kwargs: Any) -> None:
+    from celery import signals  # noqa: PLC0415
+
     from otel_celery.worker import on_worker_init  # noqa: PLC0415
 
+    signals.worker_process_init.disconnect(_on_worker_process_init)  # children that are forked have what they need
     on_worker_init(sender, **kwargs)
 
 

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from otel_celery.variables import SettingsError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
     from otel_celery.variables import Reader
@@ -174,9 +175,9 @@ def otlp(reader: Reader, signal: str, protocol: str | None = None) -> Otlp:
     )
 
 
-def short_timeouts(reader: Reader) -> tuple[str, ...]:
-    """Say which timeouts look as if they were meant in seconds."""
-    names = ("OTEL_EXPORTER_OTLP_METRICS_TIMEOUT", "OTEL_EXPORTER_OTLP_TIMEOUT")
+def short_timeouts(reader: Reader, signals: Iterable[str]) -> tuple[str, ...]:
+    """Say which timeouts, of these signals or of all, look as if they were meant in seconds."""
+    names = (*(f"OTEL_EXPORTER_OTLP_{signal}_TIMEOUT" for signal in signals), "OTEL_EXPORTER_OTLP_TIMEOUT")
     found = {name: reader.text(name) or "" for name in names}
     return tuple(
         f"{name}={value} is read as milliseconds, as OpenTelemetry's specification says; for seconds write {value}000"

@@ -11,10 +11,11 @@ import errno
 import logging
 import os
 import sys
+import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from celery import bootsteps, signals
+from celery import signals
 from opentelemetry.sdk.metrics import MeterProvider
 
 from otel_celery.lifecycle import Where, guarded
@@ -28,6 +29,7 @@ from otel_celery.serve.access import AccessError
 from otel_celery.serve.forks import gate
 from otel_celery.serve.health import WorkerHealth
 from otel_celery.serve.server import open_endpoint
+from otel_celery.step import pool_step
 
 if TYPE_CHECKING:
     from otel_celery.record.pushers import Pushers
@@ -36,6 +38,9 @@ if TYPE_CHECKING:
     from otel_celery.trace.pool import WorkerTraces
 
 logger = logging.getLogger("otel_celery")
+
+END_SECONDS = 2.0
+"""How long a worker's end may wait for all that has not left yet: its children's metrics, spans, and last values."""
 
 EX_CONFIG = 78
 """sysexits.h: how a strict worker ends on bad configuration or a taken port."""
@@ -58,7 +63,7 @@ class Session:
         self._hub: Hub | None = None
         self._owner = os.getpid()
         self._is_closed = False
-        self._step = type("OtelCelery", (_PortStep,), {"session": self, "name": "otel_celery"})
+        self._step = pool_step(self.pool_prepared, self.pool_started)
 
     def install(self) -> None:
         """Put everything in place in the worker."""
@@ -72,14 +77,15 @@ class Session:
     def uninstall(self) -> None:
         """Unhook, as far as a running worker can be left alone."""
         self._watch.uninstall()
-        self._worker.app.steps["worker"].discard(self._step)
         self.close()
-        if self._traces is not None:
-            self._traces.uninstrument()
 
     def pool_prepared(self) -> None:
         """Have spans made, before the pool forks and after every handler of ``worker_init``."""
-        if self._traces is not None and not self._is_closed:
+        if self._traces is None or self._is_closed:
+            return
+        if self._is_green and self._traces.has_grpc:
+            self._refuse(self._no_grpc("no spans are made by", "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"))
+        else:
             guarded(self._recording.tallies, Where.REQUEST, self._traces.begin, self._on_trace_error)
 
     def pool_started(self) -> None:
@@ -145,42 +151,53 @@ class Session:
                 "otel-celery: the SDK's MeterProvider of this process pushes the metrics of worker %s by itself", name
             )
             return
-        kind = self._watch.levels.info()["pool_kind"]
-        if kind in {"gevent", "eventlet"} and pushers.has_grpc():
+        if self._is_green and pushers.has_grpc():
             pushers.leave_out_grpc()
-            self._refuse(
-                f"metrics of worker {name} are not pushed by gRPC, which would stop all of {kind}'s greenlets while it "
-                "waits; set OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf"
-            )
+            self._refuse(self._no_grpc("no metrics are pushed by", "OTEL_EXPORTER_OTLP_METRICS_PROTOCOL"))
         for place in self._recording.start_pushing(gate().hold):
             logger.info("otel-celery: metrics of worker %s are pushed to %s", name, place)
         for problem in pushers.problems:
             self._refuse(problem)
 
+    @property
+    def _is_green(self) -> bool:
+        return self._watch.levels.info()["pool_kind"] in {"gevent", "eventlet"}
+
+    def _no_grpc(self, what: str, variable: str) -> str:
+        return (
+            f"{what} worker {self._worker.hostname}: gRPC would stop all its greenlets while it waits; "
+            f"set {variable}=http/protobuf (or OTEL_EXPORTER_OTLP_PROTOCOL)"
+        )
+
     def close(self) -> None:
         """Push the last values, close the port and stop exporting; only in the process that began it, and once."""
+        until = time.monotonic() + END_SECONDS
         if self._end():
-            self._flush()
+            self._flush(until)
             guarded(self._recording.tallies, Where.PORT, self._close)
+            if self._traces is not None:
+                guarded(self._recording.tallies, Where.REQUEST, self._traces.uninstrument)
 
     def _on_exit(self) -> None:
         """Do the same at the process's end, but leave the books open: the SDK flushes its own readers after this."""
+        until = time.monotonic() + END_SECONDS
         if self._end():
-            self._flush()
+            self._flush(until)
             if self._endpoint is not None:
                 guarded(self._recording.tallies, Where.PORT, self._endpoint.close)
 
-    def _flush(self) -> None:
+    def _flush(self, until: float) -> None:
         """Send what has not been sent: spans first, whose bound is the shorter one."""
         if self._traces is not None:
             guarded(self._recording.tallies, Where.REQUEST, self._traces.close)
-        guarded(self._recording.tallies, Where.PUSH, self._recording.flush)
+        guarded(self._recording.tallies, Where.PUSH, self._recording.flush, until)
 
     def _end(self) -> bool:
         if self._is_closed or os.getpid() != self._owner:
             return False
         self._is_closed = True
         atexit.unregister(self._on_exit)
+        self._worker.app.steps["worker"].discard(self._step)
         signals.worker_shutdown.disconnect(self._on_worker_shutdown)
         if self._hub is not None:
             signals.worker_process_shutdown.disconnect(_on_worker_process_shutdown)
@@ -230,23 +247,3 @@ def enter_spawned(settings: Settings) -> None:
 
 def _on_worker_process_shutdown(**_: object) -> None:
     child.say_goodbye()
-
-
-class _PortStep(bootsteps.StartStopStep):
-    """Tells when the pool is about to fork, and when it has.
-
-    It does nothing on stop, close or terminate: they run before the pool has drained.
-    """
-
-    requires = ("celery.worker.components:Pool",)
-    session: Session
-
-    def create(self, parent: Any) -> None:
-        """Say that the worker's parts stand, and none has been started."""
-        del parent
-        self.session.pool_prepared()
-
-    def start(self, parent: Any) -> None:
-        """Have the port opened; only in a strict environment may that end the worker."""
-        del parent
-        self.session.pool_started()

@@ -98,15 +98,17 @@ def read(environ: Mapping[str, str]) -> Settings:
         return Settings(strict=strict)
     exporters = _exporters(reader)
     push = pushing.push(reader, tuple(name for name in exporters if name != "prometheus"))
+    spans = tracing.traces(reader)
+    pushed = [signal for signal, asked_for in (("METRICS", push), ("TRACES", spans)) if asked_for is not None]
     return Settings(
         port=_port(reader) if "prometheus" in exporters else None,
         push=push,
-        traces=tracing.traces(reader),
+        traces=spans,
         buckets=_buckets(reader),
         bounds=_bounds(reader),
         child_metrics=reader.boolean(f"{PREFIX}CHILD_METRICS", default=True),
         strict=strict,
-        warnings=(*_unknown(environ), *(pushing.short_timeouts(reader) if push is not None else ())),
+        warnings=(*_unknown(environ), *(pushing.short_timeouts(reader, pushed) if pushed else ())),
     )
 
 

@@ -40,10 +40,11 @@ def on_worker_init(sender: Any, **_: object) -> None:
 
 
 def on_worker_process_init(sender: str, **_: object) -> None:
-    """Have a pool's child that was spawned send its spans, and what its tasks record; a forked one does already."""
+    """Have a pool's child that was spawned send its spans, and what its tasks record.
+
+    A forked one never gets here: where a worker is initialised, this handler is taken off.
+    """
     _enter_spawned()
-    if any(handle.has_started for handle in _handles.values()):
-        return
     for handle in _handles.values():
         handle.close_door()
     traces.for_spawned_child(sender)
@@ -67,13 +68,13 @@ class Instrumentation:
         self._session: Session | None = None
         self._started: Any = None
         signals.worker_init.connect(self._on_worker_init, weak=False)
-        signals.worker_process_init.connect(self._on_process_init, weak=False)
+        signals.worker_process_init.connect(on_worker_process_init, weak=False)
         self._door = traces.for_publisher(app)
 
     def uninstrument(self) -> None:
         """Leave later requests unobserved, remove the reader and close the port; harmless when nothing runs."""
         signals.worker_init.disconnect(self._on_worker_init)
-        signals.worker_process_init.disconnect(self._on_process_init)
+        signals.worker_process_init.disconnect(on_worker_process_init)
         if self._door is not None:
             self._door.uninstrument()
         _handles.pop(self._app, None)
@@ -86,13 +87,8 @@ class Instrumentation:
 
         For a script that begins with a span of its own. Without OTEL_TRACES_EXPORTER, and in a worker, it does nothing.
         """
-        if self._door is not None and not self.has_started:
+        if self._door is not None and self._started is None:
             self._door.open()
-
-    @property
-    def has_started(self) -> bool:
-        """Tell whether a worker of the app was started in this process, or in the one that it was forked from."""
-        return self._started is not None
 
     def close_door(self) -> None:
         """Leave the spans of what is published to the worker, or the pool's child, that this process is."""
@@ -108,6 +104,7 @@ class Instrumentation:
         if worker is self._started:
             return
         self._started = worker
+        signals.worker_process_init.disconnect(on_worker_process_init)
         self.close_door()
         try:
             settings = environment.read(os.environ)
@@ -126,9 +123,6 @@ class Instrumentation:
                 _fail(problem, strict=settings.strict)
             if not settings.enabled:
                 _say_off_when_ready(worker)
-
-    def _on_process_init(self, sender: str, **_: object) -> None:
-        on_worker_process_init(sender)
 
     def _on_worker_init(self, sender: Any, **_: object) -> None:
         if sender.app is self._app:

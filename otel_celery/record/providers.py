@@ -38,7 +38,6 @@ from otel_celery.record.guests import Guests
 from otel_celery.record.histograms import BothHistograms, SdkHistograms, TallyHistograms
 from otel_celery.record.labels import MAX_QUEUES
 from otel_celery.record.pull import PullReader
-from otel_celery.record.push import FLUSH_SECONDS
 from otel_celery.record.pushers import Pushers
 from otel_celery.record.resource import resource
 from otel_celery.record.tallies import PAIRS_PER_TASK_NAME, Tallies
@@ -116,13 +115,12 @@ class Recording:
             return []
         return self.pushers.start(self.provider, self._limits, self.producers, hold, self._guests)
 
-    def flush(self) -> None:
-        """Have the last values pushed, each reader singly, within FLUSH_SECONDS; never raises."""
-        until = time.monotonic() + FLUSH_SECONDS
+    def flush(self, until: float) -> None:
+        """Have the last values pushed, each reader singly, until this moment of the monotonic clock; never raises."""
         if self._sdk is not None:
             self._sdk.settle()
         threads = [
-            threading.Thread(target=_flush, args=(reader,), daemon=True)
+            threading.Thread(target=_flush, args=(reader, until), daemon=True)
             for reader in self._their_readers()
             if isinstance(reader, PeriodicExportingMetricReader)
         ]
@@ -171,9 +169,9 @@ def _provider(worker: str, service: str, *, has_exemplars: bool) -> MeterProvide
     )
 
 
-def _flush(reader: MetricReader) -> None:
+def _flush(reader: MetricReader, until: float) -> None:
     with contextlib.suppress(Exception):  # it is the application's, and said by its exporter
-        reader.force_flush(FLUSH_SECONDS * 1000)
+        reader.force_flush(max(0.0, until - time.monotonic()) * 1000)
 
 
 class NoExemplars(ExemplarReservoir):

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 from opentelemetry.sdk.metrics.export import MetricExportResult, MetricReader
 
-from otel_celery.record.hush import Hush
+from otel_celery.hush import Hush
 from otel_celery.record.producers import add_produced
 
 if TYPE_CHECKING:
@@ -30,9 +30,6 @@ if TYPE_CHECKING:
     Hold = Callable[[], AbstractContextManager[None]]
 
 logger = logging.getLogger("otel_celery")
-
-FLUSH_SECONDS = 2.0
-"""How long a worker's end may wait for the last values to leave, whatever becomes of them."""
 
 
 class PushReader(MetricReader):

@@ -70,14 +70,19 @@ class Hub:
         Raises SdkMovedError when the SDK is not as this package knows it, OSError when no socket can be had.
         """
         sdk.check()
-        if self._is_ours:
-            sdk.bind(self._providers[0])
         if has_children:
             self._open(environ)
+        if self._is_ours:
+            sdk.bind(self._providers[0])
 
     def _open(self, environ: MutableMapping[str, str]) -> None:
         listening, self._where = address.listen(feeds_application=not self._is_ours)
-        self._listener = Listener(listening, self._books, self._gate, self._lost, self._failed)
+        try:
+            self._listener = Listener(listening, self._books, self._gate, self._lost, self._failed)
+        except OSError:  # no descriptor is left
+            listening.close()
+            address.remove(self._where)
+            raise
         self._child = Child(self._where, self._label_length, self._gate)
         self._environ = environ
         self._where.publish(environ)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import os
 import selectors
 import socket
 import threading
@@ -86,7 +85,7 @@ class Listener:
         talks, self._talks = self._talks, set()
         for sock in (self._listening, self._bell, self._button, *(talk.connection for talk in talks)):
             with contextlib.suppress(OSError):
-                os.close(sock.detach())
+                socket.close(sock.detach())  # gevent's own os.close may wait for ever in a child
         self._selector.close()  # not unregister(): the child shares the main process's epoll
 
     def _run(self) -> None:

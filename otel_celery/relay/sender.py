@@ -8,9 +8,9 @@ nor memory, and loses nothing.
 from __future__ import annotations
 
 import logging
-import os
 import select
 import signal
+import socket
 import threading
 import time
 from collections import deque
@@ -31,7 +31,6 @@ from opentelemetry.sdk.metrics.export import AggregationTemporality, MetricReade
 from otel_celery.relay import address, frames, points, sdk
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Callable
 
     from opentelemetry.sdk.metrics.export import MetricsData
@@ -125,7 +124,7 @@ class Sender:
         """Close a forked child's copy of the connection: its own parent says what was recorded there."""
         connection, self._connection = self._connection, None
         if connection is not None:
-            os.close(connection.detach())
+            socket.close(connection.detach())  # gevent's own os.close may wait for ever in a child
 
     def _run(self) -> None:
         signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())  # they are for the thread that runs tasks

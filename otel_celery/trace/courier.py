@@ -5,6 +5,7 @@ An exporter's own bounds do not hold: against a collector that hangs, ``force_fl
 
 from __future__ import annotations
 
+import os
 from queue import SimpleQueue
 from threading import Event, Thread
 from typing import TYPE_CHECKING
@@ -24,7 +25,13 @@ class Courier:
         """Wait for errands; ``on_error`` hears of what they raise."""
         self._errands: SimpleQueue[Callable[[], object]] = SimpleQueue()
         self._on_error = on_error
+        self._owner = os.getpid()
         Thread(target=self._run, name="otel-celery-courier", daemon=True).start()
+
+    @property
+    def is_here(self) -> bool:
+        """Tell whether its thread is in this process: a fork does not copy it."""
+        return self._owner == os.getpid()
 
     def ask(self, errand: Callable[[], object]) -> None:
         """Have something done; may be called from inside an OS signal handler."""

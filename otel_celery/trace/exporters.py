@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
+from otel_celery.hush import Hush
 from otel_celery.pushing import GRPC
 from otel_celery.tracing import missing
 
@@ -21,12 +22,14 @@ if TYPE_CHECKING:
 
     from otel_celery.pushing import Exporter
 
+logger = logging.getLogger("otel_celery")
+
 GROUP = "opentelemetry_traces_exporter"
 LATE = ("encodings.idna", "netrc")
 """What Python and requests import only when the first request is sent."""
 
 
-def load(exporters: Iterable[Exporter]) -> list[Callable[[], SpanExporter]]:
+def load(exporters: Iterable[Exporter], outage: Outage) -> Sequence[Callable[[], Quiet]]:
     """Import exporters and all that they import when they are made or used, before a pool forks.
 
     In each child that would cost a tenth of a second. Worse, the main process sends spans from a thread, and a child
@@ -34,7 +37,7 @@ def load(exporters: Iterable[Exporter]) -> list[Callable[[], SpanExporter]]:
     Raises LookupError, with a sentence for the operator, where nothing installed offers one, and what an exporter
     raises for an environment that it does not understand.
     """
-    makers = [_maker(exporter) for exporter in exporters]
+    makers = [partial(_quiet, _maker(exporter), exporter.place, outage) for exporter in exporters]
     for module in LATE:
         import_module(module)
     return makers
@@ -51,6 +54,10 @@ def _maker(exporter: Exporter) -> Callable[[], SpanExporter]:
     if exporter.otlp is None or exporter.otlp.protocol != GRPC:  # a channel must not exist before a fork
         make().shutdown()
     return make
+
+
+def _quiet(make: Callable[[], SpanExporter], place: str, outage: Outage) -> Quiet:
+    return Quiet(make(), place, outage)
 
 
 class Outage:
@@ -73,19 +80,22 @@ class Outage:
 class Quiet(SpanExporter):
     """An exporter whose complaints are logged once an outage, and not for each batch of each pool child."""
 
-    def __init__(self, exporter: SpanExporter, outage: Outage) -> None:
-        """Stand in front of ``exporter``, and between its loggers and the log."""
+    def __init__(self, exporter: SpanExporter, place: str, outage: Outage) -> None:
+        """Stand in front of ``exporter``, which sends to ``place``, and between it and the log."""
         self._exporter = exporter
+        self._place = place
         self._outage = outage
-        for base in type(exporter).__mro__[:-1]:
-            if base is not SpanExporter:
-                logging.getLogger(base.__module__).addFilter(self._is_news)
+        self._hush = Hush(exporter, self._tell)
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        """Send spans."""
-        result = self._exporter.export(spans)
+        """Send spans; a batch processor calls this for one batch at a time."""
+        self._hush.heard.clear()
+        with self._hush:
+            result = self._exporter.export(spans)
         if result is SpanExportResult.SUCCESS:
             self._outage.is_known = False
+        else:
+            self._tell()
         return result
 
     def shutdown(self) -> None:
@@ -96,12 +106,14 @@ class Quiet(SpanExporter):
         """Flush the exporter."""
         return self._exporter.force_flush(timeout_millis)
 
-    def _is_news(self, record: logging.LogRecord) -> bool:
-        if record.levelno < logging.WARNING:
-            return True
+    def _tell(self) -> None:
+        """Say it at the first complaint: the process may end before the exporter gives up."""
         if self._outage.is_known:
-            return False
+            return
         self._outage.is_known = True
-        record.msg = f"otel-celery: spans cannot be sent, which is said once until they can: {record.getMessage()}"
-        record.args = ()
-        return True
+        logger.warning(
+            "otel-celery: spans cannot be sent to %s: %s. Tasks are not touched by it; see that a collector listens "
+            "there (OTEL_EXPORTER_OTLP_ENDPOINT). This is said once, until they can be sent.",
+            self._place,
+            self._hush.reason(),
+        )

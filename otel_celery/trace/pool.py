@@ -30,6 +30,7 @@ class WorkerTraces:
         Raises LookupError, with a sentence for the operator, where an exporter is not installed.
         """
         self._worker = worker
+        self._settings = settings
         self._tracing = Tracing(settings, described(worker.app, worker.hostname), self._on_error)
         self._hear: Callable[[Exception], None] | None = None
         if settings.log_ids:
@@ -40,6 +41,11 @@ class WorkerTraces:
     def lost(self) -> RunObserver:
         """Who follows the runs that a child may not live to tell of."""
         return self._tracing.lost
+
+    @property
+    def has_grpc(self) -> bool:
+        """Tell whether its spans are to leave by gRPC."""
+        return self._settings.has_grpc
 
     def begin(self, hear: Callable[[Exception], None]) -> None:
         """Instrument the worker: after every handler of ``worker_init``, and before the pool forks.

@@ -39,8 +39,7 @@ class Tracing:
         """
         self._settings = settings
         self._on_error = on_error
-        self._makers = exporters.load(settings.exporters)
-        self._outage = exporters.Outage()
+        self._makers = exporters.load(settings.exporters, exporters.Outage())
         self._ids = ids.generator(settings.id_generator)
         self._spans = ProcessSpans(self._batches)
         self._own = provider.make(self._ids, self._spans, attributes)
@@ -100,7 +99,10 @@ class Tracing:
             trace.set_tracer_provider(self._own)
 
     def _batches(self) -> list[BatchSpanProcessor]:
-        return [BatchSpanProcessor(exporters.Quiet(make(), self._outage)) for make in self._makers]
+        """Make what sends the spans of this process, where the first one ends."""
+        if self._courier is not None and not self._courier.is_here:
+            self._courier = Courier(self._on_error)  # a publisher that was forked: its parent's thread is not here
+        return [BatchSpanProcessor(make()) for make in self._makers]
 
     # -- in a pool's child -----------------------------------------------------------------------------------------
 
@@ -126,7 +128,7 @@ class Tracing:
 
     def close(self) -> None:
         """Send the last spans of this process, within the bound; more may follow."""
-        if self._courier is not None:
+        if self._courier is not None and self._courier.is_here:
             self._flush_in(self._courier)
 
     def uninstrument(self) -> None:

@@ -22,10 +22,10 @@ def write_down() -> None:
                 Path(os.environ["T_RECORD"]).with_suffix(".last").write_bytes(text)
 
 
-def on_flush(self: Session) -> None:
+def on_flush(self: Session, until: float) -> None:
     """Write down first."""
     write_down()
-    flush(self)
+    flush(self, until)
 
 
 flush = Session._flush

@@ -135,8 +135,6 @@ def test_what_is_not_switched_on_installs_nothing(
         environment={**OFF, "T_SEEN": str(tmp_path / "w.json"), **environment},
     )
     found, expected = seen(tmp_path / "w.json"), seen(tmp_path / "bare.json")
-    # worker_process_init keeps a handler: a spawned child has no other moment, and asks the environment there.
-    assert found["receivers"].pop() - expected["receivers"].pop() in {1, 2}
     assert found == expected
     assert set(found["requests"]["proj.heard"]) & {"tests.worker.proj.Hearing"}
     assert found["requests"]["proj.succeed"][0] == "celery.worker.request.Request"

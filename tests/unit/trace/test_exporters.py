@@ -42,7 +42,7 @@ def test_sending_the_first_span_imports_nothing() -> None:
 def test_an_exporter_that_is_not_installed_is_named() -> None:
     """One sentence for the operator."""
     with pytest.raises(LookupError, match="OTEL_TRACES_EXPORTER names 'jaegr', which no installed package"):
-        load([Exporter("jaegr")])
+        load([Exporter("jaegr")], Outage())
 
 
 class Complaining(SpanExporter):
@@ -58,10 +58,16 @@ class Complaining(SpanExporter):
         return self.result
 
 
+SENTENCE = (
+    "otel-celery: spans cannot be sent to there: no route. Tasks are not touched by it; see that a collector listens "
+    "there (OTEL_EXPORTER_OTLP_ENDPOINT). This is said once, until they can be sent."
+)
+
+
 def test_an_outage_is_said_once(caplog) -> None:
     """And again after it was over."""
     exporter = Complaining()
-    quiet = Quiet(exporter, Outage())
+    quiet = Quiet(exporter, "there", Outage())
     for result in (
         SpanExportResult.FAILURE,
         SpanExportResult.FAILURE,
@@ -70,6 +76,51 @@ def test_an_outage_is_said_once(caplog) -> None:
     ):
         exporter.result = result
         quiet.export([])
-    said = [record.getMessage() for record in caplog.records]
-    assert said == ["otel-celery: spans cannot be sent, which is said once until they can: no route"] * 2
-    logging.getLogger(__name__).filters.clear()
+    assert [record.getMessage() for record in caplog.records] == [SENTENCE] * 2
+
+
+def test_an_outage_is_said_at_the_first_complaint(caplog) -> None:
+    """A pool child may end while its exporter still tries."""
+    said_meanwhile = []
+
+    class Trying(Complaining):
+        def export(self, spans) -> SpanExportResult:
+            super().export(spans)
+            said_meanwhile.extend(caplog.messages)
+            return super().export(spans)
+
+    Quiet(Trying(), "there", Outage()).export([])
+    assert said_meanwhile == caplog.messages == [SENTENCE]
+
+
+def test_what_an_exporter_of_somebody_elses_says_is_let_through(caplog) -> None:
+    """An outage of ours is no reason to keep their lines back, nor those of a child that was forked meanwhile."""
+    Quiet(Complaining(), "there", Outage()).export([])
+    caplog.clear()
+    Complaining().export([])
+    assert caplog.messages == ["no route"]
+
+
+def test_a_forked_childs_outage_is_said_where_its_parent_was_exporting() -> None:
+    """What the parent holds back is not held back in a child; and the flag that they share says it once for both."""
+    environment = {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", FORKS], env=environment, check=True, capture_output=True, text=True)
+    assert done.stderr.count("spans cannot be sent to there: no route") == 1, done.stderr
+    assert done.stderr.count("\n") == 1, done.stderr
+
+
+FORKS = """
+import os
+from otel_celery.trace.exporters import Outage, Quiet
+from tests.unit.trace.test_exporters import Complaining
+outage = Outage()
+class Forking(Complaining):
+    def export(self, spans):
+        pid = os.fork()
+        if pid == 0:
+            Quiet(Complaining(), "there", outage).export([])
+            os._exit(0)
+        os.waitpid(pid, 0)
+        return super().export(spans)
+Quiet(Forking(), "there", outage).export([])
+"""

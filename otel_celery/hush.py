@@ -11,6 +11,10 @@ import os
 import re
 import threading
 from collections import deque
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 MAX_REASON = 300
 """Characters; some errors quote half of a page."""
@@ -21,11 +25,15 @@ _RETRY = re.compile(r", retrying in [\d.]+s")
 class Hush(logging.Filter):
     """Holds back what an exporter logs in the thread that enters this."""
 
-    def __init__(self, exporter: object) -> None:
-        """Listen to the loggers of the modules that this exporter's class is made of."""
+    def __init__(self, exporter: object, on_warning: Callable[[], None] = lambda: None) -> None:
+        """Listen to the loggers of the modules that this exporter's class is made of.
+
+        ``on_warning`` is called after each line of that level or above, while the exporter may still try again.
+        """
         super().__init__()
         modules = dict.fromkeys(cls.__module__ for cls in type(exporter).__mro__ if cls is not object)
         self._loggers = [logging.getLogger(module) for module in modules]
+        self._on_warning = on_warning
         self._owner: tuple[int | None, int | None] = (None, None)
         self.heard: deque[str] = deque(maxlen=10)
         """What was said since this was last cleared."""
@@ -47,6 +55,7 @@ class Hush(logging.Filter):
             return True
         if record.levelno >= logging.WARNING:
             self.heard.append(record.getMessage())
+            self._on_warning()
         return False
 
     def reason(self) -> str:
