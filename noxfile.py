@@ -49,7 +49,14 @@ def offer_pyenv() -> None:
     os.environ["PATH"] = os.pathsep.join([os.environ["PATH"], *held])
 
 
+def keep_bytecode() -> None:
+    """Have what is installed compiled once: else each of the thousand workers would compile it as it starts."""
+    os.environ["UV_COMPILE_BYTECODE"] = "1"
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+
 offer_pyenv()
+keep_bytecode()
 
 
 @nox.session(python=NEWEST)

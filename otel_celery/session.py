@@ -16,19 +16,19 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from celery import signals
-from opentelemetry.sdk.metrics import MeterProvider
 
 from otel_celery.lifecycle import Where, guarded
 from otel_celery.observe.children import has_processes
 from otel_celery.observe.watch import Watch
-from otel_celery.record.providers import Recording, views
-from otel_celery.relay import child
+from otel_celery.record.providers import Recording
 from otel_celery.relay.hub import Hub
 from otel_celery.relay.sdk import SdkMovedError
 from otel_celery.serve.access import AccessError
 from otel_celery.serve.forks import gate
 from otel_celery.serve.health import WorkerHealth
 from otel_celery.serve.server import open_endpoint
+from otel_celery.settings import EX_CONFIG
+from otel_celery.spawned import say_goodbye
 from otel_celery.step import pool_step
 
 if TYPE_CHECKING:
@@ -41,9 +41,6 @@ logger = logging.getLogger("otel_celery")
 
 END_SECONDS = 2.0
 """How long a worker's end may wait for all that has not left yet: its children's metrics, spans, and last values."""
-
-EX_CONFIG = 78
-"""sysexits.h: how a strict worker ends on bad configuration or a taken port."""
 
 
 class Session:
@@ -119,7 +116,7 @@ class Session:
             sys.stderr.write(f"otel-celery: WARNING: what tasks record with OpenTelemetry is not shown: {error}\n")
         else:
             self._hub = hub
-            signals.worker_process_shutdown.connect(_on_worker_process_shutdown, weak=False)
+            signals.worker_process_shutdown.connect(say_goodbye, weak=False)
 
     def _open(self, port: Port) -> None:
         if port.number == port.standard and self._recording.serves_port():
@@ -200,7 +197,7 @@ class Session:
         self._worker.app.steps["worker"].discard(self._step)
         signals.worker_shutdown.disconnect(self._on_worker_shutdown)
         if self._hub is not None:
-            signals.worker_process_shutdown.disconnect(_on_worker_process_shutdown)
+            signals.worker_process_shutdown.disconnect(say_goodbye)
             guarded(self._recording.tallies, Where.RELAY, self._hub.close)  # first: the rest exports what it heard
         return True
 
@@ -236,14 +233,3 @@ class Session:
         if sender is self._worker:
             guarded(self._recording.tallies, Where.CONSUMER, self._watch.drained)
             self.close()
-
-
-def enter_spawned(settings: Settings) -> None:
-    """Have what tasks record in a spawned pool child sent to the main process; elsewhere nothing happens."""
-    length = settings.bounds.label_length
-    if child.enter_spawned(os.environ, lambda: MeterProvider(shutdown_on_exit=False, views=views()), length, gate()):
-        signals.worker_process_shutdown.connect(_on_worker_process_shutdown, weak=False)
-
-
-def _on_worker_process_shutdown(**_: object) -> None:
-    child.say_goodbye()

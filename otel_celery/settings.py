@@ -21,12 +21,15 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-__all__ = ["TLS", "Bounds", "Port", "Settings", "SettingsError", "is_strict", "read"]
+__all__ = ["EX_CONFIG", "TLS", "Bounds", "Port", "Settings", "SettingsError", "is_strict", "read"]
 
 DEFAULT_PORT = 9464
 """The OpenTelemetry specification's default for OTEL_EXPORTER_PROMETHEUS_PORT."""
 
 MAX_BUCKETS = 60
+
+EX_CONFIG = 78
+"""sysexits.h: how a strict worker ends on bad configuration or a taken port, and every command on the former."""
 
 PREFIX = "OTEL_PYTHON_CELERY_"
 

@@ -9,13 +9,15 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from celery import signals
 
 from otel_celery import settings as environment
 from otel_celery import traces
-from otel_celery.session import EX_CONFIG, Session, enter_spawned
+
+if TYPE_CHECKING:
+    from otel_celery.session import Session
 
 logger = logging.getLogger("otel_celery")
 
@@ -52,7 +54,11 @@ def on_worker_process_init(sender: str, **_: object) -> None:
 
 def _enter_spawned() -> None:
     try:
-        enter_spawned(environment.read(os.environ))
+        settings = environment.read(os.environ)
+        if settings.enabled and settings.child_metrics:
+            from otel_celery import spawned  # noqa: PLC0415  only where metrics are asked for
+
+            spawned.enter(settings)
     except environment.SettingsError:
         pass  # the main process has said it, and its metrics are off
     except Exception as error:  # noqa: BLE001  the child runs on without us
@@ -110,6 +116,8 @@ class Instrumentation:
             settings = environment.read(os.environ)
             spans = traces.for_worker(worker, settings.traces, lambda why: _fail(why, strict=settings.strict))
             if settings.enabled or spans is not None:
+                from otel_celery.session import Session  # noqa: PLC0415  a process that is no worker need not load it
+
                 self._session = Session(worker, settings, spans)
                 self._session.install()
         except environment.SettingsError as error:
@@ -144,7 +152,7 @@ def _say_off_when_ready(worker: Any) -> None:
 def _fail(sentence: str, *, strict: bool) -> None:
     _say("ERROR", sentence)
     if strict:
-        raise SystemExit(EX_CONFIG)
+        raise SystemExit(environment.EX_CONFIG)
 
 
 def _say(level: str, sentence: str) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from otel_celery import settings
-from otel_celery.cli.failure import CONFIGURATION, misconfigured
+from otel_celery.cli.failure import misconfigured
 from otel_celery.pushing import CUMULATIVE, GRPC
 from otel_celery.tracing import missing
 
@@ -42,7 +42,7 @@ def check(app: str | None) -> None:
     for problem in problems:
         click.echo(f"Error: {problem}", err=True)
     if problems:
-        raise SystemExit(CONFIGURATION)
+        raise SystemExit(settings.EX_CONFIG)
     raise SystemExit(0 if found.enabled or found.traces is not None else NOTHING)
 
 

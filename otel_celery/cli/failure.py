@@ -7,19 +7,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from otel_celery.settings import SettingsError
+from otel_celery.settings import EX_CONFIG, SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-CONFIGURATION = 78
-"""EX_CONFIG of sysexits.h: what the worker itself ends with under OTEL_PYTHON_CELERY_STRICT."""
 
 
 class Misconfigured(click.ClickException):
     """The environment, or a file, says what is not allowed."""
 
-    exit_code = CONFIGURATION
+    exit_code = EX_CONFIG
 
 
 @contextmanager

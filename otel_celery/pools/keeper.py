@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from otel_celery.pools.backoff import Backoff
 from otel_celery.pools.command import leashed
+from otel_celery.settings import EX_CONFIG
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,8 +19,7 @@ if TYPE_CHECKING:
     from otel_celery.pools.command import Command
 
 USAGE = 2
-CONFIGURATION = 78
-HOPELESS = frozenset({USAGE, CONFIGURATION})
+HOPELESS = frozenset({USAGE, EX_CONFIG})
 """Statuses of a worker that cannot start as it is configured: Celery's for an app that it cannot load, and ours."""
 
 LEFTOVERS = 5.0

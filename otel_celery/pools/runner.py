@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from honcho.colour import get_colours
 from honcho.printer import Message, Printer
 
-from otel_celery.pools.keeper import CONFIGURATION, HOPELESS, Keeper
+from otel_celery.pools.keeper import HOPELESS, Keeper
+from otel_celery.settings import EX_CONFIG
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -91,5 +92,5 @@ def summary(statuses: Sequence[int], *, cut_off: bool) -> int:
     as to handle it: it had no task.
     """
     if any(status in HOPELESS for status in statuses):
-        return CONFIGURATION
+        return EX_CONFIG
     return int(cut_off or any(status not in {0, -signal.SIGTERM} for status in statuses))

@@ -18,7 +18,6 @@ from opentelemetry.exporter.prometheus import _AutoPrometheusMetricReader
 from opentelemetry.sdk.metrics import (
     AlwaysOffExemplarFilter,
     Counter,
-    ExemplarReservoir,
     Histogram,
     MeterProvider,
     ObservableCounter,
@@ -27,7 +26,6 @@ from opentelemetry.sdk.metrics import (
     UpDownCounter,
 )
 from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
-from opentelemetry.sdk.metrics.view import DropAggregation, View
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from prometheus_client import CollectorRegistry, ProcessCollector
 
@@ -41,25 +39,19 @@ from otel_celery.record.pull import PullReader
 from otel_celery.record.pushers import Pushers
 from otel_celery.record.resource import resource
 from otel_celery.record.tallies import PAIRS_PER_TASK_NAME, Tallies
+from otel_celery.record.views import SCOPE, views
 from otel_celery.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from opentelemetry.sdk.metrics import Exemplar
     from opentelemetry.sdk.metrics.export import CardinalityLimits, MetricReader
-    from opentelemetry.util.types import Attributes
 
     from otel_celery.lifecycle import WorkerLevels
     from otel_celery.record.histograms import Histograms
     from otel_celery.record.producers import Producer
     from otel_celery.record.push import Hold
     from otel_celery.settings import Bounds, Settings
-
-SCOPE = "otel_celery"
-
-CONTRIB_RUNTIME = "flower.task.runtime.seconds"
-"""What opentelemetry-instrumentation-celery records: the same times again, under labels that mean something else."""
 
 
 class Recording:
@@ -172,41 +164,6 @@ def _provider(worker: str, service: str, *, has_exemplars: bool) -> MeterProvide
 def _flush(reader: MetricReader, until: float) -> None:
     with contextlib.suppress(Exception):  # it is the application's, and said by its exporter
         reader.force_flush(max(0.0, until - time.monotonic()) * 1000)
-
-
-class NoExemplars(ExemplarReservoir):
-    """Keeps no exemplar: the pull port shows none, and an empty reservoir of the SDK's is emptied for each series."""
-
-    def __init__(self, **_: object) -> None:
-        """Ignore what the SDK tells its reservoirs."""
-
-    def offer(self, *_: object, **__: object) -> None:
-        """Let it pass."""
-
-    def collect(self, point_attributes: Attributes) -> list[Exemplar]:
-        """Return none."""
-        del point_attributes
-        return []
-
-
-def views(*, has_exemplars: bool = False) -> list[View]:
-    """Map each instrument onto its documented name and labels, and drop what would time every task twice.
-
-    No view carries an aggregation of ours: it would beat an exporter's preference for exponential buckets.
-    """
-    ours = [
-        View(
-            instrument_name=metric.name,
-            meter_name=SCOPE,
-            name=metric.name,
-            attribute_keys=set(metric.attributes),
-            exemplar_reservoir_factory=None
-            if has_exemplars and metric.kind is catalogue.Kind.HISTOGRAM
-            else lambda _: NoExemplars,  # type: ignore[arg-type,return-value]
-        )
-        for metric in catalogue.METRICS
-    ]
-    return [*ours, View(instrument_name=CONTRIB_RUNTIME, aggregation=DropAggregation())]
 
 
 def _limits(bounds: Bounds) -> CardinalityLimits:

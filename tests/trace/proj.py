@@ -22,6 +22,7 @@ app.conf.update(
 )
 if env("T_START_METHOD"):
     app.conf.worker_pool_start_method = env("T_START_METHOD")
+    app.conf.worker_proc_alive_timeout = 60.0  # Celery kills a child that is slower, and four of them import at once
 if env("T_LINE"):
     from otel_celery import instrument
 

@@ -13,7 +13,7 @@ from otel_celery import worker as module
 from otel_celery.observe.consumer import ObservedConsumer
 from otel_celery.observe.request import Observed
 from otel_celery.serve.health import WorkerHealth
-from otel_celery.session import EX_CONFIG
+from otel_celery.settings import EX_CONFIG
 from otel_celery.worker import Instrumentation, instrument, on_worker_init
 from tests.services import free_port
 from tests.unit.observe.fakes import Worker, make_app
@@ -222,7 +222,7 @@ def test_a_mistake_of_ours_is_one_line_and_the_worker_runs(
             """Fail."""
             raise LookupError("no such room")
 
-    monkeypatch.setattr(module, "Session", Broken)
+    monkeypatch.setattr("otel_celery.session.Session", Broken)
     instrument(app)
     start()
     assert capsys.readouterr().err == (

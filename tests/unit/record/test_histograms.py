@@ -17,8 +17,8 @@ from prometheus_client.openmetrics.exposition import generate_latest as generate
 
 from otel_celery import catalogue
 from otel_celery.record.histograms import SdkHistograms, TallyHistograms
-from otel_celery.record.providers import SCOPE
 from otel_celery.record.pull import PullReader
+from otel_celery.record.views import SCOPE
 from tests.unit.record.fakes import no_guests, scrape
 
 if TYPE_CHECKING:

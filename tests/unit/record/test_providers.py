@@ -14,7 +14,7 @@ import pytest
 from opentelemetry import metrics
 from opentelemetry.sdk.metrics import MeterProvider
 
-from otel_celery.record.providers import CONTRIB_RUNTIME
+from otel_celery.record.views import CONTRIB_RUNTIME
 from tests.services import free_port
 from tests.unit.record.fakes import families, recording, samples, scrape, value
 

@@ -12,8 +12,8 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from otel_celery import catalogue
 from otel_celery.record.histograms import BothHistograms, SdkHistograms, TallyHistograms
-from otel_celery.record.providers import SCOPE
 from otel_celery.record.pull import PullReader
+from otel_celery.record.views import SCOPE
 from tests.unit.record.fakes import no_guests
 
 if TYPE_CHECKING:
