@@ -182,9 +182,9 @@ class Loop:
         """Close a forked child's copies of all this."""
         connections, self._connections = list(self._connections), {}
         listeners, self._listeners = self._listeners, []
+        for sock in (*listeners, self._bell, self._button):  # first: whoever sees a connection end may bind the port
+            abandon(sock)
         for connection in connections:
             connection.abandon()
-        for sock in (*listeners, self._bell, self._button):
-            abandon(sock)
         # Not unregister(): the child shares the parent's epoll, and would make it deaf. close() touches the copy only.
         self._selector.close()

@@ -44,10 +44,23 @@ def own_instrumentation(**_):
         CeleryInstrumentor().instrument()
 
 
-if env("T_OWN") == "child":
+def own_logfire():
+    """Do what logfire's page says; it sends by OTLP because the environment names an endpoint."""
+    import logfire
+
+    logfire.configure(send_to_logfire=False, console=False, service_name="its-own", inspect_arguments=False)
+    logfire.instrument_celery()
+
+
+if env("T_OWN") == "logfire":
+    own_logfire()
+elif env("T_OWN") == "child":
     signals.worker_process_init.connect(own_instrumentation, weak=False)
 elif env("T_OWN"):
     own_instrumentation()
+
+if env("T_UNINSTRUMENT"):
+    signals.worker_ready.connect(lambda **_: instrument(app).uninstrument(), weak=False)
 
 logger = get_task_logger(__name__)
 
@@ -74,10 +87,10 @@ def fail():
 
 
 @app.task(name="t.retry", bind=True, max_retries=2, default_retry_delay=0)
-def retry(self):
+def retry(self, *_, countdown=0):
     """Ask to be retried once, then return."""
     if not self.request.retries:
-        raise self.retry(countdown=0)
+        raise self.retry(countdown=countdown)
 
 
 @app.task(name="t.replace", bind=True)
@@ -94,7 +107,7 @@ def parent():
 
 
 @app.task(name="t.kill")
-def kill():
+def kill(*_):
     """Make a span, have it sent, then die of SIGKILL."""
     with inner():
         pass
@@ -158,5 +171,8 @@ def _sent() -> None:
 
 
 def walk():
-    """Make a chain that ends in a group, a chord of two, and a last task."""
-    return plain.s() | group(plain.s(), plain.s()) | plain.s() | plain.s()
+    """Make a chain with a chord in it, one of whose tasks is retried, and whose last task's child is killed.
+
+    The retry takes its time, so that it is what ends the chord.
+    """
+    return plain.s() | group(plain.s(), retry.s(countdown=1)) | plain.s() | kill.s().on_error(errback.si())

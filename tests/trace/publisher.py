@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 
 from celery import chord, group
@@ -45,6 +46,14 @@ def main() -> None:
         sys.argv.remove("--no-root")
         for what in sys.argv[1:]:
             _publish(what)
+        return
+    if "--fork" in sys.argv:  # as a web server does that loads its application first
+        sys.argv.remove("--fork")
+        _publish(sys.argv.pop(1))
+        if pid := os.fork():
+            os.waitpid(pid, 0)
+        else:
+            _publish(sys.argv.pop(1))
         return
     instrument(proj.app).start_traces()
     told = {}

@@ -43,9 +43,9 @@ def test_opentelemetry_instrument_on_prefork_lacks_nothing_but_a_flush(stage: St
     assert {span.resource["service.name"] for span in stage.receiver.spans()} == {expected}
 
 
-@pytest.mark.parametrize("where", ["child", "import", "provider"])
+@pytest.mark.parametrize("where", ["child", "import", "provider", "logfire"])
 def test_an_applications_own_instrumentation_is_the_only_one(stage: Stage, where: str) -> None:
-    """In each child, as contrib's page says, or at import, or a provider alone: each run has one span, by that one."""
+    """In each child, at import, by logfire, or with a provider alone: each run has one span, by that one."""
     worker = stage.start(environment={"T_OWN": where})
     assert play(stage, worker) == {"run/t.plain": TASKS, "inner": TASKS}
     assert {span.resource["service.name"] for span in stage.receiver.spans()} == {"its-own"}

@@ -18,10 +18,11 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.xdist_group("trace-prefork"), pytest.mark.timeout(300)]
 
 ERRBACK = task("errback", inner="errback-inner")
-LAST = task("plain", task("plain"))
+LAST = task("plain", task("kill", ERRBACK, error=True))
+RETRIED = task("retry", task("retry", LAST, inner=""), inner="")
 CALLED = {
     "plain": task("plain"),
-    "walk": task("plain", task("plain"), task("plain", LAST)),  # the group's last task publishes the chord's body
+    "walk": task("plain", task("plain"), RETRIED),  # the group's last task publishes the chord's body
     "group": [task("plain"), task("plain")],
     "chord": [task("plain"), task("plain", task("plain"))],
     "eta": task("plain"),
@@ -33,7 +34,7 @@ CALLED = {
     "fail+errback": task("fail", ERRBACK, inner="", error=True),
     "soft": task("soft", inner="", error=True),
 }
-"""What ends as Celery knows it: contrib sees it all."""
+"""What ends as Celery knows it: contrib sees it all, but for the end of the walk, which leads through everything."""
 LOST = {
     "kill": ("WorkerLostError", "FAILURE"),
     "kill+errback": ("WorkerLostError", "FAILURE"),

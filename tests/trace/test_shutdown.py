@@ -67,8 +67,11 @@ def test_a_collector_that_is_away_holds_up_nothing(stage: Stage, collector: str)
 
 
 def test_a_publisher_sends_its_spans_at_its_end_and_waits_no_longer_than_that(stage: Stage) -> None:
-    """A script's own spans arrive without a word in it; with a collector that hangs, it ends all the same."""
+    """A script's own spans arrive without a word in it, a fork's as well; it ends though a collector hangs."""
     stage.run("tests.trace.publisher", "--no-root", "plain", "fail")
+    assert sorted(span.name for span in stage.receiver.spans()) == ["apply_async/t.fail", "apply_async/t.plain"]
+    stage.receiver.clear()
+    stage.run("tests.trace.publisher", "--fork", "plain", "fail")
     assert sorted(span.name for span in stage.receiver.spans()) == ["apply_async/t.fail", "apply_async/t.plain"]
     stage.receiver.hangs = True
     began = time.monotonic()

@@ -7,15 +7,16 @@ import signal
 import socket
 import threading
 import time
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
 from tests.worker import proc
 from tests.worker.harness import Scrape, wait_until
+from tests.worker.pairs import LOOP, OTHER_COLD, end, side_by_side
 from tests.worker.proxy import Proxy
 from tests.worker.rows import GREEN, POOLS
-from tests.worker.ways import EVERY, HOOK, LINE, NONE, OFF, errors, opened, pools
+from tests.worker.ways import EVERY, HOOK, LINE, errors, opened, pools
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,12 +46,6 @@ def tasks_run(site: Site, worker: Worker, number: int = 3) -> None:
     for _ in range(number):
         site.client.send_task("proj.succeed")
     wait_until(lambda: worker.record()["finished succeed"] == before + number, "tasks run")
-
-
-def is_ready(worker: Worker) -> bool:
-    """Tell by the log whether a worker is ready: it may have no port."""
-    assert worker.process.poll() is None, worker.log
-    return f"{worker.name}@localhost ready." in worker.log
 
 
 # -- a port that is taken -------------------------------------------------------------------------------------------
@@ -194,47 +189,6 @@ def test_f09_the_port_closes_last(site: Site, pool: str) -> None:
         assert last.metrics.value("celery_worker_tasks_active") == 0
 
 
-class Ending(NamedTuple):
-    """How a worker ended."""
-
-    status: int | None
-    seconds: float
-
-
-def end(workers: list[Worker], *signals: signal.Signals, seconds: float = 20) -> list[Ending]:
-    """Send signals to workers at the same time, and wait for each."""
-    began = time.monotonic()
-    for number, how in enumerate(signals):
-        for worker in workers:
-            worker.process.send_signal(how)
-        time.sleep(1.5 if number + 1 < len(signals) else 0)  # an idle loop looks once a second what it was told
-    ends: dict[str, Ending] = {}
-    while len(ends) < len(workers) and time.monotonic() < began + seconds:
-        for worker in workers:
-            if worker.name not in ends and worker.process.poll() is not None:
-                ends[worker.name] = Ending(worker.process.returncode, time.monotonic() - began)
-        time.sleep(0.01)
-    return [ends.get(worker.name, Ending(None, seconds)) for worker in workers]
-
-
-def side_by_side(site: Site, pool: str, task: str, seconds: float, **options: Any) -> list[Worker]:
-    """Start a worker without the library and one with it, each with a task that runs."""
-    environment = options.pop("environment", {})
-    workers = [
-        NONE.start(site, pool, name="bare", arguments=("-Q", "bare"), environment={**OFF, **environment}, **options),
-        HOOK.start(site, pool, name="w", arguments=("-Q", "w"), environment=environment, **options),
-    ]
-    for worker in workers:
-        wait_until(lambda worker=worker: is_ready(worker), "the worker is ready")  # type: ignore[misc]
-        site.client.send_task(f"proj.{task}", kwargs={"seconds": seconds}, queue=worker.name)
-    for worker in workers:
-        wait_until(lambda worker=worker: worker.record()[f"began {task}"], "the task runs")  # type: ignore[misc]
-    time.sleep(0.3)
-    return workers
-
-
-LOOP = 2.5
-"""How far apart two workers may be that end cold: each hears of it when its loop next turns, once a second."""
 HOWS = {
     "TERM": (signal.SIGTERM,),
     "INT": (signal.SIGINT,),
@@ -261,12 +215,6 @@ def test_f10_a_worker_ends_as_one_without_the_library(site: Site, pool: str, how
     assert proc.sockets(worker.port).keys().isdisjoint(proc.listeners(worker.port))
     assert bare.record() == worker.record()
     assert errors(worker) == []
-
-
-OTHER_COLD: dict[str, tuple[signal.Signals, dict[str, Any]]] = {
-    "remap": (signal.SIGTERM, {"environment": {"REMAP_SIGTERM": "SIGQUIT"}}),
-    "soft-shutdown": (signal.SIGQUIT, {"app": "tests.worker.proj_soft"}),
-}
 
 
 @pytest.mark.alone

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import signal
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.otlp import grpc_receiver
 from tests.worker.harness import wait_until
+from tests.worker.pairs import LOOP, OTHER_COLD, end, side_by_side
 from tests.worker.pushed import assert_pushed, noise, play, pushing, said
 from tests.worker.ways import HOOK, INSTRUMENT, errors, pools
 
@@ -94,6 +95,32 @@ def test_f60_a_collector_that_fails_is_said_once_and_delays_nothing(
     assert worker.record()["finished succeed"] == 5
     assert said(worker, "metrics cannot be pushed") == (trouble != "hanging")
     assert (noise(worker), errors(worker)) == ([], [])
+
+
+ENDS: dict[str, tuple[signal.Signals, dict[str, Any]]] = {
+    "TERM": (signal.SIGTERM, {}),
+    "QUIT": (signal.SIGQUIT, {}),
+    **OTHER_COLD,
+}
+
+
+@pytest.mark.alone
+@pytest.mark.prefork
+@pytest.mark.parametrize("kind", ENDS)
+def test_f60_a_collector_that_hangs_holds_up_an_end_for_two_seconds(site: Site, receiver: Receiver, kind: str) -> None:
+    """Metrics and spans together, however the worker ends: 2 s for its own, and 0.5 s for its children's."""
+    how, options = ENDS[kind]
+    receiver.hangs = True
+    patient = dict.fromkeys(("OTEL_EXPORTER_OTLP_TIMEOUT", "OTEL_METRIC_EXPORT_TIMEOUT"), "60000")
+    environment = pushing(receiver, OTEL_TRACES_EXPORTER="otlp", **patient, **options.get("environment", {}))
+    task, seconds = ("succeed", 1.5) if kind == "TERM" else ("endless", 20.0)
+    bare, worker = side_by_side(site, "prefork", task, seconds, **{**options, "environment": environment})
+    expected, found = end([bare, worker], how)
+    assert expected.status is not None, "even the bare worker hangs"
+    assert found.status == expected.status
+    assert found.seconds < expected.seconds + 2.5 + (0.5 if kind == "TERM" else LOOP)
+    assert receiver.attempts > 0
+    assert bare.record() == worker.record()
 
 
 @pytest.mark.prefork
