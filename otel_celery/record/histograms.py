@@ -71,8 +71,8 @@ class Tally:
 class TallyHistograms:
     """Histograms as tallies, collected as the SDK's own data points; implements ``producers.Producer``."""
 
-    def __init__(self, bounds: Sequence[float], started_at: int, scope: InstrumentationScope) -> None:
-        """``bounds`` in the metrics' unit; ``started_at`` in nanoseconds since the epoch; ``scope`` is our meter's."""
+    def __init__(self, bounds: Sequence[float], scope: InstrumentationScope, started_at: int) -> None:
+        """``bounds`` in the metrics' unit; ``scope`` is our meter's; ``started_at`` in nanoseconds since the epoch."""
         self._scope = scope
         self._bounds = bounds
         self._started_at = started_at

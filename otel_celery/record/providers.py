@@ -35,6 +35,7 @@ from otel_celery.record import instruments
 from otel_celery.record.guests import Guests
 from otel_celery.record.histograms import BothHistograms, SdkHistograms, TallyHistograms
 from otel_celery.record.labels import MAX_QUEUES
+from otel_celery.record.process import ProcessFigures
 from otel_celery.record.pull import PullReader
 from otel_celery.record.pushers import Pushers
 from otel_celery.record.resource import resource
@@ -70,7 +71,8 @@ class Recording:
         self._limits = _limits(settings.bounds)
         self._reader: PullReader | None = None
         self._sdk: SdkHistograms | None = None
-        tallied = TallyHistograms(settings.buckets, time.time_ns(), InstrumentationScope(SCOPE, __version__))
+        self._began = InstrumentationScope(SCOPE, __version__), time.time_ns()
+        tallied = TallyHistograms(settings.buckets, *self._began)
         stand_in = None
         if self.is_ours and not (settings.push is not None and settings.push.needs_sdk):
             histograms: Histograms = tallied
@@ -105,7 +107,8 @@ class Recording:
         """Push from now on, and say where to; ``hold`` keeps forks waiting while metrics are collected."""
         if self.pushers is None:
             return []
-        return self.pushers.start(self.provider, self._limits, self.producers, hold, self._guests)
+        producers = [*self.producers, ProcessFigures(*self._began)]
+        return self.pushers.start(self.provider, self._limits, producers, hold, self._guests)
 
     def flush(self, until: float) -> None:
         """Have the last values pushed, each reader singly, until this moment of the monotonic clock; never raises."""

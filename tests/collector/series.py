@@ -24,11 +24,6 @@ def shown(*scrapes: Scrape) -> Series:
     return {_key(s.name, s.labels): s.value for scrape in scrapes for s in scrape.samples if not s.name.startswith(OWN)}
 
 
-def pushable(found: Series) -> Series:
-    """Leave out what is on the workers' ports only: prometheus_client's own view of the process."""
-    return {key: value for key, value in found.items() if not key[0].startswith("process_")}
-
-
 def stored(store: Store) -> Series:
     """Map each series that a database has now to its value."""
     rows = store.query('{__name__!=""}')

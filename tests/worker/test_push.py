@@ -198,7 +198,8 @@ def test_what_is_pushed_has_the_names_of_the_port(site: Site, receiver: Receiver
     shown = {
         (sample.name.removesuffix("_count"), frozenset(sample.labels.items()))
         for sample in scrape.samples
-        if sample.name.startswith(("celery_", "otel_celery_")) and not sample.name.endswith(("_bucket", "_sum"))
+        if sample.name.startswith(("celery_", "otel_celery_", "process_"))
+        and not sample.name.endswith(("_bucket", "_sum"))
     }
     assert pushed == shown
     (point, *_) = receiver.points("celery.tasks")

@@ -57,7 +57,7 @@ def show_a_gauge(meter: Meter) -> None:
 
 def tallied(bounds: tuple[float, ...], encode: Callable[[CollectorRegistry], bytes]) -> str:
     """Record as tallies, handed to our reader."""
-    registry, histograms = CollectorRegistry(), TallyHistograms(bounds, time.time_ns(), InstrumentationScope(SCOPE))
+    registry, histograms = CollectorRegistry(), TallyHistograms(bounds, InstrumentationScope(SCOPE), time.time_ns())
     reader = PullReader(registry, {}, [histograms], no_guests())
     provider = MeterProvider([reader], Resource({}), shutdown_on_exit=False)
     show_a_gauge(provider.get_meter(SCOPE))
@@ -84,7 +84,7 @@ def test_both_recorders_say_the_same(bounds: tuple[float, ...], encode: Callable
 
 def test_a_value_on_a_bound_is_below_it() -> None:
     """Upper bounds are inclusive, and the last bucket has none."""
-    tally = TallyHistograms((0.1, 1.0), 0, InstrumentationScope(SCOPE)).series(catalogue.DURATION, {})
+    tally = TallyHistograms((0.1, 1.0), InstrumentationScope(SCOPE), 0).series(catalogue.DURATION, {})
     for value in (0, 0.1, 0.100001, 1.0, 1.000001, 1e300):
         tally.record(value)
     assert tally.counts == [2, 2, 2]
@@ -93,7 +93,7 @@ def test_a_value_on_a_bound_is_below_it() -> None:
 
 def test_a_series_without_observations_is_not_collected() -> None:
     """Histograms begin with their first observation; a metric without any is left out."""
-    histograms = TallyHistograms((1.0,), 7, InstrumentationScope(SCOPE))
+    histograms = TallyHistograms((1.0,), InstrumentationScope(SCOPE), 7)
     histograms.series(catalogue.DURATION, {"queue": "silent"})
     assert list(histograms.produce(9)) == []
     histograms.series(catalogue.DURATION, {"queue": "loud"}).record(0.5)
@@ -111,7 +111,7 @@ def test_a_series_without_observations_is_not_collected() -> None:
 
 def test_what_was_collected_does_not_change_afterwards() -> None:
     """A data point is a copy: later observations are for the next scrape."""
-    histograms = TallyHistograms((1.0,), 0, InstrumentationScope(SCOPE))
+    histograms = TallyHistograms((1.0,), InstrumentationScope(SCOPE), 0)
     series = histograms.series(catalogue.DURATION, {})
     series.record(0.5)
     ((metric,),) = (scoped.metrics for scoped in histograms.produce(1))

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 def test_a_view_that_makes_everything_exponential(caplog: pytest.LogCaptureFixture) -> None:
     """An application's view beats every reader: ours are shown from the tally, others left out with one warning."""
-    registry, tallied = CollectorRegistry(), TallyHistograms((0.1, 1.0), 0, InstrumentationScope(SCOPE))
+    registry, tallied = CollectorRegistry(), TallyHistograms((0.1, 1.0), InstrumentationScope(SCOPE), 0)
     view = View(instrument_type=Histogram, aggregation=ExponentialBucketHistogramAggregation())
     theirs = InMemoryMetricReader()
     provider = MeterProvider(

@@ -246,7 +246,7 @@ def _restless() -> Iterator[None]:
 @pytest.mark.usefixtures("_restless")
 def test_threads_lose_nothing() -> None:
     """Eight threads report ten thousand lives each, and the totals are exact."""
-    histograms = TallyHistograms((0.1, 1.0), 0, InstrumentationScope("otel_celery"))
+    histograms = TallyHistograms((0.1, 1.0), InstrumentationScope("otel_celery"), 0)
     tallies = Tallies("w@h", Bounds(), histograms)
     gate = Barrier(THREADS)
 
