@@ -62,18 +62,29 @@ class Otlp:
 
 @dataclass(frozen=True, slots=True)
 class Exporter:
-    """One exporter that metrics are pushed to."""
+    """One exporter that a signal is pushed to."""
 
     name: str
-    """As OTEL_METRICS_EXPORTER names it."""
+    """As the signal's variable names it."""
     otlp: Otlp | None = None
+    signal: str = "metrics"
+
+    @property
+    def group(self) -> str:
+        """Name the group of its entry point."""
+        return f"opentelemetry_{self.signal}_exporter"
 
     @property
     def entry_point(self) -> str:
-        """Name its entry point in the group ``opentelemetry_metrics_exporter``."""
+        """Name its entry point."""
         if self.otlp is None:
             return self.name
-        return "otlp_proto_grpc" if self.otlp.protocol == GRPC else "otlp_proto_http"
+        return "otlp_proto_grpc" if self.is_grpc else "otlp_proto_http"
+
+    @property
+    def is_grpc(self) -> bool:
+        """Tell whether it speaks gRPC, which does not like to be forked."""
+        return self.otlp is not None and self.otlp.protocol == GRPC
 
     @property
     def place(self) -> str:
@@ -83,16 +94,11 @@ class Exporter:
     @property
     def missing(self) -> str:
         """Say in one sentence what to do where nothing that is installed offers it."""
+        names = f"OTEL_{self.signal.upper()}_EXPORTER names {self.name!r}"
         if self.otlp is None:
-            return (
-                f"OTEL_METRICS_EXPORTER names {self.name!r}, which no installed package registers under the "
-                "entry point group opentelemetry_metrics_exporter"
-            )
-        extra = "otlp-grpc" if self.otlp.protocol == GRPC else "otlp"
-        return (
-            f"OTEL_METRICS_EXPORTER names {self.name!r}, whose package for {self.otlp.protocol} is not installed: "
-            f"pip install 'otel-celery[{extra}]'"
-        )
+            return f"{names}, which no installed package registers under the entry point group {self.group}"
+        extra = "otlp-grpc" if self.is_grpc else "otlp"
+        return f"{names}, whose package for {self.otlp.protocol} is not installed: pip install 'otel-celery[{extra}]'"
 
 
 @dataclass(frozen=True, slots=True)

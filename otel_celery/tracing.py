@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from otel_celery.pushing import GRPC, OTLP, Exporter, otlp
+from otel_celery.pushing import OTLP, Exporter, otlp
 from otel_celery.variables import SettingsError
 
 if TYPE_CHECKING:
@@ -23,7 +23,6 @@ class Traces:
     """Where spans go, and how long the end of a process may be held up for its last ones."""
 
     exporters: tuple[Exporter, ...]
-    """Their entry points are in the group ``opentelemetry_traces_exporter``."""
     flush_seconds: float = 0.5
     log_ids: bool = False
     """Whether log records carry trace_id and span_id."""
@@ -33,21 +32,7 @@ class Traces:
     @property
     def has_grpc(self) -> bool:
         """Tell whether spans leave by gRPC, which does not like to be forked."""
-        return any(exporter.otlp is not None and exporter.otlp.protocol == GRPC for exporter in self.exporters)
-
-
-def missing(exporter: Exporter) -> str:
-    """Say in one sentence what to do where nothing that is installed offers an exporter of spans."""
-    if exporter.otlp is None:
-        return (
-            f"{EXPORTER} names {exporter.name!r}, which no installed package registers under the "
-            "entry point group opentelemetry_traces_exporter"
-        )
-    extra = "otlp-grpc" if exporter.otlp.protocol == GRPC else "otlp"
-    return (
-        f"{EXPORTER} names {exporter.name!r}, whose package for {exporter.otlp.protocol} is not installed: "
-        f"pip install 'otel-celery[{extra}]'"
-    )
+        return any(exporter.is_grpc for exporter in self.exporters)
 
 
 def traces(reader: Reader) -> Traces | None:
@@ -61,7 +46,7 @@ def traces(reader: Reader) -> Traces | None:
     if names in {(), ("none",)} or "celery" in reader.names("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS"):
         return None
     return Traces(
-        tuple(Exporter(name, otlp(reader, "TRACES", OTLP[name]) if name in OTLP else None) for name in names),
+        tuple(Exporter(name, otlp(reader, "TRACES", OTLP[name]) if name in OTLP else None, "traces") for name in names),
         flush_seconds=reader.integer(FLUSH, default=500, low=0, high=60_000, unit="milliseconds") / 1000,
         log_ids=reader.boolean("OTEL_PYTHON_LOG_CORRELATION", default=False),
         id_generator=reader.text("OTEL_PYTHON_ID_GENERATOR") or "random",

@@ -15,7 +15,6 @@ import click
 from otel_celery import settings
 from otel_celery.cli.failure import misconfigured
 from otel_celery.pushing import CUMULATIVE, GRPC
-from otel_celery.tracing import missing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -157,12 +156,10 @@ def _tls_problems(tls: settings.TLS) -> Iterator[str]:
 
 def _exporter_problems(found: settings.Settings) -> Iterator[str]:
     """Name the exporters that nothing installed offers."""
-    for exporter in found.push.exporters if found.push is not None else ():
-        if not entry_points(group="opentelemetry_metrics_exporter", name=exporter.entry_point):
-            yield exporter.missing
-    for exporter in found.traces.exporters if found.traces is not None else ():
-        if not entry_points(group="opentelemetry_traces_exporter", name=exporter.entry_point):
-            yield missing(exporter)
+    for asked_for in (found.push, found.traces):
+        for exporter in asked_for.exporters if asked_for is not None else ():
+            if not entry_points(group=exporter.group, name=exporter.entry_point):
+                yield exporter.missing
 
 
 def _app_problems(app: str | None) -> Iterator[str]:

@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 
     from otel_celery.pushing import Exporter, Otlp, Push
 
-GROUP = "opentelemetry_metrics_exporter"
-
 _KINDS = (Counter, UpDownCounter, Histogram, ObservableCounter, ObservableUpDownCounter, ObservableGauge)
 
 _DELTAS: dict[str, tuple[type, ...]] = {
@@ -57,7 +55,7 @@ def load(exporter: Exporter) -> type[MetricExporter | MetricReader]:
 
     Raises ExporterError.
     """
-    for entry in entry_points(group=GROUP, name=exporter.entry_point):
+    for entry in entry_points(group=exporter.group, name=exporter.entry_point):
         try:
             loaded = entry.load()
             for module in _LAZY[exporter.otlp.protocol] if exporter.otlp is not None else ():

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from opentelemetry.sdk.metrics.export import MetricReader
 
-from otel_celery.pushing import GRPC
 from otel_celery.record.exporters import ExporterError, load, make
 from otel_celery.record.push import Pusher, PushReader
 
@@ -76,11 +75,11 @@ class Pushers:
 
     def has_grpc(self) -> bool:
         """Tell whether one of them speaks gRPC."""
-        return any(exporter.otlp is not None and exporter.otlp.protocol == GRPC for exporter, _ in self._loaded)
+        return any(exporter.is_grpc for exporter, _ in self._loaded)
 
     def leave_out_grpc(self) -> None:
         """Leave out those that speak gRPC."""
-        self._loaded = [(e, loaded) for e, loaded in self._loaded if e.otlp is None or e.otlp.protocol != GRPC]
+        self._loaded = [(exporter, loaded) for exporter, loaded in self._loaded if not exporter.is_grpc]
 
     def finish(self, until: float) -> None:
         """Push the last values, all at once, and wait at most until this moment of the monotonic clock."""

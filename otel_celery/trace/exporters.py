@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from otel_celery.hush import Hush
-from otel_celery.pushing import GRPC
-from otel_celery.tracing import missing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -24,7 +22,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("otel_celery")
 
-GROUP = "opentelemetry_traces_exporter"
 LATE = ("encodings.idna", "netrc")
 """What Python and requests import only when the first request is sent."""
 
@@ -44,14 +41,14 @@ def load(exporters: Iterable[Exporter], outage: Outage) -> Sequence[Callable[[],
 
 
 def _maker(exporter: Exporter) -> Callable[[], SpanExporter]:
-    found = list(entry_points(group=GROUP, name=exporter.entry_point))
+    found = list(entry_points(group=exporter.group, name=exporter.entry_point))
     if not found:
-        raise LookupError(missing(exporter))
+        raise LookupError(exporter.missing)
     make: Callable[..., SpanExporter] = found[0].load()
     if exporter.otlp is not None:
         # The exporter itself would read the variable as seconds, where the specification says milliseconds.
         make = partial(make, timeout=exporter.otlp.timeout)
-    if exporter.otlp is None or exporter.otlp.protocol != GRPC:  # a channel must not exist before a fork
+    if not exporter.is_grpc:  # a channel must not exist before a fork
         make().shutdown()
     return make
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from otel_celery import settings
-from otel_celery.tracing import missing
 from otel_celery.variables import SettingsError
 
 
@@ -64,4 +63,4 @@ def test_a_missing_package_is_named_with_its_extra() -> None:
     """One sentence for the operator."""
     found = settings.traces({"OTEL_TRACES_EXPORTER": "otlp"})
     assert found is not None
-    assert missing(found.exporters[0]).endswith("pip install 'otel-celery[otlp]'")
+    assert found.exporters[0].missing.endswith("pip install 'otel-celery[otlp]'")

@@ -108,7 +108,7 @@ def test_the_console_and_its_kind_need_no_settings() -> None:
 )
 def test_an_exporter_that_cannot_be_had(monkeypatch: pytest.MonkeyPatch, target: str | None, sentence: str) -> None:
     """Missing, broken, something else, or refusing to be made: one sentence each."""
-    entries = [EntryPoint("pigeon", target, module.GROUP)] if target is not None else []
+    entries = [EntryPoint("pigeon", target, "opentelemetry_metrics_exporter")] if target is not None else []
     monkeypatch.setattr(module, "entry_points", lambda **_: entries)
     with pytest.raises(ExporterError) as error:
         made("pigeon")

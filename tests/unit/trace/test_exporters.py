@@ -42,7 +42,7 @@ def test_sending_the_first_span_imports_nothing() -> None:
 def test_an_exporter_that_is_not_installed_is_named() -> None:
     """One sentence for the operator."""
     with pytest.raises(LookupError, match="OTEL_TRACES_EXPORTER names 'jaegr', which no installed package"):
-        load([Exporter("jaegr")], Outage())
+        load([Exporter("jaegr", signal="traces")], Outage())
 
 
 class Complaining(SpanExporter):
