@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("otel_celery")
 
 END_SECONDS = 2.0
-"""How long a worker's end may wait for all that has not left yet: its children's metrics, spans, and last values."""
+"""How long a worker's end may wait for its children's metrics and for its last values; spans have their own bound."""
 
 
 class Session:
@@ -184,10 +184,10 @@ class Session:
                 guarded(self._recording.tallies, Where.PORT, self._endpoint.close)
 
     def _flush(self, until: float) -> None:
-        """Send what has not been sent: spans first, whose bound is the shorter one."""
-        if self._traces is not None:
-            guarded(self._recording.tallies, Where.REQUEST, self._traces.close)
+        """Have metrics sent, and wait for them and for the spans, which are on their way meanwhile."""
         guarded(self._recording.tallies, Where.PUSH, self._recording.flush, until)
+        if self._traces is not None:
+            guarded(self._recording.tallies, Where.REQUEST, self._traces.wait)
 
     def _end(self) -> bool:
         if self._is_closed or os.getpid() != self._owner:
@@ -196,6 +196,8 @@ class Session:
         atexit.unregister(self._on_exit)
         self._worker.app.steps["worker"].discard(self._step)
         signals.worker_shutdown.disconnect(self._on_worker_shutdown)
+        if self._traces is not None:
+            guarded(self._recording.tallies, Where.REQUEST, self._traces.send)
         if self._hub is not None:
             signals.worker_process_shutdown.disconnect(say_goodbye)
             guarded(self._recording.tallies, Where.RELAY, self._hub.close)  # first: the rest exports what it heard

@@ -1,8 +1,6 @@
 """Exporters, found by the names that OTEL_METRICS_EXPORTER may have, and made by what the environment says.
 
-OTLP's are given what the settings have read and checked: their own code reads a timeout as seconds, fails on an empty
-variable, and over gRPC ignores a client's certificate without a CA. Headers and credential providers they read
-themselves.
+OTLP's are given what the settings have read and checked.
 """
 
 from __future__ import annotations
@@ -22,11 +20,10 @@ from opentelemetry.sdk.metrics import (
 from opentelemetry.sdk.metrics.export import AggregationTemporality, MetricExporter, MetricReader
 from opentelemetry.sdk.metrics.view import ExplicitBucketHistogramAggregation, ExponentialBucketHistogramAggregation
 
+from otel_celery.otlp import options
 from otel_celery.pushing import GRPC, HTTP
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from otel_celery.pushing import Exporter, Otlp, Push
 
 _KINDS = (Counter, UpDownCounter, Histogram, ObservableCounter, ObservableUpDownCounter, ObservableGauge)
@@ -83,43 +80,10 @@ def _options(otlp: Otlp, push: Push) -> dict[str, Any]:
     explicit, exponential = ExplicitBucketHistogramAggregation(), ExponentialBucketHistogramAggregation()
     deltas = _DELTAS[push.temporality]
     return {
-        "endpoint": otlp.endpoint,
-        "timeout": min(otlp.timeout, push.timeout),
+        **options(otlp, min(otlp.timeout, push.timeout)),
         "preferred_temporality": {
             kind: AggregationTemporality.DELTA if kind in deltas else AggregationTemporality.CUMULATIVE
             for kind in _KINDS
         },
         "preferred_aggregation": {Histogram: exponential if push.is_exponential else explicit},
-        **(_grpc_options(otlp) if otlp.protocol == GRPC else _http_options(otlp)),
     }
-
-
-def _http_options(otlp: Otlp) -> dict[str, Any]:
-    from opentelemetry.exporter.otlp.proto.http import Compression  # noqa: PLC0415  an extra
-
-    return {
-        "compression": Compression(otlp.compression),
-        "certificate_file": _path(otlp.certificate),
-        "client_key_file": _path(otlp.client_key),
-        "client_certificate_file": _path(otlp.client_certificate),
-        # Otherwise each child that is forked would hold a copy of the connection, for as long as it lives.
-        "headers": {"connection": "close"},
-    }
-
-
-def _grpc_options(otlp: Otlp) -> dict[str, Any]:
-    import grpc  # noqa: PLC0415  an extra
-
-    files = (otlp.certificate, otlp.client_key, otlp.client_certificate)
-    credentials = None
-    if not otlp.is_insecure and any(files):
-        credentials = grpc.ssl_channel_credentials(*(path.read_bytes() if path else None for path in files))
-    return {
-        "compression": grpc.Compression.Gzip if otlp.compression == "gzip" else grpc.Compression.NoCompression,
-        "insecure": otlp.is_insecure,
-        "credentials": credentials,
-    }
-
-
-def _path(path: Path | None) -> str | None:
-    return None if path is None else str(path)

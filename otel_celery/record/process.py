@@ -28,10 +28,15 @@ if TYPE_CHECKING:
 class ProcessFigures:
     """Makes OpenTelemetry's metrics of the collector's families; implements ``producers.Producer``."""
 
-    def __init__(self, scope: InstrumentationScope, started_at: int) -> None:
-        """Look at this process; ``started_at`` in nanoseconds since the epoch."""
+    def __init__(self, scope: InstrumentationScope, started_at: int, *, has_deltas: bool) -> None:
+        """Look at this process, for one reader; ``started_at`` in nanoseconds since the epoch.
+
+        With ``has_deltas`` counters tell what was added since they were last asked for.
+        """
         self._scope = scope
-        self._started_at = started_at
+        self._since = started_at
+        self._has_deltas = has_deltas
+        self._before: dict[str, float] = {}
         self._collector = ProcessCollector(registry=None)
 
     def produce(self, now: int) -> Iterator[ScopeMetrics]:
@@ -39,11 +44,20 @@ class ProcessFigures:
         found = [self._made(family, now) for family in self._collector.collect()]
         if found:
             yield ScopeMetrics(self._scope, found, self._scope.schema_url or "")
+        if self._has_deltas:
+            self._since = now
 
     def _made(self, family: Family, now: int) -> Metric:
-        points = [NumberDataPoint(sample.labels, self._started_at, now, sample.value) for sample in family.samples]
+        (sample,) = family.samples
+        value = sample.value
+        data: Sum | Gauge
         if family.type == "counter":
-            return Metric(
-                family.name, family.documentation, "", Sum(points, AggregationTemporality.CUMULATIVE, is_monotonic=True)
-            )
-        return Metric(family.name, family.documentation, "", Gauge(points))
+            temporality = AggregationTemporality.CUMULATIVE
+            if self._has_deltas:
+                temporality = AggregationTemporality.DELTA
+                value -= self._before.get(family.name, 0.0)
+                self._before[family.name] = sample.value
+            data = Sum([NumberDataPoint({}, self._since, now, value)], temporality, is_monotonic=True)
+        else:
+            data = Gauge([NumberDataPoint({}, self._since, now, value)])
+        return Metric(family.name, family.documentation, "", data)

@@ -107,8 +107,8 @@ class Recording:
         """Push from now on, and say where to; ``hold`` keeps forks waiting while metrics are collected."""
         if self.pushers is None:
             return []
-        producers = [*self.producers, ProcessFigures(*self._began)]
-        return self.pushers.start(self.provider, self._limits, producers, hold, self._guests)
+        figures = partial(ProcessFigures, *self._began)
+        return self.pushers.start(self.provider, self._limits, (self.producers, figures), hold, self._guests)
 
     def flush(self, until: float) -> None:
         """Have the last values pushed, each reader singly, until this moment of the monotonic clock; never raises."""

@@ -13,7 +13,8 @@ import time
 from typing import TYPE_CHECKING
 
 from opentelemetry.instrumentation.utils import suppress_instrumentation
-from opentelemetry.sdk.metrics.export import MetricExportResult, MetricReader
+from opentelemetry.sdk.metrics import ObservableCounter
+from opentelemetry.sdk.metrics.export import AggregationTemporality, MetricExportResult, MetricReader
 
 from otel_celery.hush import Hush
 from otel_celery.record.producers import add_produced
@@ -30,6 +31,12 @@ if TYPE_CHECKING:
     Hold = Callable[[], AbstractContextManager[None]]
 
 logger = logging.getLogger("otel_celery")
+
+
+def has_deltas(exporter: MetricExporter) -> bool:
+    """Tell whether an exporter wants observable counters as differences."""
+    preferred = exporter._preferred_temporality or {}  # noqa: SLF001  as below
+    return preferred.get(ObservableCounter) is AggregationTemporality.DELTA
 
 
 class PushReader(MetricReader):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from opentelemetry.sdk.metrics.export import MetricReader
 
 from otel_celery.record.exporters import ExporterError, load, make
-from otel_celery.record.push import Pusher, PushReader
+from otel_celery.record.push import Pusher, PushReader, has_deltas
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -42,12 +42,13 @@ class Pushers:
         self,
         provider: MeterProvider,
         limits: CardinalityLimits,
-        producers: Sequence[Producer],
+        producers: tuple[Sequence[Producer], Callable[..., Producer]],
         hold: Hold,
         guests: Callable[[], Guests],
     ) -> list[str]:
         """Push what this provider records from now on, and say where to; problems found here are left in ``problems``.
 
+        ``producers`` are those that all readers share, and what makes one for a reader alone.
         Only after the pool has forked: a connection, or gRPC's threads, must not be inherited by every child.
         """
         self.problems.clear()
@@ -63,7 +64,8 @@ class Pushers:
             if isinstance(made, MetricReader):
                 reader = made
             else:
-                reader = PushReader(made, limits, producers, guests())
+                shared, figures = producers
+                reader = PushReader(made, limits, [*shared, figures(has_deltas=has_deltas(made))], guests())
                 timing = self._push.interval, self._push.timeout
                 self._pushers.append(Pusher(place, reader, made, timing, hold))
             self._readers.append(reader)

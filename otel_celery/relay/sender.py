@@ -44,6 +44,9 @@ OBSERVE_SECONDS = 5.0
 GOODBYE_SECONDS = 0.5
 """How long the end of a child may wait for its last values to be sent; its slot in the pool is empty meanwhile."""
 
+BREATH_SECONDS = 0.02
+"""How long the end of a child waits before it tries again."""
+
 CONNECT_SECONDS = 1.0
 RETRY_SECONDS = 1.0
 
@@ -100,6 +103,7 @@ class Sender:
         """How much of the first unsent frame is on its way."""
         self._connection: socket.socket | None = None
         self._retry_at = 0.0
+        self._give_up_at = 0.0
         self._thread = threading.Thread(target=self._run, name="otel-celery-relay", daemon=True)
 
     def wake(self, provider: MeterProvider) -> None:
@@ -115,6 +119,7 @@ class Sender:
 
     def say_goodbye(self, seconds: float = GOODBYE_SECONDS) -> None:
         """Send the last values, for so many seconds at most."""
+        self._give_up_at = time.monotonic() + seconds
         self._closing.set()
         self._dirty.set()
         if self._thread.ident is not None:
@@ -132,13 +137,17 @@ class Sender:
             self._dirty.wait(self._patience())
             self._closing.wait(FLUSH_SECONDS)
             closing = self._closing.is_set()
+            again = False
             try:
-                if self._turn():
-                    self._dirty.set()
+                again = self._turn()
             except Exception:
                 _logger.exception("otel-celery: the metrics that tasks record could not be sent")
             if closing:
-                return
+                if not again or time.monotonic() >= self._give_up_at:
+                    return
+                time.sleep(BREATH_SECONDS)
+            if again:
+                self._dirty.set()
 
     def _patience(self) -> float | None:
         return OBSERVE_SECONDS if self._is_observing() else None
@@ -198,7 +207,7 @@ class Sender:
             return connection.send(rest)
 
     def _connected(self) -> socket.socket | None:
-        if self._connection is None and time.monotonic() >= self._retry_at:
+        if self._connection is None and (time.monotonic() >= self._retry_at or self._closing.is_set()):
             try:
                 self._connection = address.connect(self._address, CONNECT_SECONDS)
             except OSError:

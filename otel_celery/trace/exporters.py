@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from otel_celery.hush import Hush
+from otel_celery.otlp import options
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -46,8 +47,7 @@ def _maker(exporter: Exporter) -> Callable[[], SpanExporter]:
         raise LookupError(exporter.missing)
     make: Callable[..., SpanExporter] = found[0].load()
     if exporter.otlp is not None:
-        # The exporter itself would read the variable as seconds, where the specification says milliseconds.
-        make = partial(make, timeout=exporter.otlp.timeout)
+        make = partial(make, **options(exporter.otlp, exporter.otlp.timeout))
     if not exporter.is_grpc:  # a channel must not exist before a fork
         make().shutdown()
     return make

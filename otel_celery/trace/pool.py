@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import time
 from typing import TYPE_CHECKING, Any
 
 import billiard
@@ -32,6 +33,7 @@ class WorkerTraces:
         self._worker = worker
         self._settings = settings
         self._tracing = Tracing(settings, described(worker.app, worker.hostname), self._on_error)
+        self._sent_at = 0.0
         self._hear: Callable[[Exception], None] | None = None
         if settings.log_ids:
             log.add_ids()
@@ -61,9 +63,14 @@ class WorkerTraces:
         if "spawn" in {app.conf.get("worker_pool_start_method"), billiard.get_start_method()}:
             app.conf.include = [*(name for name in app.conf.include if name != HOOK), HOOK]
 
-    def close(self) -> None:
-        """Send the main process's last spans, within the bound."""
-        self._tracing.close()
+    def send(self) -> None:
+        """Have the main process's last spans sent, without waiting for it."""
+        self._sent_at = time.monotonic()
+        self._tracing.send()
+
+    def wait(self) -> None:
+        """Wait for them, within the bound, which began when they were to be sent."""
+        self._tracing.wait(self._sent_at + self._settings.flush_seconds)
 
     def uninstrument(self) -> None:
         """Make no more spans."""

@@ -7,6 +7,7 @@ application, ``opentelemetry-instrument`` or logfire has done so. Then only the 
 from __future__ import annotations
 
 import os
+import time
 import weakref
 from typing import TYPE_CHECKING, Any
 
@@ -122,14 +123,27 @@ class Tracing:
 
     def _on_child_end(self, **_: object) -> None:
         """Send a child's last spans; its slot in the pool stays empty meanwhile."""
-        self._flush_in(None)
+        flush = self._flush()
+        if flush is not None:
+            bounded(self._settings.flush_seconds, flush, self._on_error)
 
     # -- the end ---------------------------------------------------------------------------------------------------
 
     def close(self) -> None:
         """Send the last spans of this process, within the bound; more may follow."""
+        self.send()
+        self.wait(time.monotonic() + self._settings.flush_seconds)
+
+    def send(self) -> None:
+        """Have the spans that have ended in this process sent, without waiting for it."""
+        flush = self._flush()
+        if self._courier is not None and self._courier.is_here and flush is not None:
+            self._courier.ask(flush)
+
+    def wait(self, until: float) -> None:
+        """Wait for what was sent, until this moment of the monotonic clock."""
         if self._courier is not None and self._courier.is_here:
-            self._flush_in(self._courier)
+            self._courier.settle(max(0.0, until - time.monotonic()))
 
     def uninstrument(self) -> None:
         """Make no more spans."""
@@ -142,16 +156,6 @@ class Tracing:
         if self._is_ours:
             self._is_ours = False
             contrib.switch_off()
-
-    def _flush_in(self, courier: Courier | None) -> None:
-        flush = self._flush()
-        if flush is None:
-            return
-        if courier is None:
-            bounded(self._settings.flush_seconds, flush, self._on_error)
-        else:
-            courier.ask(flush)
-            courier.settle(self._settings.flush_seconds)
 
     def _flush(self) -> Callable[[], Any] | None:
         """Find what sends this process's spans."""

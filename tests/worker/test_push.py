@@ -158,6 +158,8 @@ def test_deltas_add_up(site: Site, receiver: Receiver) -> None:
     assert receiver.total("celery.task.runtime") == 12
     assert scrape.value("celery_tasks_total", status="success") == 12
     assert sum(1 for point in receiver.points("celery.task.runtime") if point.value) > 1, "in more than one part"
+    seconds = scrape.value("process_cpu_seconds_total")
+    assert seconds <= receiver.total("process_cpu_seconds") < seconds + 5
 
 
 @pytest.mark.prefork

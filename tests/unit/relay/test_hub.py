@@ -80,6 +80,22 @@ tell(orders=values()["orders"], environ=environ)
     assert facts == {"orders": 11, "environ": {}, "lost": [], "failed": []}
 
 
+def test_a_main_process_that_is_stuck_for_a_moment_gets_all_the_same() -> None:
+    """More than a socket holds, from a child whose end may take its time: it goes on until all has been taken."""
+    facts = run("""
+import threading
+hub.open(environ, has_children=True)
+threading.Timer(1.0, hub.start).start()
+def work():
+    for number in range(1900):
+        orders.add(1, {"order": f"{number:0200d}"})
+    child._current._sender.say_goodbye(20)
+fork(work)
+tell(orders=until("orders", 1900))
+""")
+    assert facts == {"orders": 1900, "lost": [], "failed": []}
+
+
 def test_a_child_that_ends_without_a_word_has_been_heard_after_a_moment() -> None:
     """What is older than the flush interval is there; a fork of a fork counts for itself."""
     facts = run("""

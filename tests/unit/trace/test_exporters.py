@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import logging
+import os
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from otel_celery.pushing import Exporter
+from otel_celery.settings import traces
 from otel_celery.trace.exporters import Outage, Quiet, load
 from tests.otlp import http_receiver
 from tests.worker.harness import ROOT
 
 SENDS = """
-import sys
+import os, sys
 from otel_celery.settings import traces
 from otel_celery.trace.tracing import Tracing
 from opentelemetry import trace
-tracing = Tracing(traces({"OTEL_TRACES_EXPORTER": "otlp"}), {"service.name": "x"}, print)
+tracing = Tracing(traces({**os.environ, "OTEL_TRACES_EXPORTER": "otlp"}), {"service.name": "x"}, print)
 tracing.start()
 before = set(sys.modules)
 trace.get_tracer("x").start_span("x").end()
@@ -43,6 +46,20 @@ def test_an_exporter_that_is_not_installed_is_named() -> None:
     """One sentence for the operator."""
     with pytest.raises(LookupError, match="OTEL_TRACES_EXPORTER names 'jaegr', which no installed package"):
         load([Exporter("jaegr", signal="traces")], Outage())
+
+
+@pytest.mark.parametrize("protocol", ["grpc", "http/protobuf"])
+def test_an_exporter_of_spans_is_made_by_the_settings(monkeypatch: pytest.MonkeyPatch, protocol: str) -> None:
+    """Empty variables, on which the exporters' own code fails, are unset; a timeout is milliseconds."""
+    for name in ("COMPRESSION", "TRACES_COMPRESSION", "CERTIFICATE", "HEADERS"):
+        monkeypatch.setenv(f"OTEL_EXPORTER_OTLP_{name}", "")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "2500")
+    found = traces({**os.environ, "OTEL_TRACES_EXPORTER": "otlp", "OTEL_EXPORTER_OTLP_PROTOCOL": protocol})
+    assert found is not None
+    (make,) = load(found.exporters, Outage())
+    exporter: Any = make()._exporter
+    assert (exporter if protocol == "grpc" else exporter._client)._timeout == 2.5
+    exporter.shutdown()
 
 
 class Complaining(SpanExporter):
