@@ -33,6 +33,13 @@ def promtool() -> str:
 
 
 @pytest.fixture
+def grpc() -> Iterator[otlp.Receiver]:
+    """Give a fresh OTLP/gRPC receiver inside this process."""
+    with otlp.grpc_receiver() as opened:
+        yield opened
+
+
+@pytest.fixture
 def receiver() -> Iterator[otlp.Receiver]:
     """Give a fresh OTLP/HTTP receiver inside this process."""
     with otlp.http_receiver() as opened:

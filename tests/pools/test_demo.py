@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from typing import TYPE_CHECKING
 
@@ -24,25 +25,37 @@ def ports() -> dict[str, str]:
     return {f"OTEL_PYTHON_CELERY_POOL_{pool}_PORT": str(free_port()) for pool in POOLS}
 
 
-def test_the_demo_shows_its_pools_at_work(tmp_path: Path, ports: dict[str, str]) -> None:
-    """With a broker of its own: five URLs, five pools up with tasks received, and a clean end at SIGTERM."""
+@pytest.mark.parametrize("how", ["SIGTERM", "Ctrl-C"])
+def test_the_demo_shows_its_pools_at_work(tmp_path: Path, ports: dict[str, str], how: str) -> None:
+    """With a broker of its own: five URLs, five pools up with tasks received, and a clean end.
+
+    Ctrl-C reaches every process of the terminal's group, the workers among them, at once.
+    """
     with Fleet(otel_celery("demo"), tmp_path / "out", {**ports, "TMPDIR": str(tmp_path)}) as fleet:
         for port in ports.values():
             fleet.wait_for(f"http://localhost:{port}/metrics")
         fleet.wait_for(r"trading .*│ +yes │ +\d/2 │ +[1-9]\d* ")
-        fleet.process.send_signal(signal.SIGTERM)
+        if how == "SIGTERM":
+            fleet.process.terminate()
+        else:
+            os.killpg(fleet.process.pid, signal.SIGINT)
         assert fleet.end() == 0
         fleet.gone()
         assert "Stopped. The workers' log stays in " in fleet.said()
 
 
-def test_the_demo_runs_on_a_broker_of_the_users(yard: Yard, ports: dict[str, str]) -> None:
+@pytest.mark.parametrize("kind", ["redis", "rabbitmq"])
+def test_the_demo_runs_on_a_broker_of_the_users(
+    request: pytest.FixtureRequest, yard: Yard, ports: dict[str, str], kind: str
+) -> None:
     """Its own broker is not started then; --seconds ends it by itself."""
-    command = otel_celery("demo", "--broker", yard.broker, "--seconds", "6")
+    broker = yard.broker if kind == "redis" else request.getfixturevalue("rabbitmq_url")
+    command = otel_celery("demo", "--broker", broker, "--seconds", "12")
     with Fleet(command, yard.directory / "out", {**ports, "TMPDIR": str(yard.directory)}) as fleet:
+        fleet.wait_for(r"trading .*│ +yes │ +\d/2 │ +[1-9]\d* ")
         assert fleet.end() == 0
         fleet.gone()
-        assert f"Broker: {yard.broker}" in fleet.said()
+        assert f"Broker: {broker.replace(':guest@', ':**@')}" in fleet.said()
         assert not list(yard.directory.glob("otel-celery-demo-*/broker.log"))
 
 

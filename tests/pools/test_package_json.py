@@ -22,12 +22,10 @@ POOLS = {"trading": 9101, "pipeline": 9102, "allocation": 9103, "market": 9104, 
 
 @pytest.fixture(params=["npm", "pnpm"])
 def manager(request: pytest.FixtureRequest) -> str:
-    """Find npm; pnpm too, where it is installed."""
+    """Find npm, or pnpm."""
     name: str = request.param
-    found = shutil.which(name)
-    if name == "npm":
-        return require(found, "npm is not installed: apt-get install npm")
-    return found or pytest.skip("pnpm is not installed")
+    how = {"npm": "apt-get install npm", "pnpm": "npm install --global pnpm@9"}
+    return require(shutil.which(name), f"{name} is not installed: {how[name]}")
 
 
 @pytest.mark.parametrize(("script", "pools"), [("celery", tuple(POOLS)), ("celery:trading", ("trading",))])

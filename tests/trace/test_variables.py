@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.otlp import grpc_receiver
 from tests.trace.conftest import PATIENCE
 from tests.trace.tree import root, task
 from tests.worker.harness import wait_until
 from tests.worker.ways import pools
 
 if TYPE_CHECKING:
+    from tests.otlp import Receiver
     from tests.trace.conftest import Stage
 
 pytestmark = [pytest.mark.xdist_group("trace-variables"), pytest.mark.timeout(240)]
@@ -49,19 +49,18 @@ def test_propagators_are_those_of_the_variable(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize("pool", ["prefork", "threads"])
-def test_spans_leave_by_grpc(stage: Stage, pool: str) -> None:
+def test_spans_leave_by_grpc(stage: Stage, grpc: Receiver, pool: str) -> None:
     """From children that are recycled after each task, from the main process, and from a publisher."""
-    with grpc_receiver() as receiver:
-        stage.receiver = receiver
-        variable = {"OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "grpc"}
-        arguments = ("--max-tasks-per-child=1",) if pool == "prefork" else ()
-        worker = stage.start(pool=pool, arguments=arguments, environment=variable)
-        told = stage.publish("plain", "fail", **variable)
-        for _, result in told.values():
-            stage.wait_done(result)
-        assert worker.stop(seconds=PATIENCE) == 0
-        stage.expect(told["plain"][0], root("plain", task("plain")))
-        stage.expect(told["fail"][0], root("fail", task("fail", inner="", error=True)))
+    stage.receiver = grpc
+    variable = {"OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "grpc"}
+    arguments = ("--max-tasks-per-child=1",) if pool == "prefork" else ()
+    worker = stage.start(pool=pool, arguments=arguments, environment=variable)
+    told = stage.publish("plain", "fail", **variable)
+    for _, result in told.values():
+        stage.wait_done(result)
+    assert worker.stop(seconds=PATIENCE) == 0
+    stage.expect(told["plain"][0], root("plain", task("plain")))
+    stage.expect(told["fail"][0], root("fail", task("fail", inner="", error=True)))
 
 
 @pytest.mark.parametrize("pool", pools("gevent", "eventlet"))

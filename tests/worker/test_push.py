@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.otlp import grpc_receiver
 from tests.worker.harness import wait_until
 from tests.worker.pairs import LOOP, OTHER_COLD, end, side_by_side
 from tests.worker.pushed import assert_pushed, noise, play, pushing, said
@@ -106,13 +105,19 @@ ENDS: dict[str, tuple[signal.Signals, dict[str, Any]]] = {
 
 @pytest.mark.alone
 @pytest.mark.prefork
-@pytest.mark.parametrize("kind", ENDS)
-def test_f60_a_collector_that_hangs_holds_up_an_end_for_two_seconds(site: Site, receiver: Receiver, kind: str) -> None:
+@pytest.mark.parametrize(
+    ("kind", "protocol"), [*((kind, "http/protobuf") for kind in ENDS), ("TERM", "grpc"), ("QUIT", "grpc")]
+)
+def test_f60_a_collector_that_hangs_holds_up_an_end_for_two_seconds(
+    request: pytest.FixtureRequest, site: Site, kind: str, protocol: str
+) -> None:
     """Metrics and spans together, however the worker ends: 2 s for its own, and 0.5 s for its children's."""
     how, options = ENDS[kind]
+    receiver: Receiver = request.getfixturevalue("receiver" if protocol == "http/protobuf" else "grpc")
     receiver.hangs = True
     patient = dict.fromkeys(("OTEL_EXPORTER_OTLP_TIMEOUT", "OTEL_METRIC_EXPORT_TIMEOUT"), "60000")
     environment = pushing(receiver, OTEL_TRACES_EXPORTER="otlp", **patient, **options.get("environment", {}))
+    environment["OTEL_EXPORTER_OTLP_PROTOCOL"] = protocol
     task, seconds = ("succeed", 1.5) if kind == "TERM" else ("endless", 20.0)
     bare, worker = side_by_side(site, "prefork", task, seconds, **{**options, "environment": environment})
     expected, found = end([bare, worker], how)
@@ -221,20 +226,19 @@ def exported(name: str, unit: str, kind: str) -> str:
 
 
 @pytest.mark.prefork
-def test_grpc_arrives_too(site: Site) -> None:
+def test_grpc_arrives_too(site: Site, grpc: Receiver) -> None:
     """The other protocol, compressed."""
-    with grpc_receiver() as receiver:
-        environment = pushing(
-            receiver,
-            OTEL_EXPORTER_OTLP_PROTOCOL="grpc",
-            OTEL_EXPORTER_OTLP_COMPRESSION="gzip",
-            OTEL_EXPORTER_OTLP_HEADERS="k=v",
-        )
-        worker = HOOK.start(site, "prefork", environment=environment).wait_ready()
-        play(site, worker)
-        assert worker.stop() == 0
-        assert_pushed(receiver)
-        assert receiver.requests[0].headers["k"] == "v"
+    environment = pushing(
+        grpc,
+        OTEL_EXPORTER_OTLP_PROTOCOL="grpc",
+        OTEL_EXPORTER_OTLP_COMPRESSION="gzip",
+        OTEL_EXPORTER_OTLP_HEADERS="k=v",
+    )
+    worker = HOOK.start(site, "prefork", environment=environment).wait_ready()
+    play(site, worker)
+    assert worker.stop() == 0
+    assert_pushed(grpc)
+    assert grpc.requests[0].headers["k"] == "v"
 
 
 @pytest.mark.threads
