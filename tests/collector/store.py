@@ -74,6 +74,7 @@ class Prometheus(Store):
         config.write_text(self._config)
         command = [program, f"--config.file={config}", f"--storage.tsdb.path={self.directory / 'tsdb'}"]
         command += [f"--web.listen-address={LOOPBACK}:{self.port}", "--web.enable-remote-write-receiver"]
+        command += ["--enable-feature=native-histograms"]  # which this version stores only if asked to
         with _process(self, command):
             yield self
 

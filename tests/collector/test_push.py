@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote
 
 import pytest
@@ -113,6 +113,28 @@ def test_arrives_as_sums_through_a_gateway(otelcol, site, credentials, tmp_path_
         wait_until(lambda: counts(stored(store)) == own, "the store has the port's counts", 60)
         assert ended(own)
         worker.stop()
+
+
+def test_arrives_as_native_histograms_through_a_gateway(otelcol, site, credentials, tmp_path_factory):
+    """Exponential buckets, which README offers to save series: one a task name, which Prometheus can count and sum."""
+    store = Prometheus(tmp_path_factory.mktemp("store"))
+    environment = {**secured_by(credentials), "OTELCOL_REMOTE_WRITE_URL": store.write_url}
+    with store.running(), running(otelcol, "gateway", tmp_path_factory.mktemp("gateway"), environment) as gateway:
+        how = {**by_gateway(gateway, credentials), "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE": "cumulative"}
+        how["OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION"] = "base2_exponential_bucket_histogram"
+        worker = site.start(name="native", environment=how, arguments=("-Q", "native")).wait_ready()
+        play(site, worker, queue="native")
+        count, total = (worker.scrape().value(f"celery_task_duration_seconds_{part}") for part in ("count", "sum"))
+        expression = "histogram_count(celery_task_duration_seconds)"
+        wait_until(lambda: sum(values(store.query(expression))) == count, "every task has arrived", 60)
+        assert sum(values(store.query(expression.replace("count", "sum")))) == pytest.approx(total)
+        assert store.query("celery_task_duration_seconds_bucket") == []
+        worker.stop()
+
+
+def values(rows: list[dict[str, Any]]) -> list[float]:
+    """Give the values of a query's answer."""
+    return [row["value"] for row in rows]
 
 
 def by_gateway(gateway: Collector, credentials: Path) -> dict[str, str]:
