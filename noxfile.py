@@ -24,13 +24,15 @@ CELERY = {
     "5.7": ("celery[redis]~=5.7.0",),
 }
 TWO = ("--numprocesses", "2", "--dist", "loadgroup")
-"""Two tests at a time: workers mostly wait, and a group keeps what one worker plays in one process."""
+"""Two tests at a time, on two cores; a group keeps what one worker plays in one process."""
+THREE = ("--numprocesses", "3", "--dist", "loadgroup")
+"""The whole suite waits a good deal: for shutdowns, scrapes, and alerts."""
 TABLE = ("tests/worker/test_ends.py", "tests/worker/test_books.py")
 """Every way to end, and the books: what differs between versions of Celery."""
 CELERY_SIDE = ("tests/unit/observe", "tests/unit/test_auto.py", "tests/unit/test_worker.py")
 """The unit tests that an older Celery could fail; the others differ by Python alone."""
-AGAIN = ("--reruns", "2")
-"""What fails is tried twice more, and said: real workers on a machine that others share may stall for seconds."""
+AGAIN = ("--reruns", "2", "-raR")
+"""What fails is tried twice more, and named: real workers on a machine that others share may stall for seconds."""
 TYPESCRIPT = ("@grafana/schema@12.0.2", "typescript@5.9")
 """Grafana's types, of the version that compose pins, and what checks them."""
 START_METHOD = "OTEL_CELERY_TEST_START_METHOD"
@@ -74,10 +76,13 @@ def tests(session: nox.Session) -> None:
     """Run everything on the newest Celery, with every pool, and measure the coverage."""
     session.install("-e", ".[demo]", *CELERY[NEWEST_CELERY], *group("test", "green", "dashboard", "kubernetes"))
     session.run("coverage", "erase")
-    for part in [session.posargs] if session.posargs else ((*AGAIN, *TWO, "-m", "not alone"), (*AGAIN, "-m", "alone")):
-        session.run("coverage", "run", "-m", "pytest", *part)
+    if session.posargs:
+        session.run("pytest", *session.posargs)
+        return
+    session.run("coverage", "run", "-m", "pytest", *AGAIN, *THREE, "-m", "not alone")
     session.run("coverage", "combine", "--quiet")
     session.run("coverage", "report")
+    session.run("pytest", *AGAIN, "-m", "alone")  # unmeasured: what takes how long is to be the library's own doing
 
 
 @nox.session(python=PYTHONS)

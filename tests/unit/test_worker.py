@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from celery import Celery
 
+OURS = "OTEL_PYTHON_CELERY_"
 SIGNALS = ("worker_init", "worker_shutdown", "worker_ready", "worker_before_create_process")
 
 
@@ -185,6 +187,58 @@ def test_a_bad_value_ends_a_strict_worker(
         instrument(app).start(Worker(app))
     assert ended.value.code == EX_CONFIG == 78
     assert capsys.readouterr().err.count("\n") == 1
+
+
+BAD = {
+    "PROMETHEUS_ENABLED": ("maybe", "true or false"),
+    "OTEL_SDK_DISABLED": ("1", "true or false"),
+    "OTEL_METRICS_EXPORTER": ("none,prometheus", "none alone"),
+    "OTEL_EXPORTER_PROMETHEUS_PORT": ("-1", "a whole number from 1 to 65535"),
+    f"{OURS}BUCKETS": ("1,a,3", "increasing positive numbers"),
+    f"{OURS}MAX_TASK_NAMES": ("0", "a whole number from 1 to 100000"),
+    f"{OURS}MAX_EXCEPTIONS": ("many", "a whole number from 1 to 10000"),
+    f"{OURS}LABEL_LENGTH": ("7", "a whole number from 8 to 10000"),
+    f"{OURS}CREDENTIALS_FILE": ("/no/such/file", "No such file"),
+    f"{OURS}TLS_CERT_FILE": ("/no/such/cert", f"set when {OURS}TLS_CERT_FILE is"),
+    f"{OURS}TLS_CLIENT_CA_FILE": ("/no/such/ca", f"set when {OURS}TLS_CLIENT_CA_FILE is"),
+    f"{OURS}STRICT": ("perhaps", "true or false"),
+}
+KINDS = [
+    *((name, value, allowed) for name, (value, allowed) in BAD.items()),
+    *(("PROMETHEUS_PORT", value, "a whole number from 1 to 65535") for value in ("0", "70000", "-1", "abc", "٣")),
+    *((f"{OURS}BUCKETS", value, "increasing positive numbers") for value in ("3,2", "-1,2", "nan", "1,inf", "1,1")),
+]
+
+
+def is_about(line: str, variable: str, value: str, allowed: str) -> bool:
+    """Tell whether a line says what is wrong: a file that is missing is named by the variable that must name it."""
+    named = variable in line and (value in line or allowed.startswith("set when"))
+    return line.startswith("otel-celery: ERROR: ") and named and allowed in line
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=str)
+def test_each_bad_value_is_said_in_one_line(
+    app: Celery,
+    enabled: int,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    kind: tuple[str, str, str],
+) -> None:
+    """It names variable, value and what is allowed; the worker goes on, or ends with status 78 if it is strict."""
+    del enabled
+    variable, value, allowed = kind
+    monkeypatch.setattr(sys, "argv", ["celery", "worker"])
+    monkeypatch.setenv(variable, value)
+    instrument(app).start(Worker(app))
+    line = capsys.readouterr().err
+    assert is_about(line, variable, value, allowed), line
+    assert line.endswith("; metrics are off\n")
+    if variable != f"{OURS}STRICT":
+        monkeypatch.setenv(f"{OURS}STRICT", "true")
+        with pytest.raises(SystemExit) as ended:
+            instrument(app).start(Worker(app))
+        assert ended.value.code == EX_CONFIG
+        assert capsys.readouterr().err == line
 
 
 def test_an_unknown_variable_is_a_warning(

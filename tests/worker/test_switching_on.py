@@ -26,6 +26,7 @@ from tests.worker.ways import (
     OFF,
     WAYS,
     Way,
+    crossed,
     errors,
     opened,
     pools,
@@ -109,17 +110,20 @@ def test_instrumenting_python_m_celery_patches_green_pools_first(site: Site, poo
 
 
 @pytest.mark.prefork
-@pytest.mark.parametrize("way", [LINE, HOOK, INSTRUMENT_ALONE], ids=str)
 @pytest.mark.parametrize(
-    "environment",
-    [
-        {},
-        {"PROMETHEUS_ENABLED": "true", "OTEL_SDK_DISABLED": "true"},
-        {"OTEL_METRICS_EXPORTER": "prometheus", "PROMETHEUS_ENABLED": "false"},
-        {"OTEL_METRICS_EXPORTER": "none"},
-        {"OTEL_EXPORTER_PROMETHEUS_PORT": "9464"},
-    ],
-    ids=["nothing", "sdk-disabled", "prometheus-disabled", "none", "a-port-alone"],
+    ("way", "environment"),
+    crossed(
+        [HOOK, LINE, INSTRUMENT_ALONE],
+        [
+            pytest.param({}, id="nothing"),
+            pytest.param({"PROMETHEUS_ENABLED": "true", "OTEL_SDK_DISABLED": "true"}, id="sdk-disabled"),
+            pytest.param(
+                {"OTEL_METRICS_EXPORTER": "prometheus", "PROMETHEUS_ENABLED": "false"}, id="prometheus-disabled"
+            ),
+            pytest.param({"OTEL_METRICS_EXPORTER": "none"}, id="none"),
+            pytest.param({"OTEL_EXPORTER_PROMETHEUS_PORT": "9464"}, id="a-port-alone"),
+        ],
+    ),
 )
 def test_what_is_not_switched_on_installs_nothing(
     site: Site, tmp_path: Path, way: Way, environment: dict[str, str]

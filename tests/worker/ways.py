@@ -13,6 +13,8 @@ import pytest
 from tests.worker.rows import POOLS
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tests.worker.conftest import Site
     from tests.worker.harness import Worker
 
@@ -70,6 +72,15 @@ def pools(*names: str) -> list[Any]:
     """Make parameters of pools, each with its mark; the custom pool is one thread."""
     marks = {"custom": pytest.mark.threads}
     return [pytest.param(name, marks=marks.get(name) or getattr(pytest.mark, name)) for name in names]
+
+
+def crossed(ways: Sequence[Way], cases: Sequence[Any]) -> list[Any]:
+    """Cross the first way with every case, and the others with the first: how a worker is switched on is read once."""
+    pairs = [*((ways[0], case) for case in cases), *((way, cases[0]) for way in ways[1:])]
+    return [
+        pytest.param(way, *case.values, marks=case.marks, id=f"{way}-{case.id or case.values[0]}")
+        for way, case in pairs
+    ]
 
 
 EVERY = pools(*POOLS, "custom")
