@@ -82,6 +82,7 @@ HISTORY: dict[str, Callable[[int], float]] = {
     f'celery_messages_unknown_total{{{STUCK},worker="w@stuck",reason="invalid"}}': growing(0.1),
     f'otel_celery_folded_total{{{STUCK},what="task_name"}}': growing(0.1),
     f'otel_celery_internal_errors_total{{{STUCK},where="ended"}}': growing(0.1),
+    f'otel_celery_relay_dropped_total{{{STUCK},reason="limit"}}': growing(0.1),
     # What only an operator can know (expectations.yml).
     'pool:celery_worker_up:minimum{pool="market"}': always(2),
     'task:celery_task_last_success_age_seconds:maximum{task_name="orders.place"}': always(60),
