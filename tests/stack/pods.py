@@ -64,6 +64,11 @@ def write_rules(everything: list[Manifest], directory: Path, interval: str | Non
     return [f"{name}.yml" for name in RULES]
 
 
+def snake(name: str) -> str:
+    """Spell a key of a PodMonitor as Prometheus's own configuration does."""
+    return re.sub("[A-Z]", lambda match: f"_{match[0].lower()}", name)
+
+
 def configuration(everything: list[Manifest], port: int) -> dict[str, Any]:
     """Configure Prometheus as the operator would for the PodMonitor, with the discovery's answer given by hand."""
     (monitor,) = of_kind(everything, "PodMonitor")
@@ -81,10 +86,7 @@ def configuration(everything: list[Manifest], port: int) -> dict[str, Any]:
         {"target_label": "job", "replacement": f"celery/{monitor['metadata']['name']}"},
         {"target_label": "endpoint", "replacement": endpoint["port"]},
     ]
-    ours = [
-        {re.sub("[A-Z]", lambda m: f"_{m[0].lower()}", key): value for key, value in rule.items()}
-        for rule in endpoint["relabelings"]
-    ]
+    ours = [{snake(key): value for key, value in rule.items()} for rule in endpoint["relabelings"]]
     return {
         "global": {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"},
         "rule_files": [f"{name}.yml" for name in RULES],
