@@ -16,7 +16,8 @@ from celery import Celery
 from tests.pools.fleet import Fleet
 from tests.services import built
 from tests.stack import machinery
-from tests.stack.servers import MONITORING, ROOT, Server, repointed
+from tests.stack.servers import MONITORING, ROOT, Server, repointed_line
+from tests.stack.tempo import hasten
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,7 +50,7 @@ class Bench:
 
     def run(self, command: str) -> str:
         """Run a command as it stands, in the copy, with free ports for the documented ones; return what it said."""
-        line = repointed(command, self.site.ports).replace("9201", str(self.site.ports[9201]))
+        line = repointed_line(command, self.site.ports)
         if line.startswith("docker compose"):
             line = line.replace("docker compose", built("docker-compose"), 1).replace(" up -d", " config -q")
         directories = (Path(sys.executable).parent, Path(built("promtool")).parent)
@@ -74,7 +75,7 @@ def open_bench(redis_url: str, output: Path) -> Iterator[Bench]:
     """Start the worker by the guide's own line, and Prometheus by compose's, scraping each second."""
     with ExitStack() as stack:
         site = stack.enter_context(machinery.site())
-        line = f"{WORKER} -c 8".replace("9101", str(site.ports[9101])).replace("-A proj", "-A otel_celery.demo.app")
+        line = repointed_line(f"{WORKER} -c 8", site.ports).replace("-A proj", "-A otel_celery.demo.app")
         environ = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "CELERY_BROKER_URL": redis_url}
         fleet = stack.enter_context(Fleet(["bash", "-c", f"exec env {line}"], output, environ, ROOT))
         hasten(site.copy)
@@ -82,14 +83,3 @@ def open_bench(redis_url: str, output: Path) -> Iterator[Bench]:
         client = stack.enter_context(Celery(broker=redis_url))
         fleet.wait_for(r"trading@localhost ready\.", seconds=60)
         yield Bench(site, prometheus, fleet, client)
-
-
-def hasten(copy: Path) -> None:
-    """Scrape every other second, and compute the rules as often."""
-    for name, pattern in {
-        "prometheus.yml": r"(?<=interval: )15s|(?<=timeout: )10s",
-        "rules.yml": r"(?<=interval: )30s",
-    }.items():
-        text, changes = re.subn(pattern, "2s", (copy / name).read_text())
-        assert changes
-        (copy / name).write_text(text)

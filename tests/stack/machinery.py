@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import subprocess
 import tempfile
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING
 from tests import services
 from tests.services import LOOPBACK, require
 from tests.stack import composition
-from tests.stack.servers import FreePorts, Server, copied, debian, prometheus_binary, repointed, start
+from tests.stack.servers import FreePorts, Server, copied, debian, prometheus_binary, repointed, repointed_line, start
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -103,9 +104,7 @@ class Site:
         return subprocess.run([found, *command[1:]], env=environ, capture_output=True, text=True, check=False)
 
     def _ported(self, words: Sequence[str]) -> list[str]:
-        """Replace addresses, and the port of Redis and of PostgreSQL, which stands apart from its host."""
-        apart = {"6379": str(self.ports[6379]), "5432": str(self.ports[5432]), "port=5432": f"port={self.ports[5432]}"}
-        return [apart.get(word) or repointed(word, self.ports) for word in words]
+        return shlex.split(repointed_line(shlex.join(words), self.ports))
 
     @contextmanager
     def _start(

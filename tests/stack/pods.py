@@ -53,13 +53,11 @@ def container(deployment: Manifest) -> dict[str, Any]:
     return result
 
 
-def write_rules(everything: list[Manifest], directory: Path, interval: str | None = None) -> list[str]:
-    """Write the rules of each PrometheusRule into a file of its name, evaluated at their own interval or another."""
+def write_rules(everything: list[Manifest], directory: Path) -> list[str]:
+    """Write the rules of each PrometheusRule into a file of its name."""
     found = {rule["metadata"]["name"]: rule["spec"] for rule in of_kind(everything, "PrometheusRule")}
     assert set(found) == set(RULES)
     for name, spec in found.items():
-        for group in spec["groups"]:
-            group["interval"] = interval or group["interval"]
         (directory / f"{name}.yml").write_text(yaml.safe_dump(spec))
     return [f"{name}.yml" for name in RULES]
 
@@ -88,7 +86,7 @@ def configuration(everything: list[Manifest], port: int) -> dict[str, Any]:
     ]
     ours = [{snake(key): value for key, value in rule.items()} for rule in endpoint["relabelings"]]
     return {
-        "global": {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"},
+        "global": {"scrape_interval": endpoint["interval"], "scrape_timeout": endpoint["scrapeTimeout"]},
         "rule_files": [f"{name}.yml" for name in RULES],
         "scrape_configs": [
             {

@@ -1,7 +1,8 @@
 """The monitoring stack's real servers, as ordinary processes on free ports, run with the files that compose mounts.
 
 A file is committed with the documented addresses (``localhost:9090``). `repointed` is the one place where a test
-changes it: each ``host:port`` becomes ``127.0.0.1`` and a port that is free now, and nothing else does.
+changes them: each ``host:port`` becomes ``127.0.0.1`` and a port that is free now, and nothing else does;
+`repointed_line` does the same to a command. (Intervals: tests/stack/tempo.py.)
 """
 
 from __future__ import annotations
@@ -33,6 +34,9 @@ MONITORING = ROOT / "devops" / "monitoring"
 HOST_PORT = re.compile(r"(?<![\w.])(?<!\w-)(?:localhost|127\.0\.0\.1|host\.docker\.internal|\*):(\d{2,5})(?![\w.])")
 """An address in a file: a loopback name, Docker Desktop's name of the host, or nginx's ``*``."""
 
+APART = re.compile(r"(?<=--port )\d+|(?<=-p )\d+|(?<=\bport=)\d+|(?<=\bPROMETHEUS_PORT=)\d+")
+"""A port in a command that stands apart from its host."""
+
 CONFIGURATION = {".yml", ".conf"}
 """The endings of files that have addresses in them."""
 
@@ -55,6 +59,11 @@ class FreePorts(dict[int, int]):
 def repointed(text: str, ports: Mapping[int, int]) -> str:
     """Replace each ``host:port`` of a committed file by the loopback and the port that stands for it here."""
     return HOST_PORT.sub(lambda match: f"{LOOPBACK}:{ports[int(match[1])]}", text)
+
+
+def repointed_line(line: str, ports: Mapping[int, int]) -> str:
+    """Replace each ``host:port`` of a command, and each port that stands apart from its host."""
+    return APART.sub(lambda match: str(ports[int(match[0])]), repointed(line, ports))
 
 
 def copied(copy: Path, ports: Mapping[int, int]) -> Path:

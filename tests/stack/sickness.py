@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from tests import services
-from tests.stack.plant import hasten
 from tests.stack.servers import FreePorts, copied, start_prometheus
+from tests.stack.tempo import hasten
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

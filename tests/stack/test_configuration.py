@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import subprocess
 from typing import TYPE_CHECKING, Any
 
@@ -16,8 +17,10 @@ from otel_celery.lifecycle import Exit, Limit, Outcome, Revocation, Unknown
 from otel_celery.pools import plan
 from otel_celery.settings import Bounds
 from tests import services
+from tests.stack import composition
+from tests.stack.guide import COMMANDS
 from tests.stack.options import PLACEHOLDER, offered, switched_on
-from tests.stack.servers import HOST_PORT, MONITORING, FreePorts, debian, htpasswd, repointed
+from tests.stack.servers import HOST_PORT, MONITORING, FreePorts, debian, htpasswd, repointed, repointed_line
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -149,6 +152,17 @@ def test_only_addresses_differ_in_what_a_test_runs(file: str) -> None:
     assert masked.sub("ADDRESS", changed) == masked.sub("ADDRESS", text)
     assert {int(port) for port in re.findall(r"127\.0\.0\.1:(\d+)", changed)} == set(ports.values())
     assert len(HOST_PORT.findall(changed)) == len(HOST_PORT.findall(text))
+
+
+def test_only_ports_differ_in_a_command_that_a_test_runs() -> None:
+    """Compose's commands and health checks, and the guide's: with ports masked each is as it was, and none is left."""
+    words = [words for service in composition.services().values() for words in (service.command, service.check)]
+    apart = re.compile(r"(--port |-p |\bport=|PROMETHEUS_PORT=|(?:localhost|127\.0\.0\.1|\*):)\d+")
+    for line in (*map(shlex.join, words), *COMMANDS):
+        changed = repointed_line(line, FreePorts())
+        as_it_was = line.replace("localhost:", "127.0.0.1:")
+        assert apart.sub(r"\1", changed) == apart.sub(r"\1", as_it_was)
+        assert not re.search(r"(?<![\w.])\d{4}(?![\w.])", changed), changed  # a free one has five digits
 
 
 def test_what_is_no_address_stays() -> None:

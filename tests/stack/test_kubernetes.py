@@ -17,6 +17,7 @@ from tests.pools.fleet import Fleet
 from tests.services import built, free_port
 from tests.stack import manifests, pods
 from tests.stack.servers import MONITORING, OK, start_prometheus, wait_until
+from tests.stack.tempo import hastened
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -196,9 +197,7 @@ def pod(everything: list[manifests.Manifest], redis_url: str, tmp_path: Path) ->
         yield pods.Pod(fleet, spec, port, redis_url, tmp_path.name)
 
 
-def test_the_pod_is_probed_drained_and_scraped(
-    everything: list[manifests.Manifest], pod: pods.Pod, tmp_path: Path
-) -> None:
+def test_the_pod_is_probed_drained_and_scraped(text: str, pod: pods.Pod, tmp_path: Path) -> None:
     """A worker as the manifests start it answers their probes, has the labels that the rules need, and drains.
 
     Prometheus runs with the PodMonitor's relabelling, on the metadata that its discovery of pods would give, and with
@@ -207,7 +206,8 @@ def test_the_pod_is_probed_drained_and_scraped(
     wait_until(lambda: pod.probe("startupProbe") == OK, "the port is open")
     wait_until(lambda: pod.probe("readinessProbe") == OK, "the worker consumes")
     assert pod.probe("livenessProbe") == OK
-    pods.write_rules(everything, tmp_path, interval="1s")
+    everything = manifests.load(hastened(text, "1s"))
+    pods.write_rules(everything, tmp_path)
     (scaled,) = manifests.of_kind(everything, "ScaledObject")
     query = scaled["spec"]["triggers"][0]["metadata"]["query"]
     with start_prometheus(yaml.safe_dump(pods.configuration(everything, pod.port)), tmp_path) as prometheus:

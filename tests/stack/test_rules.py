@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
@@ -11,7 +11,7 @@ import yaml
 from otel_celery.catalogue import METRICS, Kind
 from tests.stack.rulebook import PROMTOOLS, alerts, expected, metrics, rules, run
 from tests.stack.servers import MONITORING
-from tests.stack.tempo import DURATION, milliseconds, quickened
+from tests.stack.tempo import DURATION, READ_BY_PROMETHEUS, hastened, milliseconds, quickened
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 BOTH = pytest.mark.parametrize("version", PROMTOOLS)
 FILES = ("rules.yml", "alerts.yml", "expectations.yml")
 TIMES = 30
+INTERVALS = {"scrape_interval", "scrape_timeout", "evaluation_interval", "interval", "scrapeTimeout"}
+OPERATORS = ("podmonitor", "prometheusrule", "kubernetes-alerts")
 
 OF_OTHERS = {
     "up", "process_start_time_seconds",
@@ -125,3 +127,24 @@ def test_a_quicker_pace_changes_nothing_else(name: str) -> None:
     assert [milliseconds(one) // TIMES for one in before] == [milliseconds(one) for one in after]
     left = [rule for rule in rules(quick) if re.search(r"\[\d+[smhd]\]", rule["expr"])] if name in FILES else []
     assert left == []
+
+
+@pytest.mark.parametrize("name", [*READ_BY_PROMETHEUS, *(f"../kubernetes/shared/{kind}.yaml" for kind in OPERATORS)])
+def test_doing_it_more_often_changes_nothing_else(name: str) -> None:
+    """What tests scrape and evaluate is what is committed, but for how often; parsed, so that no comment hides any."""
+    text = (MONITORING / name).read_text()
+    before, after = (list(yaml.safe_load_all(one)) for one in (text, hastened(text)))
+    found: list[str] = []
+    assert without_intervals(after, found) == without_intervals(before, [])
+    assert set(found) == {"2s"}
+    assert hastened(text).count("\n") == text.count("\n")
+
+
+def without_intervals(value: Any, found: list[str]) -> Any:
+    """Leave out what says how often something is done, and collect it."""
+    if isinstance(value, list):
+        return [without_intervals(one, found) for one in value]
+    if not isinstance(value, dict):
+        return value
+    found += [duration for key, duration in value.items() if key in INTERVALS]
+    return {key: without_intervals(one, found) for key, one in value.items() if key not in INTERVALS}
