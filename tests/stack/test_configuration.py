@@ -18,8 +18,8 @@ from otel_celery.pools import plan
 from otel_celery.settings import Bounds
 from tests import services
 from tests.stack import composition
-from tests.stack.guide import COMMANDS
 from tests.stack.options import PLACEHOLDER, offered, switched_on
+from tests.stack.pages import COMMANDS, LOOKS
 from tests.stack.servers import HOST_PORT, MONITORING, FreePorts, debian, htpasswd, repointed, repointed_line
 
 if TYPE_CHECKING:
@@ -155,10 +155,10 @@ def test_only_addresses_differ_in_what_a_test_runs(file: str) -> None:
 
 
 def test_only_ports_differ_in_a_command_that_a_test_runs() -> None:
-    """Compose's commands and health checks, and the guide's: with ports masked each is as it was, and none is left."""
+    """Compose's commands and checks, and the pages': with the ports masked each is as it was, and none is left."""
     words = [words for service in composition.services().values() for words in (service.command, service.check)]
     apart = re.compile(r"(--port |-p |\bport=|PROMETHEUS_PORT=|(?:localhost|127\.0\.0\.1|\*):)\d+")
-    for line in (*map(shlex.join, words), *COMMANDS):
+    for line in (*map(shlex.join, words), *COMMANDS, *LOOKS):
         changed = repointed_line(line, FreePorts())
         as_it_was = line.replace("localhost:", "127.0.0.1:")
         assert apart.sub(r"\1", changed) == apart.sub(r"\1", as_it_was)
