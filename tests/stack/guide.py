@@ -18,7 +18,7 @@ from tests.pools.fleet import Fleet
 from tests.services import built
 from tests.stack import machinery
 from tests.stack.pages import COMMANDS
-from tests.stack.servers import Server, repointed_line
+from tests.stack.servers import Server, repointed
 from tests.stack.tempo import hasten
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class Bench:
 
     def run(self, command: str, status: int = 0) -> str:
         """Run a command as it stands, in the copy, with free ports for the documented ones; return what it said."""
-        line = repointed_line(command, self.site.ports)
+        line = repointed(command, self.site.ports)
         if line.startswith("docker compose"):
             line = ENGINE.sub(lambda match: f" config -q{match[1] or ''}", line)
             line = line.replace("docker compose", built("docker-compose"), 1)
@@ -87,7 +87,7 @@ def open_bench(output: Path) -> Iterator[Bench]:
         (site.copy / "proj.py").write_text(APP)
         (site.copy / "celery.log").symlink_to(output)
         broker = stack.enter_context(site.redis())
-        line = repointed_line(f"{WORKER} -c 8", site.ports)
+        line = repointed(f"{WORKER} -c 8", site.ports)
         environ = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "CELERY_BROKER_URL": broker}
         fleet = stack.enter_context(Fleet(["bash", "-c", f"exec env {line}"], output, environ, site.copy))
         alertmanager, *_ = [stack.enter_context(site.service(name)) for name in SERVED]

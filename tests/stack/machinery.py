@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from tests import services
 from tests.services import LOOPBACK, require
 from tests.stack import composition
-from tests.stack.servers import FreePorts, Server, copied, debian, prometheus_binary, repointed, repointed_line, start
+from tests.stack.servers import FreePorts, Server, copied, debian, prometheus_binary, repointed, start
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -78,14 +78,15 @@ class Site:
 
     @contextmanager
     def collector(self) -> Iterator[Server]:
-        """Run the Collector as the profile does; what it says of itself has a port that stands apart from its host."""
+        """Run the Collector as the profile does."""
         service = composition.services()["collector"]
         (source,) = service.files.values()
         config = self.directory / source.name
         config.write_text(repointed(source.read_text(), self.ports))
-        settings = {**service.settings(self.ports), "OTELCOL_TELEMETRY_PORT": str(self.ports[8888])}
         command = [services.built("otelcol-celery"), f"--config={config}"]
-        with start(command, self.ports[13133], self.directory, ready="/", environ=settings) as server:
+        with start(
+            command, self.ports[13133], self.directory, ready="/", environ=service.settings(self.ports)
+        ) as server:
             yield server
 
     def check(self, name: str) -> subprocess.CompletedProcess[str]:
@@ -104,7 +105,7 @@ class Site:
         return subprocess.run([found, *command[1:]], env=environ, capture_output=True, text=True, check=False)
 
     def _ported(self, words: Sequence[str]) -> list[str]:
-        return shlex.split(repointed_line(shlex.join(words), self.ports))
+        return shlex.split(repointed(shlex.join(words), self.ports))
 
     @contextmanager
     def _start(
