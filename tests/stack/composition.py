@@ -75,11 +75,7 @@ class Service:
         for mount in sorted(self.mounts, key=lambda mount: -len(mount["target"])):
             if path == mount["target"] or path.startswith(f"{mount['target']}/"):
                 rest = path.removeprefix(mount["target"]).lstrip("/")
-                bound = mount["type"] == "bind"
-                source = (
-                    copy / Path(mount["source"]).relative_to(MONITORING) if bound else volume(copy, mount["source"])
-                )
-                return str(source / rest)
+                return str(_source(mount, copy) / rest)
         return path
 
 

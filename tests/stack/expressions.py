@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from tests.stack.pages import queries
 from tests.stack.servers import MONITORING, ROOT
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ SHARED = ROOT.parent / "shared" / "seed-monitoring.md"
 ALL = {"pool": ".*", "worker": ".*", "task": ".*"}
 """What the dashboard's variables are when nothing is chosen."""
 
-BLOCK = re.compile(r"^```promql\n(.*?)^```", re.DOTALL | re.MULTILINE)
 LABEL_VALUES = re.compile(r"label_values\((.+), (\w+)\)")
 LEGEND_LABEL = re.compile(r"{{\s*(\w+)\s*}}")
 
@@ -79,6 +79,5 @@ def of_the_pages() -> Iterator[Expression]:
 
 def of_page(page: Path) -> Iterator[Expression]:
     """Give the expressions of a page's promql blocks: an empty line parts two."""
-    for block in BLOCK.findall(page.read_text()):
-        for text in re.split(r"\n\s*\n", block.strip()):
-            yield Expression(f"{page.name}: {' '.join(text.split())}", text)
+    for text in queries(page.read_text()):
+        yield Expression(f"{page.name}: {' '.join(text.split())}", text)

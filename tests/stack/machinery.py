@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import subprocess
 import tempfile
@@ -77,14 +78,15 @@ class Site:
 
     @contextmanager
     def collector(self) -> Iterator[Server]:
-        """Run the Collector as the profile does; what it says of itself has a port that stands apart from its host."""
+        """Run the Collector as the profile does."""
         service = composition.services()["collector"]
         (source,) = service.files.values()
         config = self.directory / source.name
         config.write_text(repointed(source.read_text(), self.ports))
-        settings = {**service.settings(self.ports), "OTELCOL_TELEMETRY_PORT": str(self.ports[8888])}
         command = [services.built("otelcol-celery"), f"--config={config}"]
-        with start(command, self.ports[13133], self.directory, ready="/", environ=settings) as server:
+        with start(
+            command, self.ports[13133], self.directory, ready="/", environ=service.settings(self.ports)
+        ) as server:
             yield server
 
     def check(self, name: str) -> subprocess.CompletedProcess[str]:
@@ -103,9 +105,7 @@ class Site:
         return subprocess.run([found, *command[1:]], env=environ, capture_output=True, text=True, check=False)
 
     def _ported(self, words: Sequence[str]) -> list[str]:
-        """Replace addresses, and the port of Redis and of PostgreSQL, which stands apart from its host."""
-        apart = {"6379": str(self.ports[6379]), "5432": str(self.ports[5432]), "port=5432": f"port={self.ports[5432]}"}
-        return [apart.get(word) or repointed(word, self.ports) for word in words]
+        return shlex.split(repointed(shlex.join(words), self.ports))
 
     @contextmanager
     def _start(

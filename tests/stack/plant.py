@@ -5,12 +5,12 @@ Only addresses and intervals are others than the committed ones, so that a minut
 
 from __future__ import annotations
 
-import re
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 from tests.pools.fleet import Fleet, otel_celery
 from tests.stack import machinery
+from tests.stack.tempo import hasten
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,9 +20,6 @@ if TYPE_CHECKING:
 
 POOLS = {"trading": 9101, "pipeline": 9102, "allocation": 9103, "market": 9104, "general": 9105}
 EXPORTERS = ("redis-exporter", "postgres-exporter", "alertmanager")
-READ_BY_PROMETHEUS = ("prometheus.yml", "rules.yml", "alerts.yml")
-EVERY = re.compile(r"\b(scrape_interval|scrape_timeout|evaluation_interval|interval): *\w+")
-"""How often something is done, in the configuration and in the rules."""
 
 
 @contextmanager
@@ -37,13 +34,6 @@ def running() -> Iterator[Server]:
             stack.enter_context(site.service(name))
         stack.enter_context(demo(broker, site.ports, site.directory))
         yield stack.enter_context(site.prometheus())
-
-
-def hasten(copy: Path) -> None:
-    """Put two seconds in place of every interval of a copy of the files."""
-    for name in READ_BY_PROMETHEUS:
-        file = copy / name
-        file.write_text(EVERY.sub(r"\1: 2s", file.read_text()))
 
 
 @contextmanager

@@ -53,15 +53,18 @@ def container(deployment: Manifest) -> dict[str, Any]:
     return result
 
 
-def write_rules(everything: list[Manifest], directory: Path, interval: str | None = None) -> list[str]:
-    """Write the rules of each PrometheusRule into a file of its name, evaluated at their own interval or another."""
+def write_rules(everything: list[Manifest], directory: Path) -> list[str]:
+    """Write the rules of each PrometheusRule into a file of its name."""
     found = {rule["metadata"]["name"]: rule["spec"] for rule in of_kind(everything, "PrometheusRule")}
     assert set(found) == set(RULES)
     for name, spec in found.items():
-        for group in spec["groups"]:
-            group["interval"] = interval or group["interval"]
         (directory / f"{name}.yml").write_text(yaml.safe_dump(spec))
     return [f"{name}.yml" for name in RULES]
+
+
+def snake(name: str) -> str:
+    """Spell a key of a PodMonitor as Prometheus's own configuration does."""
+    return re.sub("[A-Z]", lambda match: f"_{match[0].lower()}", name)
 
 
 def configuration(everything: list[Manifest], port: int) -> dict[str, Any]:
@@ -81,12 +84,9 @@ def configuration(everything: list[Manifest], port: int) -> dict[str, Any]:
         {"target_label": "job", "replacement": f"celery/{monitor['metadata']['name']}"},
         {"target_label": "endpoint", "replacement": endpoint["port"]},
     ]
-    ours = [
-        {re.sub("[A-Z]", lambda m: f"_{m[0].lower()}", key): value for key, value in rule.items()}
-        for rule in endpoint["relabelings"]
-    ]
+    ours = [{snake(key): value for key, value in rule.items()} for rule in endpoint["relabelings"]]
     return {
-        "global": {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"},
+        "global": {"scrape_interval": endpoint["interval"], "scrape_timeout": endpoint["scrapeTimeout"]},
         "rule_files": [f"{name}.yml" for name in RULES],
         "scrape_configs": [
             {

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import promql_parser
 import yaml
 
+from otel_celery.catalogue import METRICS, Kind
 from tests import services
 from tests.stack.servers import MONITORING, debian
 
@@ -43,6 +44,23 @@ def alerts() -> dict[str, dict[str, Any]]:
 def expected() -> str:
     """Give expectations.yml with its examples switched on, as an operator does it: without the comment signs."""
     return re.sub(r"(?m)^( +)# (?=- record|  \w+:|    \w+:)", r"\1", (MONITORING / "expectations.yml").read_text())
+
+
+def exported() -> set[str]:
+    """Name what the catalogue's metrics are called on the port."""
+    units = {"s": "_seconds"}
+    names = set()
+    for metric in METRICS:
+        name = metric.name.replace(".", "_") + units.get(metric.unit, "")
+        ends = {Kind.COUNTER: ("_total",), Kind.GAUGE: ("",), Kind.HISTOGRAM: ("_bucket", "_sum", "_count")}
+        names |= {name + end for end in ends[metric.kind]}
+    return names
+
+
+def recorded() -> set[str]:
+    """Name what the recording rules make, and what expectations.yml may."""
+    every = [*rules((MONITORING / "rules.yml").read_text()), *rules(expected())]
+    return {rule["record"] for rule in every}
 
 
 def metrics(expression: str) -> set[str]:

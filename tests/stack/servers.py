@@ -1,7 +1,8 @@
 """The monitoring stack's real servers, as ordinary processes on free ports, run with the files that compose mounts.
 
 A file is committed with the documented addresses (``localhost:9090``). `repointed` is the one place where a test
-changes it: each ``host:port`` becomes ``127.0.0.1`` and a port that is free now, and nothing else does.
+changes them, in a file or a command: each ``host:port`` becomes ``127.0.0.1`` and a port that is free now, a port that
+stands apart from its host (``--port 6379``) such a port, and nothing else changes. (Intervals: tests/stack/tempo.py.)
 """
 
 from __future__ import annotations
@@ -30,8 +31,11 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 MONITORING = ROOT / "devops" / "monitoring"
 
-HOST_PORT = re.compile(r"(?<![\w.])(?<!\w-)(?:localhost|127\.0\.0\.1|host\.docker\.internal|\*):(\d{2,5})(?![\w.])")
-"""An address in a file: a loopback name, Docker Desktop's name of the host, or nginx's ``*``."""
+PORT = re.compile(
+    r"(?:(?P<host>(?<![\w.])(?<!\w-)(?:localhost|127\.0\.0\.1|host\.docker\.internal|\*)):"
+    r"|(?P<apart>--port |-p |\bport=|_PORT=|_PORT:-))(?P<port>\d{2,5})(?![\w.])"
+)
+"""A port behind a host (a loopback name, Docker Desktop's name of the host, or nginx's ``*``), or apart from it."""
 
 CONFIGURATION = {".yml", ".conf"}
 """The endings of files that have addresses in them."""
@@ -53,8 +57,13 @@ class FreePorts(dict[int, int]):
 
 
 def repointed(text: str, ports: Mapping[int, int]) -> str:
-    """Replace each ``host:port`` of a committed file by the loopback and the port that stands for it here."""
-    return HOST_PORT.sub(lambda match: f"{LOOPBACK}:{ports[int(match[1])]}", text)
+    """Replace each port by the one that stands for it here, and the host in front of it by the loopback."""
+
+    def here(match: re.Match[str]) -> str:
+        before = f"{LOOPBACK}:" if match["host"] else match["apart"]
+        return f"{before}{ports[int(match['port'])]}"
+
+    return PORT.sub(here, text)
 
 
 def copied(copy: Path, ports: Mapping[int, int]) -> Path:

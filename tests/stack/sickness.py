@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from tests import services
-from tests.stack.plant import hasten
 from tests.stack.servers import FreePorts, copied, start_prometheus
+from tests.stack.tempo import hasten
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -41,6 +41,7 @@ STUCK = 'job="celery",instance="stuck:1",pool="market"'
 LEAVING = 'job="celery",instance="leaving:1",pool="pipeline"'
 GHOST = 'job="celery",instance="ghost:1",pool="general"'
 TASK = 'worker="w@stuck",task_name="orders.place",queue="market"'
+NIGHTLY = 'worker="w@stuck",task_name="reports.nightly",queue="market"'
 SELF = 'job="prometheus",instance="prometheus:1"'
 
 HISTORY: dict[str, Callable[[int], float]] = {
@@ -73,15 +74,20 @@ HISTORY: dict[str, Callable[[int], float]] = {
     f'celery_tasks_total{{{STUCK},{TASK},status="retry"}}': growing(9),
     f"celery_task_failed_total{{{STUCK},{TASK}}}": growing(1),
     f'celery_task_failures_by_exception_total{{{STUCK},{TASK},exception="OSError"}}': growing(1),
+    f'celery_task_failures_by_exception_total{{{STUCK},{TASK},exception="WorkerLostError"}}': growing(0.1),
     f'celery_task_revoked_total{{{STUCK},{TASK},reason="terminated"}}': growing(0.1),
     f'celery_task_timeouts_total{{{STUCK},{TASK},limit="hard"}}': growing(0.1),
     f'celery_task_prefetch_wait_seconds_bucket{{{STUCK},{TASK},le="60.0"}}': always(0),
     f'celery_task_prefetch_wait_seconds_bucket{{{STUCK},{TASK},le="300.0"}}': growing(1),
     f'celery_task_prefetch_wait_seconds_bucket{{{STUCK},{TASK},le="+Inf"}}': growing(1),
     f"celery_task_last_success_timestamp_seconds{{{STUCK},{TASK}}}": always(1e9),
+    # The nightly job comes, and fails.
+    f"celery_task_received_total{{{STUCK},{NIGHTLY}}}": always(3),
+    f"celery_task_failed_total{{{STUCK},{NIGHTLY}}}": always(3),
     f'celery_messages_unknown_total{{{STUCK},worker="w@stuck",reason="invalid"}}': growing(0.1),
     f'otel_celery_folded_total{{{STUCK},what="task_name"}}': growing(0.1),
     f'otel_celery_internal_errors_total{{{STUCK},where="ended"}}': growing(0.1),
+    f'otel_celery_relay_dropped_total{{{STUCK},reason="limit"}}': growing(0.1),
     # What only an operator can know (expectations.yml).
     'pool:celery_worker_up:minimum{pool="market"}': always(2),
     'task:celery_task_last_success_age_seconds:maximum{task_name="orders.place"}': always(60),

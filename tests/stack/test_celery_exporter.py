@@ -13,6 +13,7 @@ import yaml
 
 from tests.services import LOOPBACK, free_port
 from tests.stack.servers import MONITORING, Server, start_prometheus, wait_until
+from tests.stack.tempo import hastened
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -74,7 +75,7 @@ def known_worker() -> Iterator[int]:
 
 def configured(port: int, *, switched_on: bool) -> str:
     """Take the job from prometheus.yml, scraping this port each second, and what the head of the file says to add."""
-    config: dict[str, Any] = yaml.safe_load((MONITORING / "prometheus.yml").read_text())
+    config: dict[str, Any] = yaml.safe_load(hastened((MONITORING / "prometheus.yml").read_text(), "1s"))
     (job,) = (one for one in config["scrape_configs"] if one["job_name"] == "celery")
     job["static_configs"] = [{"targets": [f"{LOOPBACK}:{port}"], "labels": {"pool": "trading"}}]
     del job["file_sd_configs"]
@@ -82,8 +83,7 @@ def configured(port: int, *, switched_on: bool) -> str:
     if switched_on:
         job |= yaml.safe_load((MONITORING / "relabel-celery-exporter.yml").read_text())
         rules.append(str(MONITORING / "rules-celery-exporter.yml"))
-    intervals = {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"}
-    return yaml.safe_dump({"global": intervals, "rule_files": rules, "scrape_configs": [job]})
+    return yaml.safe_dump({"global": config["global"], "rule_files": rules, "scrape_configs": [job]})
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,9 @@ import pytest
 
 from tests import services as real
 from tests.stack.composition import DESKTOP, LINUX, PROFILES, compose, services
-from tests.stack.servers import MONITORING
+from tests.stack.machinery import POSTGRES
+from tests.stack.pages import GUIDE
+from tests.stack.servers import MONITORING, debian
 
 if TYPE_CHECKING:
     from tests.stack.composition import Service
@@ -39,6 +41,35 @@ ONLY_ON_DESKTOP = {
     },
 }
 """What makes a server that listens on loopback by itself listen to its container's port."""
+
+PARTS = {
+    "Prometheus": "prometheus",
+    "Alertmanager": "alertmanager",
+    "Grafana": "grafana",
+    "Redis exporter": "redis-exporter",
+    "PostgreSQL exporter": "postgres-exporter",
+    "Redis": "redis",
+    "PostgreSQL": "postgres",
+    "Collector": "collector",
+    "VictoriaMetrics": "victoria-metrics",
+}
+"""What the guide calls each service."""
+
+RUN = [
+    ("Prometheus", "prometheus", "prometheus"),
+    ("Alertmanager", "prometheus-alertmanager", "prometheus-alertmanager"),
+    ("Redis exporter", "prometheus-redis-exporter", "prometheus-redis-exporter"),
+    ("PostgreSQL exporter", "prometheus-postgres-exporter", "prometheus-postgres-exporter"),
+    ("Redis", "redis-server", "redis-server"),
+    ("PostgreSQL", str(POSTGRES / "postgres"), "postgresql"),
+    ("Collector", "otelcol-celery", ""),
+    ("nginx", "nginx", "nginx"),
+]
+"""Programs, and the Debian package of each, if it is one's; Debian's VictoriaMetrics does not say its version."""
+
+VERSIONS = re.findall(
+    r"^\| ([\w ]+) \| ([\d.]*) ?\| (.*) \|$", GUIDE.partition("## How this was checked")[2], re.MULTILINE
+)
 
 EXAMPLE = re.compile(r"^#([A-Z_]+)=(.*)$", re.MULTILINE)
 
@@ -100,6 +131,24 @@ def test_prometheus_is_the_version_whose_checker_the_tests_have() -> None:
     major, minor, patch = version.split(".")
     assert f"github.com/prometheus/prometheus v0.{major}{int(minor):02}.{patch}" in module
     assert said.startswith("promtool, version")
+
+
+def test_the_guide_says_what_is_pinned() -> None:
+    """Its table of versions has the version of each image, and names no other part but nginx, which is yours."""
+    pinned = {part: re.sub("-alpine$", "", services()[name].image.rpartition(":")[2]) for part, name in PARTS.items()}
+    assert services().keys() == set(PARTS.values())
+    assert {row[0]: row[1] for row in VERSIONS} == {**{k: v.removeprefix("v") for k, v in pinned.items()}, "nginx": ""}
+
+
+@pytest.mark.parametrize(("part", "program", "package"), RUN)
+def test_the_guide_says_what_is_run(part: str, program: str, package: str) -> None:
+    """Each program that tells its version has the one in the table."""
+    found = real.built(program) if package == "" else debian(program, package)
+    done = subprocess.run([found, "-v" if part == "nginx" else "--version"], check=True, capture_output=True, text=True)
+    version = re.search(r"\d+\.[\d.]+", done.stdout + done.stderr)
+    (claimed,) = (row[2] for row in VERSIONS if row[0] == part)
+    assert version
+    assert any(version[0].startswith(one) for one in re.findall(r"\d[\d.]*", claimed))
 
 
 @FILES

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import subprocess
 from typing import TYPE_CHECKING, Any
 
@@ -16,8 +17,10 @@ from otel_celery.lifecycle import Exit, Limit, Outcome, Revocation, Unknown
 from otel_celery.pools import plan
 from otel_celery.settings import Bounds
 from tests import services
+from tests.stack import composition
 from tests.stack.options import PLACEHOLDER, offered, switched_on
-from tests.stack.servers import HOST_PORT, MONITORING, FreePorts, debian, htpasswd, repointed
+from tests.stack.pages import COMMANDS, LOOKS
+from tests.stack.servers import MONITORING, PORT, FreePorts, debian, htpasswd, repointed
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,6 +32,7 @@ ADDRESSED = sorted(
     for file in MONITORING.glob(pattern)
     if not file.name.startswith("docker-compose")
 )
+COLLECTOR = "../../collector/agent.yaml"
 CLOSED = {"status": len(Outcome) - 1, "limit": len(Limit), "exception": Bounds().exceptions + 1}
 REASONS = max(len(Revocation), len(Unknown), len(Exit))
 QUEUES = 100
@@ -139,16 +143,31 @@ def test_alertmanager_pages_for_what_is_critical_only(severity: str, receiver: s
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("file", ADDRESSED)
+def masked(text: str) -> str:
+    """Hide addresses, and ports that stand apart."""
+    return re.sub(
+        r"(localhost|127\.0\.0\.1|host\.docker\.internal|\*|--port|-p|\bport|_PORT)([ :=]|:-)\d+", "PORT", text
+    )
+
+
+@pytest.mark.parametrize("file", [*ADDRESSED, COLLECTOR])
 def test_only_addresses_differ_in_what_a_test_runs(file: str) -> None:
     """What is replaced is a host and a port; with those masked, the text is that of the committed file."""
     text = committed(file)
     ports = FreePorts()
     changed = repointed(text, ports)
-    masked = re.compile(r"(localhost|127\.0\.0\.1|host\.docker\.internal|\*):\d+")
-    assert masked.sub("ADDRESS", changed) == masked.sub("ADDRESS", text)
-    assert {int(port) for port in re.findall(r"127\.0\.0\.1:(\d+)", changed)} == set(ports.values())
-    assert len(HOST_PORT.findall(changed)) == len(HOST_PORT.findall(text))
+    assert masked(changed) == masked(text)
+    assert {int(match["port"]) for match in PORT.finditer(changed)} == set(ports.values())
+    assert len(PORT.findall(changed)) == len(PORT.findall(text))
+
+
+def test_only_ports_differ_in_a_command_that_a_test_runs() -> None:
+    """Compose's commands and checks, and the pages': with the ports masked each is as it was, and none is left."""
+    words = [words for service in composition.services().values() for words in (service.command, service.check)]
+    for line in (*map(shlex.join, words), *COMMANDS, *LOOKS):
+        changed = repointed(line, FreePorts())
+        assert masked(changed) == masked(line)
+        assert not re.search(r"(?<![\w.])\d{4}(?![\w.])", changed), changed  # a free one has five digits
 
 
 def test_what_is_no_address_stays() -> None:

@@ -92,6 +92,7 @@ LISTED = {
     "Broker Reconnects": "celery_worker_broker_reconnects_total",
     "Unknown Messages": "celery_messages_unknown_total",
     "Internal Errors": "otel_celery_internal_errors_total",
+    "Dropped Points": "otel_celery_relay_dropped_total",
     "Folded Labels": "otel_celery_folded_total",
     "Firing Alerts": "ALERTS",
     "Targets": "up",

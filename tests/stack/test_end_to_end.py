@@ -6,21 +6,18 @@ two seconds. Of the five pools of prometheus.yml three run: trading, market and 
 
 from __future__ import annotations
 
-import json
 import threading
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
-import yaml
 from celery import Celery
 
 from tests import services
-from tests.services import LOOPBACK
+from tests.stack.phone import PATIENCE, Phone, answered
 from tests.stack.servers import FreePorts, Server, copied, start_alertmanager, start_prometheus, wait_until
-from tests.stack.tempo import quickened
+from tests.stack.tempo import hastened, quickened
 from tests.worker.harness import Worker, start_worker
 
 if TYPE_CHECKING:
@@ -30,27 +27,7 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.xdist_group("end_to_end"), pytest.mark.timeout(240)]
 
 TIMES = 30
-PATIENCE = 90.0
 RULES = ("rules.yml", "alerts.yml", "expectations.yml")
-
-
-@dataclass
-class Phone:
-    """Whoever is told: a webhook that keeps what Alertmanager sends, in the order in which it came."""
-
-    url: str
-    alerts: list[dict[str, Any]] = field(default_factory=list)
-
-    def told(self, status: str, after: int = 0, **labels: str) -> dict[str, Any]:
-        """Wait for a message that an alert with these labels fires, or is resolved; only later ones than ``after``."""
-
-        def found() -> dict[str, Any] | None:
-            wanted = labels.items()
-            told = (one for one in self.alerts[after:] if one["status"] == status and wanted <= one["labels"].items())
-            return next(told, None)
-
-        alert: dict[str, Any] = wait_until(found, f"{status} {labels}", PATIENCE)
-        return alert
 
 
 @dataclass
@@ -100,28 +77,6 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
 
 
 @contextmanager
-def answered() -> Iterator[Phone]:
-    """Serve the webhook."""
-
-    class Answer(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            phone.alerts.extend(json.loads(self.rfile.read(int(self.headers["Content-Length"])))["alerts"])
-            self.send_response(200)
-            self.end_headers()
-
-        def log_message(self, *_: object) -> None:
-            """Say nothing."""
-
-    with ThreadingHTTPServer((LOOPBACK, 0), Answer) as server:
-        phone = Phone(f"http://{LOOPBACK}:{server.server_address[1]}/")
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
-        yield phone
-        server.shutdown()
-        thread.join()
-
-
-@contextmanager
 def troubled(broker: str) -> Iterator[None]:
     """Fill both slots of the pool general for good, and have a task fail in the pool market thrice a second."""
     over = threading.Event()
@@ -145,17 +100,12 @@ def watched(scene: Scene) -> Server:
     copy = copied(scene.directory / "monitoring", scene.ports)
     for name in (*RULES, "alertmanager.yml"):
         (copy / name).write_text(quickened((copy / name).read_text(), TIMES))
-    routes = yaml.safe_load((copy / "alertmanager.yml").read_text())
-    for receiver in routes["receivers"]:
-        receiver["webhook_configs"] = [{"url": scene.phone.url, "send_resolved": True}]
-    manager = start_alertmanager(yaml.safe_dump(routes), scene.directory, port=scene.ports[9093])
+    routes = scene.phone.in_place_of_receivers((copy / "alertmanager.yml").read_text())
+    manager = start_alertmanager(routes, scene.directory, port=scene.ports[9093])
     scene.stack.enter_context(manager)
-    config = (copy / "prometheus.yml").read_text()
-    for old, new in (("scrape_interval: 15s", "scrape_interval: 1s"), ("scrape_timeout: 10s", "scrape_timeout: 1s")):
-        assert old in config
-        config = config.replace(old, new)
-    (copy / "prometheus.yml").write_text(config)
-    prometheus = start_prometheus(copy / "prometheus.yml", scene.directory, port=scene.ports[9090])
+    config = copy / "prometheus.yml"
+    config.write_text(hastened(config.read_text(), "1s"))
+    prometheus = start_prometheus(config, scene.directory, port=scene.ports[9090])
     return scene.stack.enter_context(prometheus)
 
 

@@ -16,7 +16,8 @@ from otel_celery.pools import plan
 from tests.pools.fleet import Fleet
 from tests.services import built, free_port
 from tests.stack import manifests, pods
-from tests.stack.servers import OK, start_prometheus, wait_until
+from tests.stack.servers import MONITORING, OK, start_prometheus, wait_until
+from tests.stack.tempo import hastened
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -146,17 +147,35 @@ def test_what_pages_where_pods_come_and_go(
 
 
 def test_each_alert_of_kubernetes_is_explained() -> None:
-    """Each alert's runbook_url is a heading of the README, and the unit test has a case in which it fires."""
+    """Each alert's runbook_url is a heading of the README, and it fires in the unit test, as all of the table do."""
     rules = yaml.safe_load((manifests.KUBERNETES / "shared" / "kubernetes-alerts.yaml").read_text())
     readme = (manifests.KUBERNETES / "README.md").read_text()
     headings = {heading.lower() for heading in re.findall(r"^#+ (\w+)$", readme, re.MULTILINE)}
     cases = yaml.safe_load((HERE / "kubernetes_alerts.yml").read_text())["tests"]
     fired = {c["alertname"] for case in cases for c in case.get("alert_rule_test", ()) if c["exp_alerts"]}
+    asked = [c for case in cases for c in case.get("promql_expr_test", ()) if c["exp_samples"]]
+    fired |= {name for c in asked for name in re.findall(r'alertname="(\w+)"', c["expr"])}
     for rule in rules["spec"]["groups"][0]["rules"]:
         page, _, anchor = rule["annotations"]["runbook_url"].partition("#")
         assert page == "devops/kubernetes/README.md"
         assert anchor in headings
         assert rule["alert"] in fired
+    table = re.search(r"(?ms)^\| what happened \|.*?\n\n", readme)
+    assert table
+    assert set(re.findall(r"Celery[A-Z]\w+", table[0])) <= fired, "the table names an alert that no case has firing"
+
+
+def test_the_pods_are_scraped_within_the_limits_of_prometheus_yml(everything: list[manifests.Manifest]) -> None:
+    """The PodMonitor has each limit of the job celery under its own spelling, and the intervals for all jobs."""
+    config = yaml.safe_load((MONITORING / "prometheus.yml").read_text())
+    (job,) = (one for one in config["scrape_configs"] if one["job_name"] == "celery")
+    (monitor,) = manifests.of_kind(everything, "PodMonitor")
+    (endpoint,) = monitor["spec"]["podMetricsEndpoints"]
+    limits = {pods.snake(name): value for name, value in monitor["spec"].items() if name.endswith("Limit")}
+    assert limits == {name: value for name, value in job.items() if name.endswith("_limit")}
+    assert len(limits) == 6
+    assert endpoint["interval"] == config["global"]["scrape_interval"]
+    assert endpoint["scrapeTimeout"] == config["global"]["scrape_timeout"]
 
 
 @pytest.fixture
@@ -178,9 +197,7 @@ def pod(everything: list[manifests.Manifest], redis_url: str, tmp_path: Path) ->
         yield pods.Pod(fleet, spec, port, redis_url, tmp_path.name)
 
 
-def test_the_pod_is_probed_drained_and_scraped(
-    everything: list[manifests.Manifest], pod: pods.Pod, tmp_path: Path
-) -> None:
+def test_the_pod_is_probed_drained_and_scraped(text: str, pod: pods.Pod, tmp_path: Path) -> None:
     """A worker as the manifests start it answers their probes, has the labels that the rules need, and drains.
 
     Prometheus runs with the PodMonitor's relabelling, on the metadata that its discovery of pods would give, and with
@@ -189,7 +206,8 @@ def test_the_pod_is_probed_drained_and_scraped(
     wait_until(lambda: pod.probe("startupProbe") == OK, "the port is open")
     wait_until(lambda: pod.probe("readinessProbe") == OK, "the worker consumes")
     assert pod.probe("livenessProbe") == OK
-    pods.write_rules(everything, tmp_path, interval="1s")
+    everything = manifests.load(hastened(text, "1s"))
+    pods.write_rules(everything, tmp_path)
     (scaled,) = manifests.of_kind(everything, "ScaledObject")
     query = scaled["spec"]["triggers"][0]["metadata"]["query"]
     with start_prometheus(yaml.safe_dump(pods.configuration(everything, pod.port)), tmp_path) as prometheus:

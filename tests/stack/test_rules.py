@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
 
-from otel_celery.catalogue import METRICS, Kind
-from tests.stack.rulebook import PROMTOOLS, alerts, expected, metrics, rules, run
+from devops.monitoring.dashboard.promql import FOREIGN
+from tests.stack.pages import GUIDE, RUNBOOK, queries, spans
+from tests.stack.rulebook import PROMTOOLS, alerts, expected, exported, metrics, recorded, rules, run
 from tests.stack.servers import MONITORING
-from tests.stack.tempo import DURATION, milliseconds, quickened
+from tests.stack.tempo import DURATION, READ_BY_PROMETHEUS, hastened, milliseconds, quickened
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 BOTH = pytest.mark.parametrize("version", PROMTOOLS)
 FILES = ("rules.yml", "alerts.yml", "expectations.yml")
 TIMES = 30
+INTERVALS = {"scrape_interval", "scrape_timeout", "evaluation_interval", "interval", "scrapeTimeout"}
+OPERATORS = ("podmonitor", "prometheusrule", "kubernetes-alerts")
 
 OF_OTHERS = {
     "up", "process_start_time_seconds",
@@ -34,22 +37,17 @@ OF_OTHERS = {
 }  # fmt: skip
 """Metrics of Prometheus, of the exporters, and of the Python client."""
 
+ASKED_BY_HAND = {"redis_config_maxclients", "scrape_samples_scraped"}
+"""Metrics of others that nothing but a page names."""
+
+METRIC = re.compile(r"\b(?:celery|otel_celery|redis|pg|process|scrape|prometheus)_\w|\w:\w+:\w|\bup\{")
+"""What a query has, and nothing else that stands between backquotes."""
+
 WORKER_DOWN = (
     'celery_worker_up == 0 or (last_over_time(celery_worker_up{job="celery"}[6h]) and on (job, instance) '
     'up{job="celery"} == 0) or label_replace(up{job="celery"} == 0 unless on (job, instance) '
     'last_over_time(celery_worker_up{job="celery"}[6h]), "worker", "$1 (never seen)", "pool", "(.*)")'
 )
-
-
-def exported() -> set[str]:
-    """Name what the catalogue's metrics are called on the port."""
-    units = {"s": "_seconds"}
-    names = set()
-    for metric in METRICS:
-        name = metric.name.replace(".", "_") + units.get(metric.unit, "")
-        ends = {Kind.COUNTER: ("_total",), Kind.GAUGE: ("",), Kind.HISTOGRAM: ("_bucket", "_sum", "_count")}
-        names |= {name + end for end in ends[metric.kind]}
-    return names
 
 
 @BOTH
@@ -86,9 +84,20 @@ def test_the_documented_alerts_are_as_documented() -> None:
 def test_every_metric_of_an_expression_exists() -> None:
     """In the catalogue, among the recording rules, in expectations.yml, or at an exporter."""
     every = rules((MONITORING / "rules.yml").read_text()) + list(alerts().values())
-    recorded = {rule["record"] for rule in every if "record" in rule} | {rule["record"] for rule in rules(expected())}
     used = set().union(*(metrics(rule["expr"]) for rule in every))
-    assert used - recorded - exported() == OF_OTHERS
+    assert used - recorded() - exported() == OF_OTHERS
+
+
+@pytest.mark.parametrize("page", [GUIDE, RUNBOOK], ids=["README", "RUNBOOK"])
+def test_every_query_of_a_page_is_one(page: str) -> None:
+    """In a block or in a sentence: it parses, and names metrics that exist."""
+    known = exported() | recorded() | OF_OTHERS | FOREIGN.keys() | ASKED_BY_HAND
+    histograms = {name.removesuffix("_bucket") for name in exported()}
+    asked, mentioned = queries(page), [span for span in spans(page) if METRIC.search(span)]
+    assert asked
+    assert mentioned
+    assert {name for query in asked for name in metrics(query) - known} == set()
+    assert {name for query in mentioned for name in metrics(query) - known - histograms} == set()
 
 
 @pytest.mark.parametrize("name", alerts())
@@ -99,7 +108,7 @@ def test_an_alert_says_what_it_means(name: str) -> None:
     assert severity in {"critical", "warning"}
     assert set(alert["annotations"]) == {"summary", "description", "runbook_url"}
     assert alert["annotations"]["runbook_url"] == f"devops/monitoring/RUNBOOK.md#{name.lower()}"
-    section = re.search(rf"(?ms)^## {name}\n(.*?)(?=^## |\Z)", (MONITORING / "RUNBOOK.md").read_text())
+    section = re.search(rf"(?ms)^## {name}\n(.*?)(?=^## |\Z)", RUNBOOK)
     assert section, f"RUNBOOK.md has no section {name}"
     assert section[1].strip().startswith(f"**{severity}")
     assert "\nLook:" in section[1]
@@ -111,7 +120,7 @@ def test_an_alert_says_what_it_means(name: str) -> None:
 
 def test_the_runbook_has_no_section_too_many() -> None:
     """Each is an alert's."""
-    assert re.findall(r"(?m)^## (.+)$", (MONITORING / "RUNBOOK.md").read_text()) == list(alerts())
+    assert re.findall(r"(?m)^## (.+)$", RUNBOOK) == list(alerts())
 
 
 @pytest.mark.parametrize("name", [*FILES, "alertmanager.yml"])
@@ -125,3 +134,24 @@ def test_a_quicker_pace_changes_nothing_else(name: str) -> None:
     assert [milliseconds(one) // TIMES for one in before] == [milliseconds(one) for one in after]
     left = [rule for rule in rules(quick) if re.search(r"\[\d+[smhd]\]", rule["expr"])] if name in FILES else []
     assert left == []
+
+
+@pytest.mark.parametrize("name", [*READ_BY_PROMETHEUS, *(f"../kubernetes/shared/{kind}.yaml" for kind in OPERATORS)])
+def test_doing_it_more_often_changes_nothing_else(name: str) -> None:
+    """What tests scrape and evaluate is what is committed, but for how often; parsed, so that no comment hides any."""
+    text = (MONITORING / name).read_text()
+    before, after = (list(yaml.safe_load_all(one)) for one in (text, hastened(text)))
+    found: list[str] = []
+    assert without_intervals(after, found) == without_intervals(before, [])
+    assert set(found) == {"2s"}
+    assert hastened(text).count("\n") == text.count("\n")
+
+
+def without_intervals(value: Any, found: list[str]) -> Any:
+    """Leave out what says how often something is done, and collect it."""
+    if isinstance(value, list):
+        return [without_intervals(one, found) for one in value]
+    if not isinstance(value, dict):
+        return value
+    found += [duration for key, duration in value.items() if key in INTERVALS]
+    return {key: without_intervals(one, found) for key, one in value.items() if key not in INTERVALS}

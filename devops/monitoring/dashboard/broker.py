@@ -34,19 +34,12 @@ def panels() -> list[Any]:
 
 
 def _broker() -> list[Any]:
-    connected = worded(
-        coloured(
-            figures(
-                "Broker Connection",
-                "Whether each worker's consumer has its connection to the broker.",
-                Query(series(catalogue.BROKER_CONNECTED).by("min", "worker"), "{{worker}}"),
-                unit="none",
-                nothing=NOBODY,
-            ),
-            RED,
-            (1, GREEN),
-        ),
+    connected = _state(
+        "Broker Connection",
+        "Whether each worker's consumer has its connection to the broker.",
+        Query(series(catalogue.BROKER_CONNECTED).by("min", "worker"), "{{worker}}"),
         {0: ("Disconnected", RED), 1: ("Connected", GREEN)},
+        nothing=NOBODY,
     )
     return [
         connected.data_links([links.narrowed("worker")]).links(links.runbook("CeleryBrokerDisconnected")).span(8),
@@ -82,7 +75,16 @@ def _ours() -> list[Any]:
             nothing=NOBODY,
         )
         .links(links.runbook("OtelCeleryInternalErrors"))
-        .span(8),
+        .span(6),
+        lines(
+            "Dropped Points",
+            "What tasks recorded with OpenTelemetry, and the worker neither shows nor pushes, by reason.",
+            Query(series(catalogue.RELAY_DROPPED).per_second().total("reason"), "{{reason}}"),
+            unit=EVENTS,
+            nothing=NOBODY,
+        )
+        .links(links.runbook("OtelCeleryPointsDropped"))
+        .span(6),
         lines(
             "Folded Labels",
             "Label values that are counted as `other`, because there were more than the bound allows.",
@@ -91,7 +93,7 @@ def _ours() -> list[Any]:
             nothing=NOBODY,
         )
         .links(links.runbook("CeleryLabelsFolded"))
-        .span(8),
+        .span(6),
         coloured(
             figures(
                 "Firing Alerts",
@@ -102,24 +104,17 @@ def _ours() -> list[Any]:
             ),
             GREEN,
             (1, RED),
-        ).span(8),
+        ).span(6),
     ]
 
 
 def _scraping() -> list[Any]:
-    up = worded(
-        coloured(
-            figures(
-                "Targets",
-                "Whether each target answered Prometheus's last request, the exporters' among them.",
-                Query(foreign("up").by("min", "job", "instance"), "{{job}} {{instance}}"),
-                unit="none",
-                nothing="Prometheus has no target",
-            ),
-            RED,
-            (1, GREEN),
-        ),
+    up = _state(
+        "Targets",
+        "Whether each target answered Prometheus's last request, the exporters' among them.",
+        Query(foreign("up").by("min", "job", "instance"), "{{job}} {{instance}}"),
         {0: ("Down", RED), 1: ("Up", GREEN)},
+        nothing="Prometheus has no target",
     )
     return [
         up.links(links.runbook("CeleryTargetsMissing", "CeleryScrapeFailing")).span(8),
@@ -205,12 +200,17 @@ def _postgres() -> list[Any]:
 
 
 def _up(title: str, name: str, exporter: str, *alerts: str) -> Any:
-    panel = figures(
+    panel = _state(
         title,
         f"Whether {exporter} reaches its server.",
         Query(foreign(name).by("min", "instance"), "{{instance}}"),
-        unit="none",
+        {0: ("Down", ORANGE), 1: ("Up", GREEN)},
         nothing=f"No {exporter} is scraped",
     )
-    panel = worded(coloured(panel, ORANGE, (1, GREEN)), {0: ("Down", ORANGE), 1: ("Up", GREEN)})
     return panel.links(links.runbook(*alerts)).span(3)
+
+
+def _state(title: str, about: str, query: Query, words: dict[int, tuple[str, str]], *, nothing: str) -> Any:
+    """Show whether something is as it should be, 1, or not, 0, in words and in their colours."""
+    panel = figures(title, about, query, unit="none", nothing=nothing)
+    return worded(coloured(panel, words[0][1], (1, words[1][1])), words)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from devops.monitoring.dashboard import links
 from devops.monitoring.dashboard.promql import recorded_as, series
 from devops.monitoring.dashboard.style import COUNT, ORANGE, RATIO, RED, SECONDS, Query, bounding, limited, lines
 from otel_celery import catalogue
+
+if TYPE_CHECKING:
+    from otel_celery.catalogue import Metric
 
 TITLE = "Saturation"
 NOBODY = "No worker has been scraped"
@@ -32,28 +35,22 @@ def panels() -> list[Any]:
         .links(links.runbook("CeleryPoolSaturated"))
         .span(6),
         bounding(
-            lines(
+            _counted(
                 "Slots",
                 "The pool's size, dashed, which autoscale moves, and how many of its slots are taken.",
-                Query(series(catalogue.POOL_SIZE).total("pool"), "{{pool}} size"),
-                Query(series(catalogue.TASKS_ACTIVE).total("pool"), "{{pool}} active"),
-                unit=COUNT,
-                nothing=NOBODY,
+                "pool",
+                size=catalogue.POOL_SIZE,
+                active=catalogue.TASKS_ACTIVE,
             ),
             "/ size$/",
-        )
-        .data_links([links.narrowed("pool")])
-        .span(6),
-        lines(
+        ),
+        _counted(
             "Reserved and Scheduled Tasks",
             "Reserved: received, and waiting for a free slot. Scheduled: held for an ETA or a rate limit.",
-            Query(series(catalogue.TASKS_RESERVED).total("worker"), "{{worker}} reserved"),
-            Query(series(catalogue.TASKS_SCHEDULED).total("worker"), "{{worker}} scheduled"),
-            unit=COUNT,
-            nothing=NOBODY,
-        )
-        .data_links([links.narrowed("worker")])
-        .span(6),
+            "worker",
+            reserved=catalogue.TASKS_RESERVED,
+            scheduled=catalogue.TASKS_SCHEDULED,
+        ),
         lines(
             "Oldest Running Task",
             "The age of the longest run, by task. A line that climbs and never falls is a task that hangs.",
@@ -65,3 +62,10 @@ def panels() -> list[Any]:
         .links(links.runbook("CeleryTaskRunningTooLong"))
         .span(6),
     ]
+
+
+def _counted(title: str, about: str, label: str, **metrics: Metric) -> Any:
+    """Draw how many there are of each of these, by one label, which leads to the pool or worker that it names."""
+    queries = (Query(series(metric).total(label), f"{{{{{label}}}}} {what}") for what, metric in metrics.items())
+    panel = lines(title, about, *queries, unit=COUNT, nothing=NOBODY)
+    return panel.data_links([links.narrowed(label)]).span(6)

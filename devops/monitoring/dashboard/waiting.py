@@ -10,6 +10,8 @@ from devops.monitoring.dashboard.style import COUNT, GREEN, RATE, RED, SECONDS, 
 from otel_celery import catalogue
 
 TITLE = "Waiting and Queues"
+QUEUES = ('job="redis"', 'key!~"unacked.*|_kombu.*"')
+"""What the alerts on queues look at: unacked* and _kombu* are Celery's own keys."""
 QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 SIZES = "Messages that wait in Redis, by queue: redis_exporter's figures, for the queues that it is told."
 
@@ -82,7 +84,7 @@ def panels() -> list[Any]:
 
 def _lengths() -> Vector:
     """Give redis_exporter's sizes under our own label: a queue is a key there."""
-    sizes = foreign("redis_key_size")
+    sizes = foreign("redis_key_size", *QUEUES)
     text = f'label_replace({sizes}, "queue", "$1", "key", "(.*)")'
     return Vector(text, sizes.labels | {"queue"}).total("queue")
 
