@@ -27,10 +27,12 @@ TWO = ("--numprocesses", "2", "--dist", "loadgroup")
 """Two tests at a time, on two cores; a group keeps what one worker plays in one process."""
 THREE = ("--numprocesses", "3", "--dist", "loadgroup")
 """The whole suite waits a good deal: for shutdowns, scrapes, and alerts."""
-TABLE = ("tests/worker/test_ends.py", "tests/worker/test_books.py")
-"""Every way to end, and the books: what differs between versions of Celery."""
-CELERY_SIDE = ("tests/unit/observe", "tests/unit/test_auto.py", "tests/unit/test_worker.py")
-"""The unit tests that an older Celery could fail; the others differ by Python alone."""
+TABLE = ("tests/worker/test_ends.py", "tests/worker/test_books.py", "tests/trace/test_prefork.py")
+"""Every way to end, the books, and the spans: what differs between versions of Celery."""
+CELERY_SIDE = ("tests/unit/observe", "tests/unit/trace", "tests/unit/test_auto.py", "tests/unit/test_worker.py")
+"""The unit tests that an older Celery could fail."""
+PYTHON_SIDE = ("tests/unit", "tests/relay/test_instruments.py")
+"""What differs by Python alone; the relay forks, spawns, and has threads in between."""
 AGAIN = ("--reruns", "2", "-raR")
 """What fails is tried twice more, and named: real workers on a machine that others share may stall for seconds."""
 TYPESCRIPT = ("@grafana/schema@12.0.2", "typescript@5.9")
@@ -92,7 +94,7 @@ def matrix(session: nox.Session, celery: str) -> None:
     session.install("-e", ".[demo]", *CELERY[celery], *group("test", "green"))
     is_whole = (session.python, celery) == (NEWEST, NEWEST_CELERY)  # what `tests` runs, all but the start method spawn
     if not is_whole:
-        units = ("tests/unit",) if celery == NEWEST_CELERY else CELERY_SIDE
+        units = PYTHON_SIDE if celery == NEWEST_CELERY else CELERY_SIDE
         session.run("pytest", *units, *TWO, "-m", "not services", *session.posargs)
     start_methods = ("fork", "spawn") if celery == NEWEST_CELERY else ("fork",)
     for start_method in start_methods[is_whole:]:

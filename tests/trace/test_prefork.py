@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from tests.worker.harness import Worker
 
-pytestmark = [pytest.mark.xdist_group("trace-prefork"), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.prefork, pytest.mark.xdist_group("trace-prefork"), pytest.mark.timeout(300)]
 
 ERRBACK = task("errback", inner="errback-inner")
 LAST = task("plain", task("kill", ERRBACK, error=True))
