@@ -25,6 +25,8 @@ CELERY = {
 }
 TWO = ("--numprocesses", "2", "--dist", "loadgroup")
 """Two tests at a time, on two cores; a group keeps what one worker plays in one process."""
+FOUR = ("--numprocesses", "4", "--dist", "loadgroup")
+"""The table of ends mostly waits for children that are killed, recycled, or over a limit."""
 THREE = ("--numprocesses", "3", "--dist", "loadgroup")
 """The whole suite waits a good deal: for shutdowns, scrapes, and alerts."""
 TABLE = ("tests/worker/test_ends.py", "tests/worker/test_books.py", "tests/trace/test_prefork.py")
@@ -99,7 +101,8 @@ def matrix(session: nox.Session, celery: str) -> None:
     start_methods = ("fork", "spawn") if celery == NEWEST_CELERY else ("fork",)
     for start_method in start_methods[is_whole:]:
         session.log(f"prefork with {start_method}")
-        session.run("pytest", *TABLE, *AGAIN, *TWO, "-m", "prefork", *session.posargs, env={START_METHOD: start_method})
+        table = ("pytest", *TABLE, *AGAIN, *FOUR, "-m", "prefork", *session.posargs)
+        session.run(*table, env={START_METHOD: start_method})
 
 
 @nox.session(python=NEWEST)
