@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from devops.monitoring.dashboard import links
 from devops.monitoring.dashboard.promql import Vector, foreign, series
@@ -21,6 +21,9 @@ from devops.monitoring.dashboard.style import (
     worded,
 )
 from otel_celery import catalogue
+
+if TYPE_CHECKING:
+    from otel_celery.catalogue import Metric
 
 TITLE = "Broker and Exporters"
 NOBODY = "No worker has been scraped"
@@ -43,57 +46,48 @@ def _broker() -> list[Any]:
     )
     return [
         connected.data_links([links.narrowed("worker")]).links(links.runbook("CeleryBrokerDisconnected")).span(8),
-        lines(
+        _rated(
             "Broker Reconnects",
             "How often a lost connection came back.",
-            Query(series(catalogue.BROKER_RECONNECTS).per_second().total("worker"), "{{worker}}"),
-            unit=EVENTS,
-            nothing=NOBODY,
-        )
-        .links(links.runbook("CeleryBrokerConnectionUnstable"))
-        .span(8),
-        lines(
+            catalogue.BROKER_RECONNECTS,
+            "worker",
+            alert="CeleryBrokerConnectionUnstable",
+        ).span(8),
+        _rated(
             "Unknown Messages",
             "Messages that never became a task: of a task that is not registered, undecodable, or invalid.",
-            Query(series(catalogue.MESSAGES_UNKNOWN).per_second().total("worker", "reason"), "{{worker}} {{reason}}"),
-            unit=EVENTS,
-            nothing=NOBODY,
-        )
-        .links(links.runbook("CeleryMessagesUnknown"))
-        .span(8),
+            catalogue.MESSAGES_UNKNOWN,
+            "worker",
+            "reason",
+            alert="CeleryMessagesUnknown",
+        ).span(8),
     ]
 
 
 def _ours() -> list[Any]:
     firing = foreign("ALERTS", 'alertstate="firing"')
     return [
-        lines(
+        _rated(
             "Internal Errors",
             "Exceptions of otel-celery's own that were kept from the worker: what they concern may be missing above.",
-            Query(series(catalogue.INTERNAL_ERRORS).per_second().total("where"), "{{where}}"),
-            unit=EVENTS,
-            nothing=NOBODY,
-        )
-        .links(links.runbook("OtelCeleryInternalErrors"))
-        .span(6),
-        lines(
+            catalogue.INTERNAL_ERRORS,
+            "where",
+            alert="OtelCeleryInternalErrors",
+        ).span(6),
+        _rated(
             "Dropped Points",
             "What tasks recorded with OpenTelemetry, and the worker neither shows nor pushes, by reason.",
-            Query(series(catalogue.RELAY_DROPPED).per_second().total("reason"), "{{reason}}"),
-            unit=EVENTS,
-            nothing=NOBODY,
-        )
-        .links(links.runbook("OtelCeleryPointsDropped"))
-        .span(6),
-        lines(
+            catalogue.RELAY_DROPPED,
+            "reason",
+            alert="OtelCeleryPointsDropped",
+        ).span(6),
+        _rated(
             "Folded Labels",
             "Label values that are counted as `other`, because there were more than the bound allows.",
-            Query(series(catalogue.FOLDED).per_second().total("what"), "{{what}}"),
-            unit=EVENTS,
-            nothing=NOBODY,
-        )
-        .links(links.runbook("CeleryLabelsFolded"))
-        .span(6),
+            catalogue.FOLDED,
+            "what",
+            alert="CeleryLabelsFolded",
+        ).span(6),
         coloured(
             figures(
                 "Firing Alerts",
@@ -208,6 +202,13 @@ def _up(title: str, name: str, exporter: str, *alerts: str) -> Any:
         nothing=f"No {exporter} is scraped",
     )
     return panel.links(links.runbook(*alerts)).span(3)
+
+
+def _rated(title: str, about: str, metric: Metric, *labels: str, alert: str) -> Any:
+    """Draw how often something happens, by these labels, beside the alert that tells of it."""
+    legend = " ".join(f"{{{{{label}}}}}" for label in labels)
+    panel = lines(title, about, Query(series(metric).per_second().total(*labels), legend), unit=EVENTS, nothing=NOBODY)
+    return panel.links(links.runbook(alert))
 
 
 def _state(title: str, about: str, query: Query, words: dict[int, tuple[str, str]], *, nothing: str) -> Any:
