@@ -104,6 +104,12 @@ class Pusher:
         """Wait for the end, at most until this moment of the monotonic clock; then it is left to itself."""
         if self._thread.is_alive():
             self._thread.join(max(0.0, until - time.monotonic()))
+        if self._thread.is_alive() and not self._is_failing:  # the exporter still tries, and has said nothing yet
+            logger.warning(
+                "otel-celery: the last metrics were not taken by %s in time, and may be lost; see that a collector "
+                "listens there (OTEL_EXPORTER_OTLP_ENDPOINT)",
+                self._place,
+            )
 
     def _run(self) -> None:
         due = time.monotonic() + self._interval

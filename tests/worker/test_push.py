@@ -124,6 +124,7 @@ def test_f60_a_collector_that_hangs_holds_up_an_end_for_two_seconds(
     assert expected.status is not None, "even the bare worker hangs"
     assert found.status == expected.status
     assert found.seconds < expected.seconds + 2.5 + (0.5 if kind == "TERM" else LOOP)
+    assert said(worker, "WARNING.*the last metrics were not taken by .* in time, and may be lost") == 1
     assert receiver.attempts > 0
     assert bare.record() == worker.record()
 
