@@ -140,6 +140,10 @@ def test_a_timeout_that_looks_like_seconds_is_a_warning() -> None:
     assert warning.startswith("OTEL_EXPORTER_OTLP_TIMEOUT=10 is read as milliseconds")
     assert warning.endswith("for seconds write 10000")
     assert read(ON | {"OTEL_EXPORTER_OTLP_TIMEOUT": "10000"}).warnings == ()
+    spans = {"OTEL_TRACES_EXPORTER": "otlp", "OTEL_EXPORTER_OTLP_TRACES_TIMEOUT": "5"}
+    (warning,) = read(spans).warnings
+    assert warning.startswith("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT=5 is read as milliseconds")
+    assert read({**spans, "OTEL_TRACES_EXPORTER": "none"}).warnings == ()
 
 
 @pytest.mark.parametrize(

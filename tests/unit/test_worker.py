@@ -6,6 +6,7 @@ import logging
 import sys
 import time
 from typing import TYPE_CHECKING, Any
+from unittest.mock import Mock
 
 import pytest
 from celery import signals
@@ -144,6 +145,23 @@ def test_a_worker_that_shuts_down_is_closed(app: Celery, start: Callable[[], Wor
     signals.worker_shutdown.send(sender=worker)
     assert session._recording.tallies.is_closed
     assert session._watch.levels.has_drained
+    assert not [step for step in app.steps["worker"] if step.__name__ == "OtelCelery"]
+
+
+def test_a_workers_spans_are_sent_at_its_end_and_no_more_are_made(
+    app: Celery, start: Callable[[], Worker], enabled: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are on their way before anything else is waited for; a later worker of the process begins anew."""
+    del enabled
+    spans = Mock(lost=None, has_grpc=False)
+    monkeypatch.setattr("otel_celery.traces.for_worker", lambda *_: spans)
+    handle = instrument(app)
+    worker = start()
+    session = handle._session
+    assert session is not None
+    session.pool_prepared()
+    signals.worker_shutdown.send(sender=worker)
+    assert [name for name, _, _ in spans.method_calls] == ["begin", "send", "wait", "uninstrument"]
 
 
 # -- what is said ------------------------------------------------------------------------------------------------------
