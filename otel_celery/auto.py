@@ -7,11 +7,11 @@ here at module level.
 from __future__ import annotations
 
 import sys
-from itertools import pairwise
-from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type: ignore[attr-defined]
+
+from otel_celery.commandline import is_spawned_child, is_worker
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -28,7 +28,8 @@ class CeleryWorkerInstrumentor(BaseInstrumentor):
         from celery import signals  # noqa: PLC0415  not before the pool's patches
 
         signals.worker_init.connect(_on_worker_init, weak=False)
-        signals.worker_process_init.connect(_on_worker_process_init, weak=False)
+        if is_spawned_child(sys.orig_argv):
+            signals.worker_process_init.connect(_on_worker_process_init, weak=False)
 
     def _uninstrument(self, **_: Any) -> None:
         from celery import signals  # noqa: PLC0415
@@ -43,25 +44,15 @@ def pre_instrument() -> None:
     opentelemetry-instrumentation-celery imports ``celery.worker.request`` when it is loaded; a green pool that is
     patched only after that runs no task at all.
     """
-    if is_worker_command(sys.argv, getattr(sys, "orig_argv", [])):
+    if is_worker(sys.argv, sys.orig_argv):
         import celery  # noqa: PLC0415
 
         celery.maybe_patch_concurrency(sys.argv)
 
 
-def is_worker_command(argv: list[str], original: list[str]) -> bool:
-    """Tell whether a command line is ``celery ... worker`` or ``python -m celery ... worker``."""
-    program = PurePath(argv[0]).name if argv else ""
-    by_module = any(pair == ("-m", "celery") for pair in pairwise(original))
-    return "worker" in argv[1:] and (program.split(".")[0] == "celery" or by_module)
-
-
 def _on_worker_init(sender: Any, **kwargs: Any) -> None:
-    from celery import signals  # noqa: PLC0415
-
     from otel_celery.worker import on_worker_init  # noqa: PLC0415
 
-    signals.worker_process_init.disconnect(_on_worker_process_init)  # children that are forked have what they need
     on_worker_init(sender, **kwargs)
 
 

@@ -15,6 +15,7 @@ from celery import signals
 
 from otel_celery import settings as environment
 from otel_celery import traces
+from otel_celery.commandline import is_spawned_child
 
 if TYPE_CHECKING:
     from otel_celery.session import Session
@@ -42,10 +43,7 @@ def on_worker_init(sender: Any, **_: object) -> None:
 
 
 def on_worker_process_init(sender: str, **_: object) -> None:
-    """Have a pool's child that was spawned send its spans, and what its tasks record.
-
-    A forked one never gets here: where a worker is initialised, this handler is taken off.
-    """
+    """Have a pool's child that was spawned send its spans, and what its tasks record; a forked one never gets here."""
     _enter_spawned()
     for handle in _handles.values():
         handle.close_door()
@@ -74,7 +72,8 @@ class Instrumentation:
         self._session: Session | None = None
         self._started: Any = None
         signals.worker_init.connect(self._on_worker_init, weak=False)
-        signals.worker_process_init.connect(on_worker_process_init, weak=False)
+        if is_spawned_child(sys.orig_argv):
+            signals.worker_process_init.connect(on_worker_process_init, weak=False)
         self._door = traces.for_publisher(app)
 
     def uninstrument(self) -> None:
@@ -110,7 +109,6 @@ class Instrumentation:
         if worker is self._started:
             return
         self._started = worker
-        signals.worker_process_init.disconnect(on_worker_process_init)
         self.close_door()
         try:
             settings = environment.read(os.environ)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from opentelemetry.sdk.trace import ReadableSpan
 
-    from otel_celery.pushing import Exporter
+    from otel_celery.pushing import Exporter, Otlp
 
 logger = logging.getLogger("otel_celery")
 
@@ -47,10 +47,14 @@ def _maker(exporter: Exporter) -> Callable[[], SpanExporter]:
         raise LookupError(exporter.missing)
     make: Callable[..., SpanExporter] = found[0].load()
     if exporter.otlp is not None:
-        make = partial(make, **options(exporter.otlp, exporter.otlp.timeout))
+        make = partial(_otlp, make, exporter.otlp)
     if not exporter.is_grpc:  # a channel must not exist before a fork
         make().shutdown()
     return make
+
+
+def _otlp(make: Callable[..., SpanExporter], otlp: Otlp) -> SpanExporter:
+    return make(**options(otlp, otlp.timeout))
 
 
 def _quiet(make: Callable[[], SpanExporter], place: str, outage: Outage) -> Quiet:
