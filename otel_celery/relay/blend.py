@@ -1,7 +1,8 @@
 """The children's merged metrics and what the main process itself recorded, as one collection for a reader.
 
 An instrument that both sides use is one metric in the end: a second one of the same name would be a duplicate on the
-port. Their counts are added; of a gauge the children's value is shown, since tasks run there.
+port. Their counts are added; of a gauge the children's value is shown, since tasks run there. Where the two have other
+bucket bounds they cannot be added: the children's are left out, counted once for each label set.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from opentelemetry.sdk.metrics.export import (
 )
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
+from otel_celery.lifecycle import Loss
 from otel_celery.relay import points
 
 if TYPE_CHECKING:
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
 
     from opentelemetry.sdk.resources import Resource
 
-    from otel_celery.relay.books import Stream
+    from otel_celery.relay.books import Losses, Stream
 
     Merged = Iterable[tuple[Stream, dict[str, Any]]]
 
@@ -38,9 +40,11 @@ if TYPE_CHECKING:
 class Blender:
     """Puts merged streams into collections."""
 
-    def __init__(self, label_length: int) -> None:
-        """``label_length`` is where children cut label values."""
+    def __init__(self, label_length: int, lost: Losses) -> None:
+        """``label_length`` is where children cut label values; ``lost`` hears of points that are left out."""
         self._length = label_length
+        self._lost = lost
+        self._left_out: set[tuple[points.Scope, str, str]] = set()
         self._scopes: dict[points.Scope, InstrumentationScope] = {}
 
     def __call__(
@@ -75,16 +79,28 @@ class Blender:
         for index, metric in enumerate(held):
             if metric.name == stream.name and (metric.unit or "") == stream.unit and _is_alike(metric.data, stream):
                 data: Any = metric.data
-                both = [self._join(point, made) for point in data.data_points]
+                both = [self._join(point, stream, made) for point in data.data_points]
                 held[index] = replace(metric, data=replace(data, data_points=[*both, *made.values()]))
                 return
         shown = _data(stream.kind, list(made.values()), is_delta=is_delta(stream.kind))
         held.append(Metric(stream.name, stream.description, stream.unit, shown))
 
-    def _join(self, mine: Any, made: dict[str, Any]) -> Any:
+    def _join(self, mine: Any, stream: Stream, made: dict[str, Any]) -> Any:
         """Join a point of the main process with the children's of the same labels, which is taken out of ``made``."""
-        theirs = made.pop(repr(points.labels(mine.attributes, self._length)), None)
-        return mine if theirs is None else _joined(mine, theirs)
+        key = repr(points.labels(mine.attributes, self._length))
+        theirs = made.pop(key, None)
+        if theirs is None:
+            return mine
+        joined = _joined(mine, theirs)
+        if joined is None:
+            self._leave_out((stream.scope, stream.name, key))
+        return mine if joined is None else joined
+
+    def _leave_out(self, series: tuple[points.Scope, str, str]) -> None:
+        """Count a series the first time, not at each collection."""
+        if series not in self._left_out:
+            self._left_out.add(series)
+            self._lost(Loss.MISMATCH, name=series[1])
 
 
 def _is_alike(data: Any, stream: Stream) -> bool:
@@ -97,6 +113,7 @@ def _is_alike(data: Any, stream: Stream) -> bool:
 
 
 def _joined(mine: Any, theirs: Any) -> Any:
+    """Add up two points; None where they have other bucket bounds."""
     if isinstance(mine, NumberDataPoint):
         if mine.start_time_unix_nano is None:
             return theirs  # a gauge has no start
@@ -111,7 +128,7 @@ def _joined(mine: Any, theirs: Any) -> Any:
             min=_of_both(min, mine.min, theirs.min),
             max=_of_both(max, mine.max, theirs.max),
         )
-    return mine
+    return None
 
 
 def _of_both(choose: Callable[[float, float], float], one: float | None, other: float | None) -> Any:

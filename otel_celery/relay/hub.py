@@ -28,7 +28,8 @@ logger = logging.getLogger("otel_celery")
 
 SENTENCES = {
     Loss.LIMIT: "there are too many instruments: %s and other new ones are left out",
-    Loss.MISMATCH: "the histogram %s has other bucket bounds in some children than in others, which are left out",
+    Loss.MISMATCH: "the histogram %s has other bucket bounds in some processes of this worker than in others, whose "
+    "points are left out",
     Loss.UNSUPPORTED: "exponential histograms%s cannot be merged over pool children and are left out; "
     "take the view that asks for them off",
     Loss.TORN: "a child was killed while it sent its metrics%s; what it was sending is lost",
@@ -60,7 +61,7 @@ class Hub:
         self._said: set[Loss] = set()
         self._providers = [provider]
         self._books = Books(self._lost, time.time_ns())
-        self._blend = Blender(label_length)
+        self._blend = Blender(label_length, self._lost)
         self._label_length = label_length
         self._owner = os.getpid()
 

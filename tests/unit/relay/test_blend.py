@@ -8,6 +8,7 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.resources import Resource
 
+from otel_celery.lifecycle import Loss
 from otel_celery.relay.blend import Blender
 from otel_celery.relay.books import Books
 
@@ -21,7 +22,7 @@ def blended(record, *items: Any) -> dict[str, list[Any]]:
     books = Books(lambda *_, **__: None, 1)
     books.take(1, [(SCOPE, name, "", "", kind, bounds, points) for name, kind, bounds, points in items])
     merged = books.points(reader, lambda _: False, 5)
-    data = Blender(200)(reader.get_metrics_data(), merged, Resource({}), lambda _: False)
+    data = Blender(200, lambda *_, **__: None)(reader.get_metrics_data(), merged, Resource({}), lambda _: False)
     if data is None:
         return {}
     found: dict[str, list[Any]] = {}
@@ -58,3 +59,28 @@ def test_where_the_main_process_recorded_nothing() -> None:
 def test_other_kinds_of_one_name_are_kept_apart() -> None:
     """They are two metrics to OpenTelemetry; the port decides which it shows."""
     assert blended(lambda meter: meter.create_gauge("m").set(1), ("m", "counter", (), [((), 2)])) == {"m": [[1], [2]]}
+
+
+def test_other_bounds_than_the_main_process_has_are_counted_once() -> None:
+    """The main process's histogram is shown, and each series that is left out is counted and named, however often."""
+    lost: list[tuple[Any, ...]] = []
+    reader = InMemoryMetricReader()
+    meter = MeterProvider([reader], shutdown_on_exit=False).get_meter("shop")
+    mine = meter.create_histogram("h", explicit_bucket_boundaries_advisory=[1.0])
+    mine.record(0.5)
+    mine.record(0.5, {"a": "b"})
+    books = Books(lambda *_, **__: None, 1)
+    points = [
+        ((), 9.0, 1.5, 7.5, (0, 2)),
+        ((("a", "b"),), 3.0, 3.0, 3.0, (0, 1)),
+        ((("a", "c"),), 3.0, 3.0, 3.0, (0, 1)),
+    ]
+    books.take(1, [(("shop", None, "", ()), "h", "", "", "histogram", (2.0,), points)])
+    blender = Blender(200, lambda reason, number=1, *, name="": lost.append((reason, number, name)))
+    for _ in range(3):
+        merged = books.points(reader, lambda _: False, 5)
+        data = blender(reader.get_metrics_data(), merged, Resource({}), lambda _: False)
+        assert data is not None
+        (metric,) = data.resource_metrics[0].scope_metrics[0].metrics
+        assert [point.count for point in metric.data.data_points] == [1, 1, 1]  # type: ignore[union-attr]
+    assert lost == [(Loss.MISMATCH, 1, "h")] * 2
