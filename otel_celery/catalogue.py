@@ -199,7 +199,8 @@ RELAY_DROPPED = Metric(
     Kind.COUNTER,
     "{point}",
     ("reason",),
-    "Points that tasks recorded and nobody sees, by reason: torn, malformed, limit, mismatch, unsupported, name.",
+    "Points that tasks recorded and nobody sees, by reason: torn, malformed, limit, mismatch, unsupported, value, "
+    "name.",
 )
 FOLDED = Metric(
     "otel_celery.folded",

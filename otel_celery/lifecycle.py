@@ -72,6 +72,8 @@ class Loss(str, Enum):
     LIMIT = "limit"
     MISMATCH = "mismatch"
     UNSUPPORTED = "unsupported"
+    VALUE = "value"
+    """A number or a label of it is an object that cannot be made plain."""
     NAME = "name"
     """Its name is taken on the port."""
 

@@ -87,20 +87,28 @@ class Blender:
 
     def _join(self, mine: Any, stream: Stream, made: dict[str, Any]) -> Any:
         """Join a point of the main process with the children's of the same labels, which is taken out of ``made``."""
-        key = repr(points.labels(mine.attributes, self._length))
+        try:
+            key = repr(points.labels(mine.attributes, self._length))
+        except Exception:  # noqa: BLE001  an object of the application's raised, and has no series of the children's
+            return mine
         theirs = made.pop(key, None)
         if theirs is None:
             return mine
-        joined = _joined(mine, theirs)
+        try:
+            joined = _joined(mine, theirs)
+        except Exception:  # noqa: BLE001  the same, or one of the two is an integer that no float can hold
+            joined, why = None, Loss.VALUE
+        else:
+            why = Loss.MISMATCH
         if joined is None:
-            self._leave_out((stream.scope, stream.name, key))
+            self._leave_out(why, (stream.scope, stream.name, key))
         return mine if joined is None else joined
 
-    def _leave_out(self, series: tuple[points.Scope, str, str]) -> None:
+    def _leave_out(self, why: Loss, series: tuple[points.Scope, str, str]) -> None:
         """Count a series the first time, not at each collection."""
         if series not in self._left_out:
             self._left_out.add(series)
-            self._lost(Loss.MISMATCH, name=series[1])
+            self._lost(why, name=series[1])
 
 
 def _is_alike(data: Any, stream: Stream) -> bool:

@@ -55,8 +55,9 @@ class UpDown(Counter):
 
     def take(self, child: int, value: float) -> None:
         """Add what a child added, and remember that it did."""
+        added = self._by_child.get(child, 0) + value  # raises where a float cannot hold it, and then nothing is added
         self.value += value
-        self._by_child[child] = self._by_child.get(child, 0) + value
+        self._by_child[child] = added
 
     def end(self, child: int, *, in_order: bool) -> None:
         """Take back what a child that was killed had added."""
@@ -122,8 +123,8 @@ class Histogram:
 
     def take(self, _child: int, total: float, least: float, most: float, counts: Sequence[int]) -> None:
         """Add what a child observed."""
+        self.total += total  # raises where a float cannot hold it, and then nothing is added
         self.counts = [mine + new for mine, new in zip(self.counts, counts, strict=True)]
-        self.total += total
         self.least, self.most = min(self.least, least), max(self.most, most)
 
     def end(self, _child: int, *, in_order: bool) -> None:

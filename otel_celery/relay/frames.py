@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from otel_celery.relay.points import Item
+    from otel_celery.relay.points import Item, Loss
 
 HELLO = ("otel-celery", 1)
 """The first frame of every connection: who speaks, and which version of this module."""
@@ -44,8 +44,16 @@ def frame(message: tuple[Any, ...]) -> bytes:
 
 
 def delta(items: list[Item]) -> bytes:
-    """Make the frame that carries what was recorded since the last one."""
+    """Make the frame that carries what was recorded since the last one.
+
+    Raises ValueError when it is too much for one.
+    """
     return frame(("delta", items))
+
+
+def lost(losses: list[Loss]) -> bytes:
+    """Make the frame that tells what was recorded and cannot be sent."""
+    return frame(("lost", losses))
 
 
 class Incoming:

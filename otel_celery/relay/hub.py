@@ -30,8 +30,9 @@ SENTENCES = {
     Loss.LIMIT: "there are too many instruments: %s and other new ones are left out",
     Loss.MISMATCH: "the histogram %s has other bucket bounds in some processes of this worker than in others, whose "
     "points are left out",
-    Loss.UNSUPPORTED: "exponential histograms%s cannot be merged over pool children and are left out; "
-    "take the view that asks for them off",
+    Loss.UNSUPPORTED: "the exponential histogram %s cannot be merged over pool children and is left out; "
+    "take the view that asks for it off",
+    Loss.VALUE: "a number or a label of %s is nothing that can be made plain, and that point is left out",
     Loss.TORN: "a child was killed while it sent its metrics%s; what it was sending is lost",
     Loss.MALFORMED: "something%s that is no child of this worker spoke to its relay, and was not listened to",
 }

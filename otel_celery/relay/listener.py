@@ -162,7 +162,7 @@ class Listener:
         elif message[0] == "delta":
             self._books.take(talk.number, message[1])
         elif message[0] == "lost":
-            self._lost(Loss.UNSUPPORTED, message[1])
+            self._books.lose(message[1])
         elif message == frames.GOODBYE:
             talk.is_ending = True
         else:

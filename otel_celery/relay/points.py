@@ -1,17 +1,22 @@
-"""What a child's reader collected, as plain values: labels cleaned, and nothing left that a later scrape trips over."""
+"""The words of the relay: what a child says of its instruments, and what the main process takes for such.
+
+A child sends plain values alone (see :mod:`otel_celery.relay.packing`). The main process looks at each all the same:
+what is odd costs itself, and neither the connection nor what a reader is shown later.
+"""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from types import NoneType
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry.sdk.metrics.export import AggregationTemporality, Gauge, Histogram, Sum
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from otel_celery import plain
 
-    from opentelemetry.sdk.metrics.export import Metric, MetricsData
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from opentelemetry.sdk.metrics.export import Metric
     from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
     Labels = tuple[tuple[str, Any], ...]
@@ -20,87 +25,100 @@ if TYPE_CHECKING:
     """Its labels, and then: a number; for a gauge a time and a number; for a histogram its sum, least, most, counts."""
     Item = tuple[Scope, str, str, str, str, tuple[float, ...], list[Point]]
     """Scope, name, unit, description, kind, bounds, points."""
+    Loss = tuple[str, int, str]
+    """Why so many points of an instrument of this name are lost."""
 
 COUNTER, UP_DOWN, LEVEL, GAUGE, HISTOGRAM = KINDS = ("counter", "up_down", "level", "gauge", "histogram")
 """``level`` is an observable up-down counter, whose value is what the child has now, and gone with the child."""
 
-POINTS_PER_FRAME = 500
-"""A child that is killed while it sends loses the frame that it was at."""
+MAX_TEXT = 1_000
+"""Where names, units and descriptions are cut."""
 
-MAX_DESCRIPTION = 1_000
-
-
-def clean(text: str, length: int) -> str:
-    """Cut a text, and replace lone surrogates: one of them would make every later scrape fail."""
-    return text[:length].encode("utf-8", "replace").decode("utf-8")
+_NUMBERS = {int, float}
+_LABELS = {str, bool, int, float, bytes, NoneType}
+_TEXTS = {str, NoneType}
 
 
 def labels(attributes: Mapping[str, Any] | None, length: int) -> Labels:
-    """Make attributes plain, and order them, so that equal ones are equal."""
-    if not attributes:
-        return ()
-    return tuple(sorted((clean(str(key), length), _plain(value, length)) for key, value in attributes.items()))
-
-
-def _plain(value: Any, length: int) -> Any:
-    if isinstance(value, str):
-        return clean(value, length)
-    if isinstance(value, (bool, int, float)):
-        return value
-    if isinstance(value, Sequence) and not isinstance(value, (bytes, bytearray)):
-        return tuple(_plain(each, length) for each in value)
-    return clean(json.dumps(value, default=str), length)
+    """Make attributes plain, and order them, so that equal ones are equal; raises what their own methods raise."""
+    return plain.labels(attributes, length) if attributes else ()
 
 
 def identity(scope: InstrumentationScope, length: int) -> Scope:
-    """Make a scope plain."""
-    version, schema = (None if text is None else clean(text, length) for text in (scope.version, scope.schema_url))
-    return (clean(scope.name, length), version, schema, labels(scope.attributes, length))
+    """Make a scope plain; raises what its attributes' own methods raise."""
+    version, schema = (None if it is None else plain.text(it, MAX_TEXT) for it in (scope.version, scope.schema_url))
+    name: Any = scope.name
+    return ("" if name is None else plain.text(name, MAX_TEXT), version, schema, labels(scope.attributes, length))
 
 
 def kind_of(metric: Metric) -> str | None:
     """Tell what an instrument was from what its metric holds; None for what cannot be merged.
 
-    The child's reader asks for changes, save for observable up-down counters, of which it gets the value itself.
+    The child's reader asks for changes, save for observable counters, of which it gets the value itself.
     """
     data = metric.data
     if isinstance(data, Sum):
         if data.is_monotonic:
             return COUNTER
-        return LEVEL if data.aggregation_temporality is AggregationTemporality.CUMULATIVE else UP_DOWN
+        return LEVEL if is_observed(metric) else UP_DOWN
     if isinstance(data, Gauge):
         return GAUGE
     return HISTOGRAM if isinstance(data, Histogram) else None
 
 
-def pack(collected: MetricsData, length: int) -> Iterator[tuple[int, Item | None]]:
-    """Make plain items of a collection, each with its number of points; None for what cannot be merged."""
-    for resource_metrics in collected.resource_metrics:
-        for scope_metrics in resource_metrics.scope_metrics:
-            scope = identity(scope_metrics.scope, length)
-            for metric in scope_metrics.metrics:
-                yield from _items(scope, metric, length)
+def is_observed(metric: Metric) -> bool:
+    """Tell whether a sum is what a callback said, and not what changed."""
+    return isinstance(metric.data, Sum) and metric.data.aggregation_temporality is AggregationTemporality.CUMULATIVE
 
 
-def _items(scope: Scope, metric: Metric, length: int) -> Iterator[tuple[int, Item | None]]:
-    kind, points = kind_of(metric), list[Any](metric.data.data_points)
-    if kind is None:
-        yield len(points), None
-        return
-    description = clean(metric.description or "", MAX_DESCRIPTION)
-    groups: dict[tuple[float, ...], list[Point]] = {}
-    for point in points:
-        bounds = tuple(point.explicit_bounds) if kind == HISTOGRAM else ()
-        groups.setdefault(bounds, []).append((labels(point.attributes, length), *_values(kind, point)))
-    for bounds, group in groups.items():
-        for start in range(0, len(group), POINTS_PER_FRAME):
-            part = group[start : start + POINTS_PER_FRAME]
-            yield len(part), (scope, metric.name, metric.unit or "", description, kind, bounds, part)
+def check_head(scope: Any, texts: Sequence[Any], kind: Any, bounds: Any) -> None:
+    """See that an instrument is one.
+
+    Raises TypeError or ValueError where it is not.
+    """
+    name, version, schema, attributes = scope
+    if type(name) is not str or not {type(version), type(schema)} <= _TEXTS:
+        raise TypeError("a scope that is none")
+    check_labels(attributes)
+    if set(map(type, texts)) != {str} or kind not in KINDS:
+        raise TypeError("an instrument that is none")
+    if type(bounds) is not tuple or not set(map(type, bounds)) <= _NUMBERS:
+        raise TypeError("bounds that are none")
 
 
-def _values(kind: str, point: Any) -> tuple[Any, ...]:
-    if kind == GAUGE:
-        return (point.time_unix_nano, point.value)
+def check_labels(told: Any) -> None:
+    """See that labels are plain.
+
+    Raises TypeError or ValueError where they are not.
+    """
+    if type(told) is not tuple:
+        raise TypeError("labels that are none")
+    for key, value in told:
+        if type(key) is not str or not _is_label(value):
+            raise TypeError("a label that is none")
+
+
+def check_values(kind: str, bounds: Sequence[float], values: Sequence[Any]) -> None:
+    """See that the values of a point are those of its kind.
+
+    Raises TypeError or ValueError where they are not.
+    """
     if kind == HISTOGRAM:
-        return (point.sum, point.min, point.max, tuple(point.bucket_counts))
-    return (point.value,)
+        *values, counts = values
+        if type(counts) is not tuple or len(counts) != len(bounds) + 1 or set(map(type, counts)) != {int}:
+            raise TypeError("buckets that are none")
+    elif kind == GAUGE:
+        time, *values = values
+        if type(time) is not int or not 0 <= time < 1 << 63:
+            raise TypeError("a time that is none")
+    if len(values) != (3 if kind == HISTOGRAM else 1) or not set(map(type, values)) <= _NUMBERS:
+        raise TypeError("a value that is none")
+
+
+def _is_label(value: Any) -> bool:
+    kind = type(value)
+    if kind is tuple:
+        return all(map(_is_label, value))
+    if kind is dict:
+        return all(type(key) is str and _is_label(each) for key, each in value.items())
+    return kind in _LABELS

@@ -8,13 +8,16 @@ release moves one of these names the relay switches itself off with one sentence
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from opentelemetry.metrics import Observation
+from opentelemetry.metrics import CallbackOptions, Observation
 from opentelemetry.metrics import _internal as api
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics import _internal as sdk
 from opentelemetry.sdk.metrics.export import AggregationTemporality, InMemoryMetricReader
+
+from otel_celery import plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -65,12 +68,16 @@ def _rehearse() -> None:
     blend_into(provider, blend)
     fresh = InMemoryMetricReader()
     provider.add_metric_reader(fresh)
+    apart = InMemoryMetricReader()
+    provider.add_metric_reader(apart)
+    collect_apart(provider, apart, lambda _: None)
     counter.add(1)
     counter.add(1)
     meter.create_observable_gauge("rehearsal.gauge", [lambda _: [Observation(3)]])
     facts = {
         "what is recorded is collected": _values(fresh.get_metrics_data()) == [2, 3],
         "a collection can be added to": len(asked) == 1,
+        "observable instruments can be read apart": _values(apart.get_metrics_data()) == [2, 3],
         "the first measurement is heard of, once": len(heard) == 1,
         "an inherited reader is silent": reader.get_metrics_data() is None,
         "observable instruments are known": observes(provider),
@@ -169,6 +176,41 @@ def on_use(provider: MeterProvider, heard: Callable[[], None]) -> None:
 
     for name in names:
         setattr(consumer, name, stands_in_for(name))
+
+
+def collect_apart(provider: MeterProvider, reader: MetricReader, failed: Callable[[str], None]) -> None:
+    """Have a reader collect each observable instrument apart from the others, and without a deadline.
+
+    In the SDK's own collection one observed value that cannot be hashed, or added up, is the end of the collection, now
+    and ever after; and so is a callback that takes ten seconds. Numbers are made plain before they are added up, since
+    the SDK shows a zero where that failed. ``failed`` hears the instrument's name.
+    """
+    consumer = _consumer(provider)
+
+    def collect(*_: Any, **__: Any) -> Any:
+        with consumer._lock:
+            storage = consumer._reader_storages[reader]
+            for instrument in consumer._async_instruments:
+                _observe(storage, instrument, failed)
+            return storage.collect()
+
+    reader._set_collect_callback(collect)
+
+
+def _observe(storage: Any, instrument: Any, failed: Callable[[str], None]) -> None:
+    try:
+        for measurement in instrument.callback(CallbackOptions()):
+            _consume(storage, measurement, failed)
+    except BaseException:  # noqa: BLE001  on the relay's thread only an application's object raises such a thing
+        failed(instrument.name)
+
+
+def _consume(storage: Any, measurement: Any, failed: Callable[[str], None]) -> None:
+    try:
+        observed = replace(measurement, value=plain.number(measurement.value))
+        storage.consume_measurement(observed, should_sample_exemplar=False)
+    except BaseException:  # noqa: BLE001  see _observe()
+        failed(measurement.instrument.name)
 
 
 def observes(provider: MeterProvider) -> bool:

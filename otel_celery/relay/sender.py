@@ -14,26 +14,29 @@ import socket
 import threading
 import time
 from collections import deque
+from functools import partial
 from typing import TYPE_CHECKING
 
 from opentelemetry.sdk.metrics import (
     Counter,
     Histogram,
     MeterProvider,
-    ObservableCounter,
     ObservableGauge,
-    ObservableUpDownCounter,
     UpDownCounter,
     _Gauge,  # public, under this name: what create_gauge makes
 )
 from opentelemetry.sdk.metrics.export import AggregationTemporality, MetricReader
 
-from otel_celery.relay import address, frames, points, sdk
+from otel_celery.lifecycle import Loss
+from otel_celery.relay import address, frames, sdk
+from otel_celery.relay.packing import Packer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from opentelemetry.sdk.metrics.export import MetricsData
+
+    from otel_celery.relay import points
 
 FLUSH_SECONDS = 0.2
 """What was recorded is sent this much later: all that a child which is killed can take with it."""
@@ -50,37 +53,39 @@ BREATH_SECONDS = 0.02
 CONNECT_SECONDS = 1.0
 RETRY_SECONDS = 1.0
 
-_DELTA, _VALUE = AggregationTemporality.DELTA, AggregationTemporality.CUMULATIVE
-_CHANGES = (Counter, UpDownCounter, Histogram, ObservableCounter, ObservableGauge, _Gauge)
+_DELTA = AggregationTemporality.DELTA
+_CHANGES = (Counter, UpDownCounter, Histogram, ObservableGauge, _Gauge)
+"""Of these the SDK says what changed. Of observed sums it says what they are, since it would subtract any object."""
 
 _logger = logging.getLogger("otel_celery.relay")
 
 
 class DeltaReader(MetricReader):
-    """Collects what is new since the last time; of observable up-down counters the value itself."""
+    """Collects what is new since the last time; of what is observed the value itself."""
 
     def __init__(self, label_length: int) -> None:
         """Cut label values to this length."""
-        super().__init__({**dict.fromkeys(_CHANGES, _DELTA), ObservableUpDownCounter: _VALUE})
-        self._length = label_length
-        self.items: list[points.Item] = []
-        self.lost = 0
-        """Points that cannot be merged: those of exponential histograms, which a view of the application asks for."""
+        super().__init__(dict.fromkeys(_CHANGES, _DELTA))
+        self.packer = Packer(label_length)
+        self._frames: list[bytes] = []
 
     def _receive_metrics(self, metrics_data: MetricsData, timeout_millis: float = 10_000, **_: object) -> None:
         del timeout_millis
-        for number, item in points.pack(metrics_data, self._length):
-            if item is None:
-                self.lost += number
-            else:
-                self.items.append(item)
+        self._frames += self.packer.frames(metrics_data)
 
-    def take(self) -> tuple[list[points.Item], int]:
-        """Collect, and give the items, and how many points were lost since the last time."""
+    def take(self) -> tuple[list[bytes], list[points.Loss]]:
+        """Collect, and give the frames, and what was lost since the last time.
+
+        Raises whatever the SDK raises when it cannot collect.
+        """
         self.collect()
-        items, self.items = self.items, []
-        lost, self.lost = self.lost, 0
-        return items, lost
+        made, self._frames = self._frames, []
+        return made, self.packer.losses()
+
+    def force_flush(self, timeout_millis: float = 10_000) -> bool:
+        """Leave the thread of a task alone: the sender's own collects within a moment."""
+        del timeout_millis
+        return True
 
     def shutdown(self, timeout_millis: float = 30_000, **_: object) -> None:
         """Have nothing to shut down."""
@@ -104,6 +109,7 @@ class Sender:
         self._connection: socket.socket | None = None
         self._retry_at = 0.0
         self._give_up_at = 0.0
+        self._has_failed = False
         self._thread = threading.Thread(target=self._run, name="otel-celery-relay", daemon=True)
 
     def wake(self, provider: MeterProvider) -> None:
@@ -112,6 +118,7 @@ class Sender:
             if provider not in self._readers:
                 reader = DeltaReader(self._length)
                 provider.add_metric_reader(reader)
+                sdk.collect_apart(provider, reader, partial(reader.packer.lose, Loss.VALUE))
                 self._readers = {**self._readers, provider: reader}
             if self._thread.ident is None:
                 self._thread.start()
@@ -168,14 +175,24 @@ class Sender:
         found = False
         for provider, reader in self._readers.items():
             self._rearm(provider)
-            items, lost = reader.take()
-            found |= bool(items)
-            self._unsent.extend(map(frames.delta, ([item] for item in items)))
-            if lost:
-                self._unsent.append(frames.frame(("lost", lost)))
+            found |= self._collect(reader)
         if closing:
             self._unsent.append(frames.frame(frames.GOODBYE))
         return not self._send() or (found and not self._is_observing())
+
+    def _collect(self, reader: DeltaReader) -> bool:
+        """Have what is new sent, and tell whether there was anything; what goes wrong costs this provider alone."""
+        try:
+            made, lost = reader.take()
+        except Exception:
+            if not self._has_failed:
+                self._has_failed = True
+                _logger.exception("otel-celery: the SDK could not collect the metrics that tasks record")
+            return False
+        self._unsent += made
+        if lost:
+            self._unsent.append(frames.lost(lost))
+        return bool(made)
 
     def _send(self) -> bool:
         """Send what there is, and tell whether all of it is on its way."""

@@ -116,7 +116,109 @@ def test_bounds_on_label_sets_and_instruments(monkeypatch: pytest.MonkeyPatch) -
     assert opened.lost == [(Loss.LIMIT, 2, "three")]
 
 
-def test_what_is_none_of_ours_raises() -> None:
-    """The listener hears of it, and drops who said it."""
-    with pytest.raises((TypeError, ValueError)):
-        Opened().books.take(1, [("nonsense",)])  # type: ignore[list-item]
+ODD: list[Any] = [
+    ("counter", ((), "1")),
+    ("counter", ((), True)),
+    ("counter", ((), None)),
+    ("counter", ((), b"\0" * 8)),
+    ("counter", ((), 1j)),
+    ("counter", ((), 1, 2)),
+    ("counter", ()),
+    ("counter", None),
+    ("counter", ([], 1)),
+    ("counter", (((1, 2),), 1)),
+    ("counter", ((("k", [1]),), 1)),
+    ("counter", ((("k", (1, {2})),), 1)),
+    ("counter", ((("k", {1: 2}),), 1)),
+    ("counter", ((("k", 10**5_000),), 1)),
+    ("gauge", ((), None, 1)),
+    ("gauge", ((), -1, 1)),
+    ("gauge", ((), 1 << 63, 1)),
+    ("gauge", ((), 5, "1")),
+    ("histogram", ((), 1, 1, 1, (1,))),
+    ("histogram", ((), 1, 1, 1, [0, 1])),
+    ("histogram", ((), 1, 1, 1, (0, 1.5))),
+    ("histogram", ((), b"", 1, 1, (0, 1))),
+    ("histogram", ((), 1, None, 1, (0, 1))),
+]
+
+
+@pytest.mark.parametrize(("kind", "point"), ODD)
+def test_f66_an_odd_point_costs_itself(kind: str, point: Any) -> None:
+    """It is left out whole and counted by name, wherever it stands; nothing is shown of it."""
+    opened = Opened()
+    good: Any = {"counter": ((), 2), "gauge": ((), 5, 2), "histogram": ((), 3, 1, 2, (1, 1))}[kind]
+    bounds = (1.0,) if kind == "histogram" else ()
+    opened.tell(1, kind, good, point, good, bounds=bounds)
+    assert opened.values() == [{"counter": 4, "gauge": 2, "histogram": [2, 2]}[kind]]
+    opened.tell(1, kind, point, name="alone", bounds=bounds)
+    assert len(opened.values()) == 1, "no series is opened for it"
+    assert opened.lost == [(Loss.VALUE, 1, "m"), (Loss.VALUE, 1, "alone")]
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        None,
+        ("nonsense",),
+        (SCOPE, "m", "", "", "counter", (), None),
+        (SCOPE, "m", "", "", "sum", (), []),
+        (SCOPE, "m", "", "", ["counter"], (), []),
+        (SCOPE, b"m", "", "", "counter", (), []),
+        (SCOPE, "m", "", None, "counter", (), []),
+        (SCOPE, "m", "", "", "histogram", (b"1",), []),
+        (SCOPE, "m", "", "", "histogram", [1.0], []),
+        (("shop",), "m", "", "", "counter", (), []),
+        (("shop", 1, None, ()), "m", "", "", "counter", (), []),
+        (("shop", None, None, (("k", {1}),)), "m", "", "", "counter", (), []),
+    ],
+)
+def test_f66_an_odd_instrument_costs_itself(item: Any) -> None:
+    """What is no instrument is counted; its neighbours are taken."""
+    opened = Opened()
+    good = (SCOPE, "good", "", "", "counter", (), [((), 2)])
+    opened.books.take(1, [good, item, good])
+    assert (opened.values(), opened.lost) == ([4], [(Loss.MALFORMED, 1, "")])
+    opened.books.take(1, item)
+    assert opened.lost[1:] == [(Loss.MALFORMED, 1, "")]
+
+
+def test_what_a_child_could_not_send_is_counted() -> None:
+    """By reason and name; what is no such word is malformed."""
+    opened = Opened()
+    opened.books.lose([("value", 3, "m"), ("unsupported", 1, "h"), ("nonsense", 1, "m"), ("value", "x", "m"), 5])
+    opened.books.lose(7)
+    assert opened.lost[:2] == [(Loss.VALUE, 3, "m"), (Loss.UNSUPPORTED, 1, "h")]
+    assert opened.lost[2:] == [(Loss.MALFORMED, 1, "")] * 4
+
+
+@pytest.mark.parametrize("kind", ["counter", "up_down", "level", "histogram"])
+def test_f66_an_integer_that_no_float_can_hold_costs_what_cannot_be_added_to_it(kind: str) -> None:
+    """Integers stay exact; a float beside them is left out whole, in adding, in reading, and at a death."""
+    opened, huge = Opened(), 10**309
+    whole: Any = {"histogram": ((), huge, huge, huge, (0, 1))}.get(kind, ((), huge))
+    half: Any = {"histogram": ((), 0.5, 0.5, 0.5, (1, 0))}.get(kind, ((), 0.5))
+    bounds = (1.0,) if kind == "histogram" else ()
+    opened.tell(1, kind, whole, bounds=bounds)
+    before = opened.values()
+    opened.tell(2, kind, half, bounds=bounds)
+    opened.tell(2, kind, ((("k", 1),), *half[1:]), bounds=bounds)
+    assert opened.values()[:1] == before
+    opened.books.end(2, in_order=False)
+    assert opened.values()[:1] == before
+    assert (Loss.VALUE, 1, "m") in opened.lost
+
+
+def test_f66_a_death_that_cannot_be_taken_back_spares_the_others() -> None:
+    """The series that overflows is left as it is; the one behind it is taken back, and a reader of changes goes on."""
+    opened, huge = Opened(), 10**309
+    opened.tell(1, "up_down", ((), huge), ((("k", 1),), 5))
+    assert opened.values(changes=True) == [huge, 5]
+    opened.tell(2, "up_down", ((), -huge))
+    opened.tell(3, "up_down", ((), 0.5))
+    assert opened.values(changes=True) == []
+    opened.books.end(1, in_order=False)
+    assert opened.values() == [0.5, 0]
+    opened.tell(3, "up_down", ((), 1.0))
+    assert opened.values(changes=True) == [1.0, -5]
+    assert opened.lost == [(Loss.VALUE, 1, "m")] * 2
