@@ -170,6 +170,8 @@ def pushed(receiver, only: str = "") -> dict:
         scope, _, rest = point.name.partition(".")
         if scope == "v":
             kind, _, name = rest.partition(".")
-            if not only or point.data.WhichOneof("value") == only:
-                found[kind, name] = point.data.sum if point.kind == "histogram" else point.value
+            if point.kind == "histogram":
+                found[kind, name] = point.data.sum
+            elif not only or point.data.WhichOneof("value") == only:
+                found[kind, name] = point.value
     return found
