@@ -31,12 +31,17 @@ POINTS_PER_FRAME = 500
 """A child that is killed while it sends loses the frame that it was at."""
 
 
+MAX_SCOPES = 1_000
+"""Scopes that are remembered, each of which is made plain once."""
+
+
 class Packer:
     """Makes frames of one provider's collections, and remembers what was observed, and what was lost."""
 
     def __init__(self, label_length: int) -> None:
         """Cut label values to this length."""
         self._length = label_length
+        self._scopes: dict[int, tuple[InstrumentationScope, points.Scope]] = {}
         self._observed: dict[tuple[Head, str], int | float] = {}
         self._losses: Counter[tuple[Loss, str]] = Counter()
 
@@ -80,26 +85,40 @@ class Packer:
         if kind is None or head is None:
             self.lose(Loss.UNSUPPORTED if head else Loss.VALUE, head[1] if head else "", len(held))
             return
-        groups: dict[tuple[float, ...], list[Point]] = {}
-        for point in held:
-            try:
-                bounds = _bounds(point.explicit_bounds) if kind == points.HISTOGRAM else ()
-                packed = (points.labels(point.attributes, self._length), *_values(kind, point))
-            except BaseException:  # noqa: BLE001  see the module
-                self.lose(Loss.VALUE, head[1])
-            else:
-                groups.setdefault(bounds, []).append(packed)
-        for bounds, group in groups.items():
+        for bounds, group in self._groups(head, held).items():
             told = list(self._changes(head, group)) if points.is_observed(metric) else group
             for start in range(0, len(told), POINTS_PER_FRAME):
                 yield (*head, bounds, told[start : start + POINTS_PER_FRAME])
 
+    def _groups(self, head: Head, held: list[Any]) -> dict[tuple[float, ...], list[Point]]:
+        """Make the points plain that can be, by their bounds: views can give one instrument several."""
+        groups: dict[tuple[float, ...], list[Point]] = {}
+        values = _VALUES.get(head[-1], _number)
+        for point in held:
+            try:
+                bounds = _bounds(point.explicit_bounds) if values is _buckets else ()
+                packed = (points.labels(point.attributes, self._length), *values(point))
+            except BaseException:  # noqa: BLE001  see the module
+                self.lose(Loss.VALUE, head[1])
+            else:
+                groups.setdefault(bounds, []).append(packed)
+        return groups
+
     def _head(self, scope: InstrumentationScope, metric: Metric, kind: str) -> Head | None:
         try:
             name, unit, description = map(_text, (metric.name, metric.unit, metric.description))
-            return points.identity(scope, self._length), name, unit, description, kind
+            return self._scope(scope), name, unit, description, kind
         except BaseException:  # noqa: BLE001  see the module
             return None
+
+    def _scope(self, scope: InstrumentationScope) -> points.Scope:
+        """Make a scope plain, once; it stands beside what was made of it, so that no other can take its id."""
+        known = self._scopes.get(id(scope))
+        if known is None:
+            if len(self._scopes) >= MAX_SCOPES:
+                self._scopes.clear()
+            known = self._scopes[id(scope)] = (scope, points.identity(scope, self._length))
+        return known[1]
 
     def _changes(self, head: Head, group: list[Point]) -> Iterator[Point]:
         """Give of observed totals what each has changed by; of a level the value itself.
@@ -129,13 +148,20 @@ class Packer:
             self.lose(Loss.VALUE, head[1])
 
 
-def _values(kind: str, point: Any) -> tuple[Any, ...]:
-    if kind == points.GAUGE:
-        return (point.time_unix_nano, plain.number(point.value))
-    if kind == points.HISTOGRAM:
-        total, least, most = map(plain.number, (point.sum, point.min, point.max))
-        return (total, least, most, tuple(point.bucket_counts))
+def _number(point: Any) -> tuple[Any, ...]:
     return (plain.number(point.value),)
+
+
+def _newest(point: Any) -> tuple[Any, ...]:
+    return (point.time_unix_nano, plain.number(point.value))
+
+
+def _buckets(point: Any) -> tuple[Any, ...]:
+    total, least, most = map(plain.number, (point.sum, point.min, point.max))
+    return (total, least, most, tuple(point.bucket_counts))
+
+
+_VALUES = {points.GAUGE: _newest, points.HISTOGRAM: _buckets}
 
 
 def _text(value: Any) -> str:

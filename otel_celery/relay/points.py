@@ -104,14 +104,21 @@ def check_values(kind: str, bounds: Sequence[float], values: Sequence[Any]) -> N
     Raises TypeError or ValueError where they are not.
     """
     if kind == HISTOGRAM:
-        *values, counts = values
-        if type(counts) is not tuple or len(counts) != len(bounds) + 1 or set(map(type, counts)) != {int}:
-            raise TypeError("buckets that are none")
-    elif kind == GAUGE:
+        _check_histogram(bounds, *values)
+        return
+    if kind == GAUGE:
         time, *values = values
         if type(time) is not int or not 0 <= time < 1 << 63:
             raise TypeError("a time that is none")
-    if len(values) != (3 if kind == HISTOGRAM else 1) or not set(map(type, values)) <= _NUMBERS:
+    (value,) = values
+    if type(value) not in _NUMBERS:
+        raise TypeError("a value that is none")
+
+
+def _check_histogram(bounds: Sequence[float], total: Any, least: Any, most: Any, counts: Any) -> None:
+    if type(counts) is not tuple or len(counts) != len(bounds) + 1 or set(map(type, counts)) != {int}:
+        raise TypeError("buckets that are none")
+    if not {type(total), type(least), type(most)} <= _NUMBERS:
         raise TypeError("a value that is none")
 
 
