@@ -72,6 +72,7 @@ class Hub:
         Raises SdkMovedError when the SDK is not as this package knows it, OSError when no socket can be had.
         """
         sdk.check()
+        sdk.collect_apart(self._providers[0], self._lost_value)
         if has_children:
             self._open(environ)
         if self._is_ours:
@@ -89,7 +90,7 @@ class Hub:
         self._environ = environ
         self._where.publish(environ)
         for provider in self._providers:
-            sdk.blend_into(provider, partial(self._blended, provider))
+            sdk.blend_into(provider, partial(self._blended, provider), self._lost_value)
         sdk.on_set(self._adopt)
         self._gate.watch(self)
 
@@ -119,7 +120,7 @@ class Hub:
         """Serve a provider that the application sets later, in the main process, as if it had been there before."""
         if isinstance(provider, MeterProvider) and provider not in self._providers:
             self._providers.append(provider)
-            sdk.blend_into(provider, partial(self._blended, provider))
+            sdk.blend_into(provider, partial(self._blended, provider), self._lost_value)
 
     def _blended(self, provider: MeterProvider, reader: MetricReader, data: MetricsData | None) -> MetricsData | None:
         """Put the children's metrics into what a reader collected; what goes wrong costs them alone."""
@@ -132,6 +133,10 @@ class Hub:
         except Exception as error:  # noqa: BLE001  reported, and counted in a metric
             self._failed(error)
             return data
+
+    def _lost_value(self, name: str) -> None:
+        """Count what an instrument of this process lost, because its value is none."""
+        self._lost(Loss.VALUE, name=name)
 
     def _lost(self, reason: Loss, number: int = 1, *, name: str = "") -> None:
         """Count what is left out, and say it the first time."""

@@ -1,4 +1,4 @@
-"""Every private name of OpenTelemetry that the relay needs, and :func:`check`, which says whether they still stand.
+"""The private names of OpenTelemetry that the relay needs, and :func:`check`, which says whether they still stand.
 
 The SDK has no public way to do any of this: to know of a provider's first measurement, to give a forked child locks
 of its own, or to hand a reader what did not come through an instrument (the specification's MetricProducer). Where a
@@ -8,22 +8,23 @@ release moves one of these names the relay switches itself off with one sentence
 from __future__ import annotations
 
 import threading
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from opentelemetry.metrics import CallbackOptions, Observation
+from opentelemetry.metrics import Observation
 from opentelemetry.metrics import _internal as api
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics import _internal as sdk
 from opentelemetry.sdk.metrics.export import AggregationTemporality, InMemoryMetricReader
 
-from otel_celery import plain
+from otel_celery.relay.apart import Collector
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from opentelemetry.sdk.metrics.export import MetricReader, MetricsData
     from opentelemetry.sdk.resources import Resource
+
+    from otel_celery.relay.apart import Failed
 
     Collect = Callable[..., MetricsData | None]
     Blend = Callable[[MetricReader, MetricsData | None], MetricsData | None]
@@ -54,6 +55,7 @@ def check() -> None:
 def _rehearse() -> None:
     heard: list[bool] = []
     asked: list[MetricsData | None] = []
+    told: list[str] = []
     reader = InMemoryMetricReader()
     provider = MeterProvider([reader], shutdown_on_exit=False)
     meter = provider.get_meter("otel_celery.rehearsal")
@@ -65,19 +67,19 @@ def _rehearse() -> None:
         asked.append(data)
         return data
 
-    blend_into(provider, blend)
+    blend_into(provider, blend, told.append)
     fresh = InMemoryMetricReader()
     provider.add_metric_reader(fresh)
-    apart = InMemoryMetricReader()
-    provider.add_metric_reader(apart)
-    collect_apart(provider, apart, lambda _: None)
+    aside = InMemoryMetricReader()
+    provider.add_metric_reader(aside)
+    collect_apart_for(provider, aside, told.append)
     counter.add(1)
     counter.add(1)
     meter.create_observable_gauge("rehearsal.gauge", [lambda _: [Observation(3)]])
     facts = {
         "what is recorded is collected": _values(fresh.get_metrics_data()) == [2, 3],
         "a collection can be added to": len(asked) == 1,
-        "observable instruments can be read apart": _values(apart.get_metrics_data()) == [2, 3],
+        "instruments can be collected apart": _values(aside.get_metrics_data()) == [2, 3] and not told,
         "the first measurement is heard of, once": len(heard) == 1,
         "an inherited reader is silent": reader.get_metrics_data() is None,
         "observable instruments are known": observes(provider),
@@ -178,39 +180,19 @@ def on_use(provider: MeterProvider, heard: Callable[[], None]) -> None:
         setattr(consumer, name, stands_in_for(name))
 
 
-def collect_apart(provider: MeterProvider, reader: MetricReader, failed: Callable[[str], None]) -> None:
-    """Have a reader collect each observable instrument apart from the others, and without a deadline.
+def collect_apart(provider: MeterProvider, failed: Failed) -> None:
+    """Have no single instrument end the collections of a provider's readers, those that it gets later among them.
 
-    In the SDK's own collection one observed value that cannot be hashed, or added up, is the end of the collection, now
-    and ever after; and so is a callback that takes ten seconds. Numbers are made plain before they are added up, since
-    the SDK shows a zero where that failed. ``failed`` hears the instrument's name.
+    ``failed`` hears the name of an instrument that lost something.
     """
     consumer = _consumer(provider)
-
-    def collect(*_: Any, **__: Any) -> Any:
-        with consumer._lock:
-            storage = consumer._reader_storages[reader]
-            for instrument in consumer._async_instruments:
-                _observe(storage, instrument, failed)
-            return storage.collect()
-
-    reader._set_collect_callback(collect)
+    _set_collect(consumer, Collector(consumer, failed, Exception))
 
 
-def _observe(storage: Any, instrument: Any, failed: Callable[[str], None]) -> None:
-    try:
-        for measurement in instrument.callback(CallbackOptions()):
-            _consume(storage, measurement, failed)
-    except BaseException:  # noqa: BLE001  on the relay's thread only an application's object raises such a thing
-        failed(instrument.name)
-
-
-def _consume(storage: Any, measurement: Any, failed: Callable[[str], None]) -> None:
-    try:
-        observed = replace(measurement, value=plain.number(measurement.value))
-        storage.consume_measurement(observed, should_sample_exemplar=False)
-    except BaseException:  # noqa: BLE001  see _observe()
-        failed(measurement.instrument.name)
+def collect_apart_for(provider: MeterProvider, reader: MetricReader, failed: Failed) -> None:
+    """Do so for one reader, on a thread of ours: there even a SystemExit is an application's object's."""
+    consumer = _consumer(provider)
+    reader._set_collect_callback(Collector(consumer, failed, BaseException))
 
 
 def observes(provider: MeterProvider) -> bool:
@@ -218,14 +200,21 @@ def observes(provider: MeterProvider) -> bool:
     return bool(_consumer(provider)._async_instruments)
 
 
-def blend_into(provider: MeterProvider, blend: Blend) -> None:
-    """Have each reader of a provider, and each that it gets later, receive what ``blend`` makes of its collection."""
+def blend_into(provider: MeterProvider, blend: Blend, failed: Failed) -> None:
+    """Have each reader of a provider, and each that it gets later, receive what ``blend`` makes of its collection.
+
+    Each instrument is collected apart; ``failed`` hears the name of one that lost something.
+    """
     consumer = _consumer(provider)
-    original = type(consumer).collect
+    original = Collector(consumer, failed, Exception)
 
     def collect(reader: MetricReader, timeout_millis: float = 10_000) -> MetricsData | None:
-        return blend(reader, original(consumer, reader, timeout_millis))
+        return blend(reader, original(reader, timeout_millis))
 
+    _set_collect(consumer, collect)
+
+
+def _set_collect(consumer: Any, collect: Callable[..., Any]) -> None:
     consumer.collect = collect
     for reader in consumer._reader_storages:
         reader._set_collect_callback(collect)

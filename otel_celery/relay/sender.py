@@ -118,7 +118,7 @@ class Sender:
             if provider not in self._readers:
                 reader = DeltaReader(self._length)
                 provider.add_metric_reader(reader)
-                sdk.collect_apart(provider, reader, partial(reader.packer.lose, Loss.VALUE))
+                sdk.collect_apart_for(provider, reader, partial(reader.packer.lose, Loss.VALUE))
                 self._readers = {**self._readers, provider: reader}
             if self._thread.ident is None:
                 self._thread.start()

@@ -82,8 +82,8 @@ def wait_for_all(expected: dict, shown: Callable[[], dict]) -> None:
 
     try:
         wait_until(lambda: not differs(), "all is shown")
-    except AssertionError:
-        pytest.fail(f"shown and expected: {differing}")
+    except AssertionError as error:
+        pytest.fail(f"{error}: shown and expected: {differing}")
 
 
 def shown(scrape: Scrape) -> dict:

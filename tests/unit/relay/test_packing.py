@@ -163,7 +163,7 @@ def test_f66_what_cannot_be_observed_costs_itself() -> None:
     """A label that cannot be hashed, and a callback that ends the thread: what is beside them is read, each time."""
     reader = DeltaReader(200)
     provider = MeterProvider([reader], shutdown_on_exit=False)
-    sdk.collect_apart(provider, reader, partial(reader.packer.lose, Loss.VALUE))
+    sdk.collect_apart_for(provider, reader, partial(reader.packer.lose, Loss.VALUE))
     meter = provider.get_meter("m")
     hostile: Any = raising(str, "__hash__")("x")
 

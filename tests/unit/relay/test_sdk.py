@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+from typing import Any
+
 import pytest
+from opentelemetry.metrics import Observation
 from opentelemetry.metrics import _internal as api
 from opentelemetry.sdk.metrics import Counter, MeterProvider
 from opentelemetry.sdk.metrics import _internal as internal
 from opentelemetry.sdk.metrics._internal.measurement_consumer import SynchronousMeasurementConsumer
+from opentelemetry.sdk.metrics._internal.metric_reader_storage import MetricReaderStorage
 from opentelemetry.sdk.metrics.export import AggregationTemporality, InMemoryMetricReader
 
 from otel_celery.relay import sdk
+from tests.relay.hostile import raising
 
 
 def test_the_sdk_is_as_we_know_it() -> None:
@@ -22,7 +28,8 @@ def test_the_sdk_is_as_we_know_it() -> None:
     [
         (SynchronousMeasurementConsumer, "consume_measurement"),
         (SynchronousMeasurementConsumer, "register_asynchronous_instrument"),
-        (SynchronousMeasurementConsumer, "collect"),
+        (MetricReaderStorage, "collect"),
+        (MetricReaderStorage, "consume_measurement"),
         (api._ProxyMeterProvider, "on_set_meter_provider"),
         (internal, "_ObservableUpDownCounter"),
     ],
@@ -79,7 +86,7 @@ def test_every_reader_is_fed_the_old_and_the_new() -> None:
         asked.append(reader)
         return data
 
-    sdk.blend_into(provider, blend)
+    sdk.blend_into(provider, blend, lambda _: None)
     provider.add_metric_reader(new)
     old.collect()
     new.collect()
@@ -90,3 +97,27 @@ def test_what_a_reader_prefers() -> None:
     """Changes or totals, by the kind of instrument; a gauge has no changes."""
     reader = InMemoryMetricReader(preferred_temporality={Counter: AggregationTemporality.DELTA})
     assert [sdk.is_delta(reader, kind) for kind in ("counter", "up_down", "gauge")] == [True, False, False]
+
+
+def test_f66_one_instrument_does_not_end_the_collections_of_a_process() -> None:
+    """What cannot be observed, or added to what was collected before, is left out and told; the others are shown."""
+    reader, lost = InMemoryMetricReader(), list[str]()
+    provider = MeterProvider([reader], shutdown_on_exit=False)
+    sdk.collect_apart(provider, lost.append)
+    meter = provider.get_meter("m")
+    mixed, good = meter.create_counter("mixed"), meter.create_counter("good")
+    wrong: Any = Decimal("0.5")
+    mixed.add(wrong)
+    good.add(1)
+
+    def collected() -> dict[str, Any]:
+        data: Any = reader.get_metrics_data()
+        return {m.name: m.data.data_points[0].value for m in data.resource_metrics[0].scope_metrics[0].metrics}
+
+    assert collected() == {"mixed": Decimal("0.5"), "good": 1}
+    mixed.add(0.25)
+    hostile: Any = raising(str, "__hash__")("x")
+    meter.create_observable_counter("seen", [lambda _: [Observation(wrong), Observation(1, {"l": hostile})]])
+    assert collected() == {"good": 1, "seen": 0.5}
+    assert lost == ["seen", "mixed"]
+    assert collected() == {"mixed": Decimal("0.5"), "good": 1, "seen": 0.5}

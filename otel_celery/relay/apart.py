@@ -1,0 +1,76 @@
+"""A collection of the SDK's that no single instrument can end: each is read, and each is collected, apart.
+
+In the SDK's own, one observed value that cannot be hashed or added up is the end of the collection, now and ever
+after; so is a callback that takes ten seconds, and a ``Decimal`` that is to be added to a float. It is the end of a
+scrape, and of all that a child has to tell. :mod:`otel_celery.relay.sdk` tries out the private names that this needs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from opentelemetry.metrics import CallbackOptions
+
+from otel_celery import plain
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Failed = Callable[[str], None]
+    """Hears the name of an instrument that lost something."""
+
+
+class Collector:
+    """What the readers of one consumer of measurements call for a collection; there is no deadline."""
+
+    def __init__(self, consumer: Any, failed: Failed, kept: type[BaseException]) -> None:
+        """``failed`` hears of what raises an exception of the kind that is ``kept`` from the collection."""
+        self._consumer = consumer
+        self._failed = failed
+        self._kept = kept
+
+    def __call__(self, reader: Any, timeout_millis: float = 10_000) -> Any:
+        """Collect for this reader."""
+        del timeout_millis
+        with self._consumer._lock:
+            storage = self._consumer._reader_storages[reader]
+            for instrument in self._consumer._async_instruments:
+                self._observe(storage, instrument)
+            for matches in list(storage._instrument_view_instrument_matches.values()):
+                for match in matches:
+                    self._guard(match)
+            return storage.collect()
+
+    def _observe(self, storage: Any, instrument: Any) -> None:
+        try:
+            for measurement in instrument.callback(CallbackOptions()):
+                self._consume(storage, measurement)
+        except self._kept:
+            self._failed(instrument.name)
+
+    def _consume(self, storage: Any, measurement: Any) -> None:
+        """Have a value added up that was made plain before: where that fails the SDK shows a zero."""
+        try:
+            made = replace(measurement, value=plain.number(measurement.value))
+            is_sampled = self._consumer._sdk_config.exemplar_filter.should_sample(
+                made.value, made.time_unix_nano, made.attributes, made.context
+            )
+            storage.consume_measurement(made, is_sampled)
+        except self._kept:
+            self._failed(measurement.instrument.name)
+
+    def _guard(self, match: Any) -> None:
+        """Have a stream that cannot be collected be left out, instead of every other one."""
+        if "collect" in match.__dict__:
+            return
+        original = match.collect
+
+        def collect(*arguments: Any) -> Any:
+            try:
+                return original(*arguments)
+            except self._kept:
+                self._failed(match._instrument.name)
+                return None
+
+        match.collect = collect
