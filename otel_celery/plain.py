@@ -8,7 +8,12 @@ raise from any of its special methods. Of a subclass the base class is asked, so
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+T = TypeVar("T")
 
 MAX_BITS = 2_000
 """Longer integers are labels as text: Python refuses to print one of thousands of digits, by a setting of its own."""
@@ -17,20 +22,20 @@ MAX_BITS = 2_000
 def number(value: Any) -> int | float:
     """Give a number of the type that OTLP would give it: integers are ``int``, all others ``float``.
 
-    Raises whatever the value's own ``__float__`` raises, and TypeError where it has none.
+    Raises whatever the value's own ``__float__`` raises, TypeError where it has none, or where that is a SystemExit.
     """
     kind = type(value)
     if kind is float or kind is int:
         return value  # type: ignore[no-any-return]
     if issubclass(kind, int):
         return int.__int__(value)
-    return float.__float__(value) if issubclass(kind, float) else float(value)
+    return float.__float__(value) if issubclass(kind, float) else _asked(float, value)
 
 
 def text(value: Any, length: int) -> str:
     """Cut a text, and replace lone surrogates: one of them would make every later scrape fail."""
     kind = type(value)
-    exact: str = value if kind is str else str.__str__(value if issubclass(kind, str) else str(value))
+    exact: str = value if kind is str else str.__str__(value if issubclass(kind, str) else _asked(str, value))
     if len(exact) > length:
         exact = exact[:length]
     return exact if exact.isascii() else exact.encode("utf-8", "replace").decode("utf-8")
@@ -59,6 +64,14 @@ def labels(attributes: Mapping[str, Any], length: int) -> tuple[tuple[str, Any],
     """
     made = {text(key, length): label(value, length) for key, value in attributes.items()}
     return tuple(sorted(made.items(), key=_key) if len(made) > 1 else made.items())
+
+
+def _asked(make: Callable[[Any], T], value: Any) -> T:
+    """Ask an object for what it is; whoever asks is not ended by it."""
+    try:
+        return make(value)
+    except SystemExit as error:
+        raise TypeError(f"a {type(value).__name__} raised SystemExit") from error
 
 
 def _nested(value: Any, length: int) -> Any:

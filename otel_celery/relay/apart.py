@@ -24,8 +24,10 @@ if TYPE_CHECKING:
 class Collector:
     """What the readers of one consumer of measurements call for a collection; there is no deadline."""
 
-    def __init__(self, consumer: Any, failed: Failed, kept: type[BaseException]) -> None:
-        """``failed`` hears of what raises an exception of the kind that is ``kept`` from the collection."""
+    def __init__(
+        self, consumer: Any, failed: Failed, kept: type[BaseException] | tuple[type[BaseException], ...]
+    ) -> None:
+        """``failed`` hears of what raises an exception of a kind that is ``kept`` from the collection."""
         self._consumer = consumer
         self._failed = failed
         self._kept = kept

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     Collect = Callable[..., MetricsData | None]
     Blend = Callable[[MetricReader, MetricsData | None], MetricsData | None]
 
+KEPT = (Exception, SystemExit)
+"""What an application's callback may raise on the thread of the port, or of whoever else collects, and not end it."""
+
 _CLASSES = {
     "counter": "_Counter",
     "up_down": "_UpDownCounter",
@@ -186,7 +189,7 @@ def collect_apart(provider: MeterProvider, failed: Failed) -> None:
     ``failed`` hears the name of an instrument that lost something.
     """
     consumer = _consumer(provider)
-    _set_collect(consumer, Collector(consumer, failed, Exception))
+    _set_collect(consumer, Collector(consumer, failed, KEPT))
 
 
 def collect_apart_for(provider: MeterProvider, reader: MetricReader, failed: Failed) -> None:
@@ -206,7 +209,7 @@ def blend_into(provider: MeterProvider, blend: Blend, failed: Failed) -> None:
     Each instrument is collected apart; ``failed`` hears the name of one that lost something.
     """
     consumer = _consumer(provider)
-    original = Collector(consumer, failed, Exception)
+    original = Collector(consumer, failed, KEPT)
 
     def collect(reader: MetricReader, timeout_millis: float = 10_000) -> MetricsData | None:
         return blend(reader, original(reader, timeout_millis))

@@ -14,6 +14,15 @@ import pytest
 from otel_celery import plain
 from tests.relay.hostile import MAKERS, Flags, Small, Word, raising
 
+
+class Leaving:
+    """An object that would end whoever asks."""
+
+    def __float__(self) -> float:
+        """End the thread that asks."""
+        raise SystemExit(3)
+
+
 PLAIN = {str, bool, int, float, bytes, NoneType, tuple, dict}
 
 
@@ -43,7 +52,7 @@ def test_a_number_is_of_the_type_that_otlp_gives_it(value: Any, number: float) -
     assert (type(made), made) == (type(number), number)
 
 
-@pytest.mark.parametrize("value", [None, "x", 1j, object(), 10**400, raising(object, "__float__")()])
+@pytest.mark.parametrize("value", [None, "x", 1j, object(), 10**400, raising(object, "__float__")(), Leaving()])
 def test_what_is_no_number_raises(value: Any) -> None:
     """Whoever asks loses that point; an integer is one, whatever its length."""
     if type(value) is int:
