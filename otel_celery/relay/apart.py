@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     """Hears the name of an instrument that lost something."""
 
 
+NUMBERS = {int, float}
+
+
 class Collector:
     """What the readers of one consumer of measurements call for a collection; there is no deadline."""
 
@@ -45,22 +48,17 @@ class Collector:
             return storage.collect()
 
     def _observe(self, storage: Any, instrument: Any) -> None:
+        is_sampled = self._consumer._sdk_config.exemplar_filter.should_sample
         try:
-            for measurement in instrument.callback(CallbackOptions()):
-                self._consume(storage, measurement)
+            for it in instrument.callback(CallbackOptions()):
+                try:
+                    measured = it if type(it.value) in NUMBERS else _plain(it)
+                    sampled = is_sampled(measured.value, measured.time_unix_nano, measured.attributes, measured.context)
+                    storage.consume_measurement(measured, sampled)
+                except self._kept:
+                    self._failed(instrument.name)
         except self._kept:
             self._failed(instrument.name)
-
-    def _consume(self, storage: Any, measurement: Any) -> None:
-        """Have a value added up that was made plain before: where that fails the SDK shows a zero."""
-        try:
-            made = replace(measurement, value=plain.number(measurement.value))
-            is_sampled = self._consumer._sdk_config.exemplar_filter.should_sample(
-                made.value, made.time_unix_nano, made.attributes, made.context
-            )
-            storage.consume_measurement(made, is_sampled)
-        except self._kept:
-            self._failed(measurement.instrument.name)
 
     def _guard(self, match: Any) -> None:
         """Have a stream that cannot be collected be left out, instead of every other one."""
@@ -76,3 +74,8 @@ class Collector:
                 return None
 
         match.collect = collect
+
+
+def _plain(measurement: Any) -> Any:
+    """Make a value plain before it is added up: where that fails the SDK shows a zero."""
+    return replace(measurement, value=plain.number(measurement.value))
