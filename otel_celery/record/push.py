@@ -65,8 +65,7 @@ class PushReader(MetricReader):
     def _receive_metrics(self, metrics_data: MetricsData, timeout_millis: float = 10_000, **_: object) -> None:
         del timeout_millis
         add_produced(metrics_data, self._producers)
-        self._guests.tidy(metrics_data)
-        self._collected = metrics_data
+        self._collected = self._guests.tidy(metrics_data)
 
     def shutdown(self, timeout_millis: float = 30_000, **_: object) -> None:
         """Do nothing: the exporter is shut down in the thread that exports."""

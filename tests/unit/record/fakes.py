@@ -11,6 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from otel_celery.catalogue import BUCKETS
 from otel_celery.record.guests import Guests
 from otel_celery.record.providers import Recording
+from otel_celery.record.refusals import Refusals
 from otel_celery.settings import Bounds, Port, Settings
 
 if TYPE_CHECKING:
@@ -109,8 +110,8 @@ def recording(
 
 
 def no_guests() -> Guests:
-    """Clean nothing, and count nothing."""
-    return Guests("otel_celery", str, lambda _: None)
+    """Clean as always, and count nothing."""
+    return Guests("otel_celery", 200, Refusals(lambda _reason, _number: None))
 
 
 def scrape(registry: CollectorRegistry, encode: Callable[[CollectorRegistry], bytes] = generate_latest) -> str:
