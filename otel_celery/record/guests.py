@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from opentelemetry.sdk.metrics.export import Metric, MetricsData
+    from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
     from otel_celery.record.names import Family
     from otel_celery.record.refusals import Refusals
@@ -41,8 +42,8 @@ class _Home:
 class Guests:
     """Looks through each collection; for one reader, and for one collection at a time."""
 
-    def __init__(self, ours: str, label_length: int, refused: Refusals) -> None:
-        """``ours`` is our own scope's name; ``refused`` hears of points that cannot be shown or sent."""
+    def __init__(self, ours: InstrumentationScope, label_length: int, refused: Refusals) -> None:
+        """``ours`` is our own scope; ``refused`` hears of points that cannot be shown or sent."""
         self._ours = ours
         self._refused = refused
         self._tidied = Tidier(label_length, refused, self._is_ours)
@@ -55,7 +56,7 @@ class Guests:
         for scope, metrics in _scopes(data):
             for index, metric in enumerate(metrics):
                 if not self._is_ours(scope, metric.name):
-                    lost = partial(self._mismatched, scope, metric.name)
+                    lost = partial(self._mismatched, scope.name, metric.name)
                     metrics[index] = _with(metric, united(metric.data.data_points, self._tidied.key, lost))
         return data
 
@@ -70,14 +71,14 @@ class Guests:
             metrics[:] = [made for metric in metrics if (made := shown.get(id(metric), metric)) is not None]
         return data
 
-    def _stays(self, metric: Metric, scope: str, homes: dict[Family, _Home]) -> bool:
+    def _stays(self, metric: Metric, scope: InstrumentationScope, homes: dict[Family, _Home]) -> bool:
         """Tell whether a metric stays where it is: our own do, and the first of each family."""
         if self._is_ours(scope, metric.name):
             return True
-        family = self._admitted(metric, scope)
+        family = self._admitted(metric, scope.name)
         if family is None:
             return False
-        home = homes.setdefault(family, _Home(scope, metric, []))
+        home = homes.setdefault(family, _Home(scope.name, metric, []))
         home.points.extend(metric.data.data_points)
         return home.metric is metric
 
@@ -94,8 +95,9 @@ class Guests:
     def _mismatched(self, scope: str, name: str, point: Any) -> None:
         self._refused(Loss.MISMATCH, scope, name, self._tidied.key(point))
 
-    def _is_ours(self, scope: str, name: str) -> bool:
-        return scope == self._ours and name in OURS
+    def _is_ours(self, scope: InstrumentationScope, name: str) -> bool:
+        """Tell whether a metric needs no cleaning; others may call their meters, or their metrics, as we do."""
+        return name in OURS and (scope.name, scope.version) == (self._ours.name, self._ours.version)
 
     def _admitted(self, metric: Metric, scope: str) -> Family | None:
         """Give a metric's family; None for one whose name is taken by another kind, or by us."""
@@ -109,11 +111,11 @@ class Guests:
         return family
 
 
-def _scopes(data: MetricsData) -> Iterator[tuple[str, list[Metric]]]:
-    """List the names of scopes with their metrics, as lists that were made for this collection."""
+def _scopes(data: MetricsData) -> Iterator[tuple[InstrumentationScope, list[Metric]]]:
+    """List the scopes with their metrics, as lists that were made for this collection."""
     for resource_metrics in data.resource_metrics:
         for scope_metrics in resource_metrics.scope_metrics:
-            yield scope_metrics.scope.name, scope_metrics.metrics  # type: ignore[misc]
+            yield scope_metrics.scope, scope_metrics.metrics  # type: ignore[misc]
 
 
 def _with(metric: Metric, points: Sequence[Any]) -> Metric:

@@ -110,7 +110,8 @@ class Recording:
         if self.pushers is None:
             return []
         figures = partial(ProcessFigures, *self._began)
-        return self.pushers.start(self.provider, self._limits, (self.producers, figures), hold, self._guests)
+        guests = self._guests, self._refused
+        return self.pushers.start(self.provider, self._limits, (self.producers, figures), hold, guests)
 
     def flush(self, until: float) -> None:
         """Have the last values pushed, each reader singly, until this moment of the monotonic clock; never raises."""
@@ -140,7 +141,7 @@ class Recording:
             self._reader = None
 
     def _guests(self) -> Guests:
-        return Guests(SCOPE, self._label_length, self._refused)
+        return Guests(self._began[0], self._label_length, self._refused)
 
     def _meter(self) -> metrics.Meter:
         return self.provider.get_meter(SCOPE, __version__)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
     from otel_celery.record.refusals import Refusals
 
+    IsOurs = Callable[[InstrumentationScope, str], bool]
+
 MAX_REMEMBERED = 100_000
 """Label sets; an application's own may come and go."""
 
@@ -29,8 +32,8 @@ MAX_UNIT = 63
 class Tidier:
     """Cleans resources, scopes, texts, labels and numbers; ``is_ours`` tells which metrics are clean already."""
 
-    def __init__(self, label_length: int, refused: Refusals, is_ours: Callable[[str, str], bool]) -> None:
-        """Cut label values to this length; ``is_ours`` is asked with the names of scope and metric."""
+    def __init__(self, label_length: int, refused: Refusals, is_ours: IsOurs) -> None:
+        """Cut label values to this length; ``is_ours`` is asked with the scope and the name of a metric."""
         self._length = label_length
         self._refused = refused
         self._is_ours = is_ours
@@ -55,7 +58,7 @@ class Tidier:
         for scope_metrics in held.scope_metrics:
             scope = self._scope(scope_metrics.scope)
             # Two that are the same once cleaned are put together: OTLP's encoder keeps one of each.
-            scopes.setdefault(scope, []).extend(self._metrics(scope.name, scope_metrics.metrics))
+            scopes.setdefault(scope, []).extend(self._metrics(scope, scope_metrics.metrics))
         resource = self._clean_resource(held.resource)
         made = [ScopeMetrics(scope, metrics, scope.schema_url or "") for scope, metrics in scopes.items()]
         return ResourceMetrics(resource, made, resource.schema_url)
@@ -75,13 +78,15 @@ class Tidier:
         except Exception:  # noqa: BLE001  a user's class may raise anything
             return {}
 
-    def _metrics(self, scope: str, metrics: Sequence[Metric]) -> Iterable[Metric]:
+    def _metrics(self, scope: InstrumentationScope, metrics: Sequence[Metric]) -> Iterable[Metric]:
         for metric in metrics:
             name = outgoing.text(metric.name)
             if self._is_ours(scope, name):
                 yield metric
                 continue
-            points = [fit for point in metric.data.data_points if (fit := self._fit(point, scope, name)) is not None]
+            points = [
+                fit for point in metric.data.data_points if (fit := self._fit(point, scope.name, name)) is not None
+            ]
             if points:
                 unit, description = outgoing.text(metric.unit, MAX_UNIT), outgoing.text(metric.description)
                 data: Any = metric.data
@@ -94,11 +99,16 @@ class Tidier:
         try:
             fit, is_wide = self._cleaned(point)
         except Exception:  # noqa: BLE001  a user's class may raise anything
-            self._refused(Loss.VALUE, scope, name, id(point.attributes))
+            self._refused(Loss.VALUE, scope, name, self._series(point))
             return None
         if is_wide:
             self._refused.warn(scope, name, TOO_WIDE)
         return fit
+
+    def _series(self, point: Any) -> str:
+        with contextlib.suppress(Exception):  # its labels may be what cannot be cleaned
+            return self.key(point)
+        return ""
 
     def _cleaned(self, point: Any) -> tuple[Any, bool]:
         """Clean a point, and tell whether a number of it was too wide for 64 bits."""
