@@ -5,11 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
 from tests import otlp, services
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+settings.register_profile("shared", deadline=None)  # a machine that others share may stall in any example
+settings.load_profile("shared")
 
 
 @pytest.fixture(scope="session")

@@ -1,9 +1,8 @@
 """OpenTelemetry's data points as Prometheus families, with everything remembered that a scrape does not change.
 
 The exporter sanitises each label of each point and prints each bucket's bound at every scrape, which takes a third of
-its time, in the process that dispatches tasks. Here a series keeps its labels from one scrape to the next. Whatever is
-not plain (scope or resource labels, points with different labels, other kinds of data) the exporter translates itself,
-and a test holds the two to the same exposition, byte for byte.
+its time, in the process that dispatches tasks. Here a series keeps its labels from one scrape to the next. Scope and
+resource labels the exporter translates itself, and a test holds the two to the same exposition, byte for byte.
 """
 
 from __future__ import annotations
@@ -43,7 +42,7 @@ class RememberingCollector(_CustomCollector):
         metric_family_id_metric_family: dict[str, Family],
     ) -> None:
         kind, points = _kind(metric), list[Any](metric.data.data_points)
-        if kind is None or scope_attrs or resource_attrs or not self._have_one_shape(points):
+        if kind is None or scope_attrs or resource_attrs:
             super()._translate_metric(metric, scope_attrs, resource_attrs, metric_family_id_metric_family)
             return
         name, unit = self._resolve_metric_name(metric.name), map_unit(metric.unit or "")
@@ -52,27 +51,32 @@ class RememberingCollector(_CustomCollector):
         family = metric_family_id_metric_family.get(key)
         if family is None:
             family = metric_family_id_metric_family[key] = Family(name, metric.description or "", kind, unit)
+        filled = self._filled(points)
         if kind == "histogram":
-            self._add_histograms(family, points)
+            self._add_histograms(family, points, filled)
         else:
             name = f"{family.name}_total" if kind == "counter" else family.name
-            family.samples += [Sample(name, self._labels_of(p.attributes), p.value) for p in points]
+            family.samples += [Sample(name, labels, p.value) for labels, p in zip(filled, points, strict=True)]
 
-    def _have_one_shape(self, points: list[Any]) -> bool:
+    def _filled(self, points: list[Any]) -> list[dict[str, str]]:
+        """List the labels of each point; one that others have and it has not is empty, as the exporter does it."""
         if len(self._labels) > MAX_REMEMBERED:
             self._labels.clear()
             self._buckets.clear()
-        shapes = {tuple(self._labels_of(point.attributes)) for point in points}
-        return len(shapes) == 1
+        labels = [self._labels_of(point.attributes) for point in points]
+        shapes = {tuple(each) for each in labels}
+        if len(shapes) <= 1:
+            return labels
+        empty = dict.fromkeys(sorted(set().union(*shapes)), "")
+        return [{**empty, **each} for each in labels]
 
-    def _add_histograms(self, family: Family, points: list[Any]) -> None:
+    def _add_histograms(self, family: Family, points: list[Any], filled: list[dict[str, str]]) -> None:
         bucket, count, total = (f"{family.name}_{suffix}" for suffix in ("bucket", "count", "sum"))
-        for point in points:
+        for point, labels in zip(points, filled, strict=True):
             below = 0
-            for number, labels in zip(point.bucket_counts, self._buckets_of(point), strict=True):
+            for number, bounded in zip(point.bucket_counts, self._buckets_of(point, labels), strict=True):
                 below += number
-                family.samples.append(Sample(bucket, labels, below))
-            labels = self._labels_of(point.attributes)
+                family.samples.append(Sample(bucket, bounded, below))
             family.samples += (Sample(count, labels, below), Sample(total, labels, point.sum))
 
     def _labels_of(self, attributes: Mapping[str, Any]) -> dict[str, str]:
@@ -82,10 +86,9 @@ class RememberingCollector(_CustomCollector):
             kept = self._labels[id(attributes)] = (attributes, labels)
         return kept[1]
 
-    def _buckets_of(self, point: Any) -> list[dict[str, str]]:
+    def _buckets_of(self, point: Any, labels: dict[str, str]) -> list[dict[str, str]]:
         kept = self._buckets.get(id(point.attributes))
-        if kept is None or kept[0] is not point.explicit_bounds:
-            labels = self._labels_of(point.attributes)
+        if kept is None or kept[0] is not point.explicit_bounds or len(kept[1][0]) != len(labels) + 1:
             bounds = [*(f"{bound}" for bound in point.explicit_bounds), "+Inf"]
             made = [{**labels, "le": bound} for bound in bounds]
             kept = self._buckets[id(point.attributes)] = (point.explicit_bounds, made)
@@ -96,6 +99,6 @@ def _kind(metric: Metric) -> str | None:
     """Name the Prometheus type of what is translated here; None is left to the exporter."""
     if isinstance(metric.data, Histogram):
         return "histogram"
-    if isinstance(metric.data, Sum) and metric.data.is_monotonic:
-        return "counter"
+    if isinstance(metric.data, Sum):
+        return "counter" if metric.data.is_monotonic else "gauge"
     return "gauge" if isinstance(metric.data, Gauge) else None

@@ -30,7 +30,6 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from prometheus_client import CollectorRegistry, ProcessCollector
 
 from otel_celery import catalogue
-from otel_celery.lifecycle import Loss
 from otel_celery.record import instruments
 from otel_celery.record.guests import Guests
 from otel_celery.record.histograms import BothHistograms, SdkHistograms, TallyHistograms
@@ -38,6 +37,7 @@ from otel_celery.record.labels import MAX_QUEUES
 from otel_celery.record.process import ProcessFigures
 from otel_celery.record.pull import PullReader
 from otel_celery.record.pushers import Pushers
+from otel_celery.record.refusals import Refusals
 from otel_celery.record.resource import resource
 from otel_celery.record.tallies import PAIRS_PER_TASK_NAME, Tallies
 from otel_celery.record.views import SCOPE, views
@@ -82,6 +82,8 @@ class Recording:
             if settings.port is not None and not self.is_ours:
                 histograms, stand_in = BothHistograms(self._sdk, tallied), tallied
         self.tallies = Tallies(worker, settings.bounds, histograms, wants_traces=self.has_exemplars)
+        self._label_length = settings.bounds.label_length
+        self._refused = Refusals(self.tallies.metrics_dropped)
         if settings.port is not None:
             self._reader = PullReader(self.registry, self._limits, self.producers, self._guests(), stand_in)
             self.provider.add_metric_reader(self._reader)
@@ -108,7 +110,8 @@ class Recording:
         if self.pushers is None:
             return []
         figures = partial(ProcessFigures, *self._began)
-        return self.pushers.start(self.provider, self._limits, (self.producers, figures), hold, self._guests)
+        guests = self._guests, self._refused
+        return self.pushers.start(self.provider, self._limits, (self.producers, figures), hold, guests)
 
     def flush(self, until: float) -> None:
         """Have the last values pushed, each reader singly, until this moment of the monotonic clock; never raises."""
@@ -138,7 +141,7 @@ class Recording:
             self._reader = None
 
     def _guests(self) -> Guests:
-        return Guests(SCOPE, self.tallies.labels.clean, partial(self.tallies.metrics_dropped, Loss.NAME))
+        return Guests(self._began[0], self._label_length, self._refused)
 
     def _meter(self) -> metrics.Meter:
         return self.provider.get_meter(SCOPE, __version__)

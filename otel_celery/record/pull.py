@@ -58,8 +58,7 @@ class PullReader(PrometheusMetricReader):
                 metrics: list[Metric] = scope_metrics.metrics  # type: ignore[assignment]
                 if any(isinstance(metric.data, ExponentialHistogram) for metric in metrics):
                     metrics[:] = [shown for metric in metrics if (shown := self._shown(metric)) is not None]
-        self._guests.flatten(metrics_data)
-        super()._receive_metrics(metrics_data, timeout_millis, **kwargs)
+        super()._receive_metrics(self._guests.flatten(metrics_data), timeout_millis, **kwargs)
 
     def _shown(self, metric: Metric) -> Metric | None:
         if not isinstance(metric.data, ExponentialHistogram):

@@ -16,7 +16,8 @@ from opentelemetry.instrumentation.utils import suppress_instrumentation
 from opentelemetry.sdk.metrics import ObservableCounter
 from opentelemetry.sdk.metrics.export import AggregationTemporality, MetricExportResult, MetricReader
 
-from otel_celery.hush import Hush
+from otel_celery.hush import MAX_REASON, Hush
+from otel_celery.record.isolation import Isolation
 from otel_celery.record.producers import add_produced
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
     from otel_celery.record.guests import Guests
     from otel_celery.record.producers import Producer
+    from otel_celery.record.refusals import Refusals
 
     Hold = Callable[[], AbstractContextManager[None]]
 
@@ -65,8 +67,7 @@ class PushReader(MetricReader):
     def _receive_metrics(self, metrics_data: MetricsData, timeout_millis: float = 10_000, **_: object) -> None:
         del timeout_millis
         add_produced(metrics_data, self._producers)
-        self._guests.tidy(metrics_data)
-        self._collected = metrics_data
+        self._collected = self._guests.tidy(metrics_data)
 
     def shutdown(self, timeout_millis: float = 30_000, **_: object) -> None:
         """Do nothing: the exporter is shut down in the thread that exports."""
@@ -75,12 +76,19 @@ class PushReader(MetricReader):
 class Pusher:
     """Pushes one reader's metrics to one exporter, at an interval and once more at the end."""
 
-    def __init__(
-        self, place: str, reader: PushReader, exporter: MetricExporter, timing: tuple[float, float], hold: Hold
+    def __init__(  # noqa: PLR0913, PLR0917  what a push is made of
+        self,
+        place: str,
+        reader: PushReader,
+        exporter: MetricExporter,
+        timing: tuple[float, float],
+        hold: Hold,
+        refused: Refusals,
     ) -> None:
         """``place`` names the exporter for the log, ``timing`` is interval and timeout in seconds.
 
-        ``hold`` keeps forks waiting: a child would inherit the locks that a collection holds.
+        ``hold`` keeps forks waiting: a child would inherit the locks that a collection holds. ``refused`` hears of
+        points that the exporter cannot encode.
         """
         self._place = place
         self._reader = reader
@@ -88,6 +96,7 @@ class Pusher:
         self._interval, self._timeout = timing
         self._hold = hold
         self._over = threading.Event()
+        self._isolation = Isolation(exporter, refused)
         self._hush = Hush(exporter)
         self._is_failing = False
         self._thread = threading.Thread(target=self._run, name="otel-celery-push", daemon=True)
@@ -130,9 +139,9 @@ class Pusher:
                 collected = self._reader.take(self._timeout)
             if collected is None:
                 return
-            result = self._exporter.export(collected, timeout_millis=self._timeout * 1000)
+            result = self._isolation.export(collected, self._timeout)
         except Exception as error:  # noqa: BLE001  whatever it is, the next export is tried
-            self._tell(repr(error))
+            self._tell(repr(error)[:MAX_REASON])
         else:
             self._tell("" if result is MetricExportResult.SUCCESS else self._hush.reason())
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from otel_celery.record.guests import Guests
     from otel_celery.record.producers import Producer
     from otel_celery.record.push import Hold
+    from otel_celery.record.refusals import Refusals
 
 
 class Pushers:
@@ -44,11 +45,12 @@ class Pushers:
         limits: CardinalityLimits,
         producers: tuple[Sequence[Producer], Callable[..., Producer]],
         hold: Hold,
-        guests: Callable[[], Guests],
+        guests: tuple[Callable[[], Guests], Refusals],
     ) -> list[str]:
         """Push what this provider records from now on, and say where to; problems found here are left in ``problems``.
 
-        ``producers`` are those that all readers share, and what makes one for a reader alone.
+        ``producers`` are those that all readers share, and what makes one for a reader alone; ``guests`` what makes
+        guests for a reader alone, and who hears of points that cannot be sent.
         Only after the pool has forked: a connection, or gRPC's threads, must not be inherited by every child.
         """
         self.problems.clear()
@@ -65,9 +67,9 @@ class Pushers:
                 reader = made
             else:
                 shared, figures = producers
-                reader = PushReader(made, limits, [*shared, figures(has_deltas=has_deltas(made))], guests())
+                reader = PushReader(made, limits, [*shared, figures(has_deltas=has_deltas(made))], guests[0]())
                 timing = self._push.interval, self._push.timeout
-                self._pushers.append(Pusher(place, reader, made, timing, hold))
+                self._pushers.append(Pusher(place, reader, made, timing, hold, guests[1]))
             self._readers.append(reader)
             provider.add_metric_reader(reader)
             started.append(place)

@@ -14,7 +14,6 @@ from opentelemetry.sdk.metrics.export import (
     AggregationTemporality,
     Gauge,
     Histogram,
-    HistogramDataPoint,
     Metric,
     MetricsData,
     NumberDataPoint,
@@ -24,6 +23,7 @@ from opentelemetry.sdk.metrics.export import (
 )
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
+from otel_celery.adding import add
 from otel_celery.lifecycle import Loss
 from otel_celery.relay import points
 
@@ -121,26 +121,10 @@ def _is_alike(data: Any, stream: Stream) -> bool:
 
 
 def _joined(mine: Any, theirs: Any) -> Any:
-    """Add up two points; None where they have other bucket bounds."""
-    if isinstance(mine, NumberDataPoint):
-        if mine.start_time_unix_nano is None:
-            return theirs  # a gauge has no start
-        return replace(mine, value=mine.value + theirs.value)
-    if isinstance(mine, HistogramDataPoint) and tuple(mine.explicit_bounds) == theirs.explicit_bounds:
-        counts = [one + other for one, other in zip(mine.bucket_counts, theirs.bucket_counts, strict=True)]
-        return replace(
-            mine,
-            count=mine.count + theirs.count,
-            sum=mine.sum + theirs.sum,
-            bucket_counts=counts,
-            min=_of_both(min, mine.min, theirs.min),
-            max=_of_both(max, mine.max, theirs.max),
-        )
-    return None
-
-
-def _of_both(choose: Callable[[float, float], float], one: float | None, other: float | None) -> Any:
-    return None if one is None or other is None else choose(one, other)
+    """Add up two points; None where they cannot be, such as those of other bucket bounds."""
+    if isinstance(mine, NumberDataPoint) and mine.start_time_unix_nano is None:
+        return theirs  # a gauge has no start
+    return add(mine, theirs)
 
 
 def _data(kind: str, made: list[Any], *, is_delta: bool) -> Any:

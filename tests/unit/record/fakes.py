@@ -5,13 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from otel_celery.catalogue import BUCKETS
 from otel_celery.record.guests import Guests
 from otel_celery.record.providers import Recording
+from otel_celery.record.refusals import Refusals
+from otel_celery.record.views import SCOPE
 from otel_celery.settings import Bounds, Port, Settings
+from otel_celery.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -109,8 +113,13 @@ def recording(
 
 
 def no_guests() -> Guests:
-    """Clean nothing, and count nothing."""
-    return Guests("otel_celery", str, lambda _: None)
+    """Clean as always, and count nothing."""
+    return Guests(InstrumentationScope(SCOPE, __version__), 200, refusals())
+
+
+def refusals() -> Refusals:
+    """Count nothing."""
+    return Refusals(lambda _reason, _number: None)
 
 
 def scrape(registry: CollectorRegistry, encode: Callable[[CollectorRegistry], bytes] = generate_latest) -> str:

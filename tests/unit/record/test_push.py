@@ -16,7 +16,7 @@ from opentelemetry.sdk.metrics.export import MetricExporter, MetricExportResult
 
 from otel_celery.record.push import Pusher, PushReader
 from tests.otlp import grpc_receiver, http_receiver
-from tests.unit.record.fakes import no_guests
+from tests.unit.record.fakes import no_guests, refusals
 from tests.worker.harness import wait_until
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ class Bench:
         meter = self.provider.get_meter("m")
         meter.create_observable_gauge("g", [self.observe])
         meter.create_counter("c").add(1)
-        self.pusher = Pusher("nowhere", reader, self.exporter, (interval, 30.0), self.gate.hold)
+        self.pusher = Pusher("nowhere", reader, self.exporter, (interval, 30.0), self.gate.hold, refusals())
         self.pusher.start()
 
     def observe(self, _: CallbackOptions) -> list[Observation]:

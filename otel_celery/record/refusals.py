@@ -1,0 +1,55 @@
+"""What others recorded and nobody will see: counted once for each series, and said once for each metric."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from otel_celery.lifecycle import Loss
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable
+
+SENTENCES = {
+    Loss.NAME: "is not shown on the port, where its name is taken by another metric; give it a name of its own",
+    Loss.LIMIT: "is not shown on the port, where there are too many names",
+    Loss.MISMATCH: "has series that become one, and whose buckets, or kinds, are not the same: the first one is kept",
+    Loss.VALUE: "has a value or a label that cannot be shown or sent, such as a text, an integer of hundreds of digits "
+    "or, of a counter, NaN: that series is left out",
+    Loss.UNSUPPORTED: "cannot be encoded by an exporter, and is not pushed by it",
+}
+
+TOO_WIDE = "holds an integer beyond 64 bits, and is sent as a float"
+
+MAX_REMEMBERED = 10_000
+"""How many series, and how many metrics, are counted and said; a task that makes up names must not fill the log."""
+
+logger = logging.getLogger("otel_celery")
+
+
+class Refusals:
+    """Shared by all readers of one worker, and called by one at a time: they collect behind the fork gate."""
+
+    def __init__(self, lost: Callable[[Loss, int], None]) -> None:
+        """``lost`` counts points by reason."""
+        self._lost = lost
+        self._counted: set[Hashable] = set()
+        self._said: set[Hashable] = set()
+
+    def __call__(self, reason: Loss, scope: str, name: str, series: Hashable = "", number: int = 1) -> None:
+        """Count so many points of a metric; ``series`` tells them from others of it, and is counted once."""
+        if _is_new((reason, scope, name, series), self._counted):
+            self._lost(reason, number)
+        self.warn(scope, name, SENTENCES[reason])
+
+    def warn(self, scope: str, name: str, sentence: str) -> None:
+        """Say something of a metric, once."""
+        if _is_new((sentence, scope, name), self._said):
+            logger.warning("otel-celery: the metric %r of the meter %r %s", name, scope, sentence)
+
+
+def _is_new(what: Hashable, known: set[Hashable]) -> bool:
+    if what in known or len(known) >= MAX_REMEMBERED:
+        return False
+    known.add(what)
+    return True
