@@ -49,6 +49,14 @@ def until(name, value):
         time.sleep(0.02)
     return values().get(name)
 
+def speak(data, secret=None):
+    where = address.read(environ)
+    speaker = socket.socket(socket.AF_UNIX)
+    address.connect(speaker, where, 1)
+    hello = frames.Hello(os.urandom(frames.NAME_SIZE), os.getpid()).pack(where.secret if secret is None else secret)
+    speaker.send(data(hello) if callable(data) else hello + data)
+    return speaker
+
 def tell(**facts):
     print(json.dumps({**facts, "lost": lost, "failed": failed}))
 """
@@ -110,10 +118,8 @@ def test_f03_a_torn_frame_costs_itself() -> None:
     """Half a frame is dropped and counted, and whoever else speaks is heard."""
     facts = run("""
 begin()
-where = address.read(environ)
 whole = frames.frame(("delta", [(("s", None, None, ()), "other", "", "", "counter", (), [((), 4)])]))
-with address.connect(where, 1) as torn:
-    torn.send(frames.frame(frames.HELLO) + whole + whole[:-3])
+speak(whole + whole[:-3]).close()
 fork(lambda: (orders.add(2), child.say_goodbye()))
 until("orders", 2)
 end = time.monotonic() + 20
@@ -127,18 +133,18 @@ tell(values=values())
 @pytest.mark.parametrize(
     "noise",
     [
-        'b"GET / HTTP/1.1\\r\\n\\r\\n"',
-        'frames.frame(("otel-celery", 99)) + frames.frame(("delta", []))',
-        'frames.frame(frames.HELLO) + frames.frame(("delta", [("nonsense",)]))',
-        'frames.frame(frames.HELLO) + frames.frame(("what", 1))',
+        'lambda _: b"GET / HTTP/1.1\\r\\n\\r\\n"',
+        'lambda _: b"(\\xff\\xff\\xff\\x0b" + b"N" * 4',
+        'b"", bytes(16)',
+        r'b"\xff" * 4',
     ],
+    ids=["http", "nine bytes of marshal", "no secret", "no frame"],
 )
 def test_strangers_are_not_listened_to(noise: str) -> None:
-    """What is no message of ours ends that connection, and is counted; children are heard as before."""
+    """What is no greeting or frame of ours ends that connection, and is counted; children are heard as before."""
     facts = run(f"""
 begin()
-with address.connect(address.read(environ), 1) as stranger:
-    stranger.send({noise})
+with speak({noise}) as stranger:
     stranger.settimeout(20)
     over = stranger.recv(1)
 fork(lambda: (orders.add(2), child.say_goodbye()))
@@ -146,6 +152,21 @@ tell(orders=until("orders", 2), over=len(over))
 """)
     assert (facts["orders"], facts["over"], facts["lost"]) == (2, 0, [["malformed", 1]])
     assert len(facts["failed"]) == 1
+
+
+@pytest.mark.parametrize(
+    "odd",
+    ['frames.frame(("delta", [("nonsense",)]))', 'frames.frame(("what", 1))', 'b"\\0\\0\\0\\3xyz"', "bytes(4)"],
+)
+def test_a_frame_that_is_odd_costs_itself(odd: str) -> None:
+    """It is counted, and what comes before and after it on the same connection is heard."""
+    facts = run(f"""
+begin()
+good = frames.frame(("delta", [(("s", None, None, ()), "other", "", "", "counter", (), [((), 1)])]))
+speak(good + {odd} + good)
+tell(other=until("other", 2))
+""")
+    assert (facts["other"], facts["lost"], len(facts["failed"])) == (2, [["malformed", 1]], 1)
 
 
 def test_a_child_outlives_a_hub_that_is_gone() -> None:
