@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from otel_celery.relay.address import Address
     from otel_celery.relay.books import Books, Losses
     from otel_celery.relay.child import Gate
-    from otel_celery.relay.roster import Member
+    from otel_celery.relay.talk import Member
 
 PIECE = 256 * 1024
 """How much of one child is read before the others, and a fork, get their turn, in bytes."""
