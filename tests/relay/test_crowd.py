@@ -135,3 +135,17 @@ def test_a_socket_whose_file_is_removed_is_made_again(site, tmp_path) -> None:
     assert worker.scrape().value("otel_celery_internal_errors_total") == 0
     assert worker.stop() == 0
     assert list((tmp_path / "tmp").glob("otel-celery-*")) == []
+
+
+@pytest.mark.prefork
+@pytest.mark.parametrize("action", ["default", "error"])
+def test_no_fork_is_warned_of(site, action) -> None:
+    """Python 3.12 and later warn of forks beside threads: ours are no reason, in the main process and in a child."""
+    environment = {"PYTHONWARNINGS": f"{action}:This process:DeprecationWarning"}
+    worker = start(site, concurrency=2, environment=environment, arguments=("--max-tasks-per-child", "2"))
+    for _ in range(3):
+        call(site, "shop.fork", number=1)
+        call(site, "shop.sell")
+    wait_for(worker, {"shop_orders_total": 3 * 5})
+    assert "multi-threaded" not in worker.log
+    assert worker.stop() == 0
