@@ -49,7 +49,7 @@ class Roster:
     def arrive(self, member: Member, talk: Talk) -> None:
         """Note that a child has a connection."""
         self._away.pop(member, None)
-        member.talk, member.is_torn = talk, False
+        member.talk, member.is_torn, member.is_gone = talk, False, False
 
     def send_away(self, member: Member, now: float, *, is_torn: bool) -> None:
         """Note that a child has no connection any more, and may come back."""
@@ -67,12 +67,19 @@ class Roster:
         return next(iter(self._away.values()), None)  # in the order in which they were put there, so of their times
 
     def gone(self, now: float) -> list[Member]:
-        """Look after those whose time has come, some at a time, and give those whose process is gone."""
+        """Look after those whose time has come, some at a time, and give those whose process is gone.
+
+        And was so the last time: what it said at its end may still wait to be let in.
+        """
         due = [member for member, at in itertools.islice(self._away.items(), LOOKS) if at <= now]
         for member in due:
             del self._away[member]
             self._away[member] = now + LOOK_SECONDS
-        return [member for member in due if not _lives(member)]
+        gone = [member for member in due if not _lives(member)]
+        found = [member for member in gone if member.is_gone]
+        for member in gone:
+            member.is_gone = True
+        return found
 
     def everyone(self) -> list[Member]:
         """List all there are."""

@@ -30,6 +30,8 @@ class Member:
     """When its process began, in the kernel's own measure, since a process id may be given again."""
     is_torn: bool = False
     """Whether its last connection ended in the middle of a frame, which it sends again if it lives."""
+    is_gone: bool = False
+    """Whether its process was gone when it was looked after last."""
 
 
 class Talk:
