@@ -1,23 +1,27 @@
-"""What travels between a child and the main process: length-prefixed frames of plain values.
+"""What travels between a child and the main process: a greeting of fixed size, and length-prefixed frames after it.
 
-Plain values by :mod:`marshal` rather than OTLP's protobuf, which takes ten times as long: both ends are this package
-in one interpreter. Nothing is decoded before the kernel has said that the peer is the same user (see
-:mod:`otel_celery.relay.address`), and a frame that was torn by a child's death is never decoded at all.
+The greeting is compared and never decoded; it carries the secret that only this worker's own processes were told. The
+frames are plain values by :mod:`marshal` rather than OTLP's protobuf, which takes ten times as long: both ends are this
+package in one interpreter. A frame that was torn by a child's death is never decoded at all.
 """
 
 from __future__ import annotations
 
+import hmac
 import marshal
 import struct
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from otel_celery.relay.points import Item, Loss
 
-HELLO = ("otel-celery", 1)
-"""The first frame of every connection: who speaks, and which version of this module."""
+MAGIC = b"otel-celery/2\n"
+"""Who speaks, and which version of this module; what begins otherwise is not listened to any further."""
+
+SECRET_SIZE = 16
+NAME_SIZE = 16
 
 GOODBYE = ("goodbye",)
 """The last frame of a child that ends in order; one that was killed does not send it."""
@@ -27,9 +31,38 @@ MAX_FRAME = 16 * 1024 * 1024
 
 _HEAD = struct.Struct("!I")
 
+_HELLO = struct.Struct(f"!{len(MAGIC)}s{SECRET_SIZE}s{NAME_SIZE}sI")
+
 
 class FrameError(ValueError):
-    """What was received is not a frame of ours."""
+    """What was received is not a greeting or a frame of ours."""
+
+
+class Hello(NamedTuple):
+    """The first bytes of every connection: which child speaks, on this connection as on its earlier ones."""
+
+    name: bytes
+    """NAME_SIZE random bytes, a child's own for as long as it lives."""
+    pid: int
+
+    def pack(self, secret: bytes) -> bytes:
+        """Make what is sent."""
+        return _HELLO.pack(MAGIC, secret, self.name, self.pid)
+
+
+def greeting(data: bytes, secret: bytes) -> tuple[Hello, bytes] | None:
+    """Read the greeting that all these bytes begin with, and give it with what follows; None while it is not whole.
+
+    Raises FrameError as soon as it can be no greeting.
+    """
+    if data[: len(MAGIC)] != MAGIC[: len(data)]:
+        raise FrameError("another program speaks, or another version")
+    if len(data) < _HELLO.size:
+        return None
+    _, given, name, pid = _HELLO.unpack_from(data)
+    if not hmac.compare_digest(given, secret):
+        raise FrameError("a process speaks that does not belong to this worker")
+    return Hello(name, pid), data[_HELLO.size :]
 
 
 def frame(message: tuple[Any, ...]) -> bytes:
@@ -57,14 +90,14 @@ def lost(losses: list[Loss]) -> bytes:
 
 
 class Incoming:
-    """The bytes of one connection, put together to messages again."""
+    """The bytes of one connection after its greeting, put together to frames again."""
 
     def __init__(self) -> None:
         """Begin with nothing received."""
         self._buffer = bytearray()
 
-    def feed(self, data: bytes) -> Iterator[tuple[Any, ...]]:
-        """Take bytes, and give each message that is complete with them.
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """Take bytes, and give the body of each frame that is complete with them; :func:`message` decodes it.
 
         Raises FrameError when they are no frames.
         """
@@ -78,18 +111,22 @@ class Incoming:
                 return
             body = bytes(self._buffer[_HEAD.size : end])
             del self._buffer[:end]
-            yield _message(body)
+            yield body
 
     def is_torn(self) -> bool:
         """Tell whether a frame has begun that is not complete."""
         return bool(self._buffer)
 
 
-def _message(body: bytes) -> tuple[Any, ...]:
+def message(body: bytes) -> tuple[Any, ...]:
+    """Decode the body of a frame.
+
+    Raises FrameError for whatever the decoder raises, and for what is no message.
+    """
     try:
-        message = marshal.loads(body)  # noqa: S302  from a process of the same user alone, like the pool's own pickles
-    except (ValueError, EOFError, TypeError) as error:
-        raise FrameError(str(error)) from None
-    if not isinstance(message, tuple) or not message:
+        found = marshal.loads(body)  # noqa: S302  from a process of this worker alone, like the pool's own pickles
+    except Exception as error:  # noqa: BLE001  MemoryError, OverflowError and RecursionError among them
+        raise FrameError(f"{type(error).__name__}: {error}") from None
+    if not isinstance(found, tuple) or not found:
         raise FrameError("not a message")
-    return message
+    return found

@@ -81,7 +81,7 @@ class Hub:
     def _open(self, environ: MutableMapping[str, str]) -> None:
         listening, self._where = address.listen(feeds_application=not self._is_ours)
         try:
-            self._listener = Listener(listening, self._books, self._gate, self._lost, self._failed)
+            self._listener = Listener(listening, self._where, self._books, self._gate, self._lost, self._failed)
         except OSError:  # no descriptor is left
             listening.close()
             address.remove(self._where)

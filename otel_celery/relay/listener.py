@@ -3,67 +3,64 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import selectors
 import socket
 import threading
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from otel_celery.lifecycle import Loss
 from otel_celery.relay import frames
-from otel_celery.relay.address import is_of_same_user
+from otel_celery.relay.entrance import Entrance, places
+from otel_celery.relay.roster import Roster
+from otel_celery.relay.talk import HELLO_SECONDS, Talk
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
+    from otel_celery.relay.address import Address
     from otel_celery.relay.books import Books, Losses
     from otel_celery.relay.child import Gate
+    from otel_celery.relay.talk import Member
 
 PIECE = 256 * 1024
-"""How much of one child is read before the others get their turn, in bytes."""
+"""How much of one child is read before the others, and a fork, get their turn, in bytes."""
 
 DRAIN_SECONDS = 0.5
 """How long the end of the worker waits for children that do not end."""
 
-PAUSE = 0.25
-"""The seconds without accepting after the system had no descriptor left."""
-
 JOIN_SECONDS = 1.0
-
-
-class _Talk:
-    """One child's connection."""
-
-    def __init__(self, connection: socket.socket, number: int) -> None:
-        self.connection = connection
-        self.number = number
-        self.incoming = frames.Incoming()
-        self.is_known = False
-        self.is_ending = False
 
 
 class Listener:
     """Reads what children send into the books."""
 
-    def __init__(
-        self, listening: socket.socket, books: Books, gate: Gate, lost: Losses, failed: Callable[[Exception], None]
+    def __init__(  # noqa: PLR0913, PLR0917  each is somebody's to give
+        self,
+        listening: socket.socket,
+        where: Address,
+        books: Books,
+        gate: Gate,
+        lost: Losses,
+        failed: Callable[[Exception], None],
     ) -> None:
         """Prepare; children may connect at once, and are heard from :meth:`start` on."""
-        self._listening = listening
+        self._secret = where.secret
         self._books = books
         self._gate = gate
         self._lost = lost
         self._failed = failed
-        self._numbers = itertools.count(1)
-        self._talks: set[_Talk] = set()
+        self._limit = places()
+        self._roster = Roster()
+        self._talks: set[Talk] = set()
         self._selector = selectors.DefaultSelector()
         self._bell, self._button = socket.socketpair()
         self._bell.setblocking(False)
         self._closing_at: float | None = None
         self._has_rung = False
-        self._selector.register(self._bell, selectors.EVENT_READ, None)
-        self._selector.register(listening, selectors.EVENT_READ, None)
+        self._selector.register(self._bell, selectors.EVENT_READ, self._rung)
+        self._entrance = Entrance(listening, where, self._selector, self._knocked, failed)
         self._thread = threading.Thread(target=self._run, name="otel-celery-relay", daemon=True)
 
     def start(self) -> None:
@@ -83,7 +80,7 @@ class Listener:
     def abandon(self) -> None:
         """Close a forked child's copies of all this."""
         talks, self._talks = self._talks, set()
-        for sock in (self._listening, self._bell, self._button, *(talk.connection for talk in talks)):
+        for sock in (self._entrance.listening, self._bell, self._button, *(talk.connection for talk in talks)):
             with contextlib.suppress(OSError):
                 socket.close(sock.detach())  # gevent's own os.close may wait for ever in a child
         self._selector.close()  # not unregister(): the child shares the main process's epoll
@@ -100,85 +97,155 @@ class Listener:
     def _is_over(self) -> bool:
         if self._closing_at is None:
             return False
-        return (self._has_rung and not self._talks) or time.monotonic() >= self._closing_at
+        is_quiet = self._has_rung and self._entrance.is_open and not self._talks and not self._roster
+        return is_quiet or time.monotonic() >= self._closing_at
 
     def _turn(self) -> None:
-        patience = None if self._closing_at is None else max(0.0, self._closing_at - time.monotonic())
-        ready = self._selector.select(patience)
-        with self._gate.hold():
-            for key, _ in ready:
-                if key.data is not None:
-                    self._hear(key.data)
-                elif key.fileobj is self._bell:
-                    self._bell.recv(64)
-                    self._has_rung = True
-                    self._accept()  # whoever knocked before the end is heard out
-                else:
-                    self._accept()
+        """Wait for something to happen, and see to it; a fork may come in between any two things."""
+        moment = self._next_moment()
+        ready = self._selector.select(None if moment is None else max(0.0, moment - time.monotonic()))
+        for key, _ in ready:
+            with self._gate.hold():
+                key.data()
+        if moment is not None and time.monotonic() >= moment:
+            with self._gate.hold():
+                self._tend(time.monotonic())
 
-    def _accept(self) -> None:
-        while True:
+    def _next_moment(self) -> float | None:
+        moments = [self._closing_at, self._entrance.next_moment(), self._roster.next_look()]
+        moments += [talk.opened_at + HELLO_SECONDS for talk in self._talks if talk.member is None]
+        return min((moment for moment in moments if moment is not None), default=None)
+
+    def _tend(self, now: float) -> None:
+        self._admit(self._entrance.tend(now), now)
+        for talk in [talk for talk in self._talks if talk.is_late(now)]:
+            if talk.greeting:
+                self._malformed(frames.FrameError("half a greeting, and no more of it in time"))
+            self._part(talk)
+        for member in self._roster.gone(now):
+            if member.is_torn:
+                self._lost(Loss.TORN)
+            self._leave(member, in_order=False)
+
+    def _rung(self) -> None:
+        self._bell.recv(64)
+        self._has_rung = True
+        self._knocked()  # whoever knocked before the end is heard out
+
+    def _knocked(self) -> None:
+        now = time.monotonic()
+        self._admit(self._entrance.accept(now), now)
+
+    def _admit(self, connections: Iterable[tuple[socket.socket, int]], now: float) -> None:
+        for connection, pid in connections:
+            while len(self._talks) >= self._limit:
+                self._dismiss(min(self._talks, key=lambda talk: talk.claim(now)))
+            talk = Talk(connection, pid, now)
             try:
-                connection, _ = self._listening.accept()
-            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
-                return
-            except OSError as error:
-                self._failed(error)
-                time.sleep(PAUSE)  # no descriptor is left: the child would be reported again at once
-                return
-            if not is_of_same_user(connection):
+                self._selector.register(connection, selectors.EVENT_READ, partial(self._hear, talk))
+            except OSError as error:  # the kernel has no memory for it: the child comes again
                 connection.close()
-                continue
-            connection.setblocking(False)
-            talk = _Talk(connection, next(self._numbers))
-            self._talks.add(talk)
-            self._selector.register(connection, selectors.EVENT_READ, talk)
+                self._failed(error)
+            else:
+                self._talks.add(talk)
 
-    def _hear(self, talk: _Talk) -> None:
+    def _dismiss(self, talk: Talk) -> None:
+        """End a connection whose child lives on, and lose nothing: what was sent is read, and nothing can be any more.
+
+        So says Linux of a socket that is shut for reading; elsewhere what comes in this very moment may be lost.
+        """
+        talk.is_dismissed = True
+        with contextlib.suppress(OSError):
+            talk.connection.shutdown(socket.SHUT_RD)
+        while self._hear(talk):
+            pass
+        self._part(talk)
+
+    def _hear(self, talk: Talk) -> bool:
+        """Take what a child has sent, and tell whether there may be more."""
+        if talk.is_over:
+            return False  # ended since the selector spoke
         try:
             data = talk.connection.recv(PIECE)
         except (BlockingIOError, InterruptedError):
-            return
+            return False
         except OSError:
             data = b""
         try:
-            for message in talk.incoming.feed(data):
-                self._understand(talk, message)
-        except (frames.FrameError, TypeError, ValueError) as error:
-            self._lost(Loss.MALFORMED)
-            self._failed(error)
-            self._drop(talk)
-            return
+            self._take(talk, data)
+        except frames.FrameError as error:
+            self._malformed(error)
+            talk.is_dismissed = True  # a child would begin again, on a new connection
+            self._part(talk)
         if not data:
-            if talk.incoming.is_torn():
-                self._lost(Loss.TORN)
-            self._drop(talk)
+            self._part(talk)
+        return not talk.is_over
 
-    def _understand(self, talk: _Talk, message: tuple[Any, ...]) -> None:
-        if message == frames.HELLO:
-            talk.is_known = True
-        elif not talk.is_known:
-            raise frames.FrameError("another version speaks")
-        elif message[0] == "delta":
-            self._books.take(talk.number, message[1])
+    def _take(self, talk: Talk, data: bytes) -> None:
+        talk.heard_at = time.monotonic()
+        if talk.member is None:
+            greeted = talk.greeted(data, self._secret)
+            if greeted is None:
+                return
+            hello, data = greeted
+            self._greet(talk, hello)
+        for body in talk.incoming.feed(data):
+            try:
+                self._understand(talk, frames.message(body))
+            except Exception as error:  # noqa: BLE001  it costs itself: the next frame begins where this one ends
+                self._malformed(error)
+
+    def _greet(self, talk: Talk, hello: frames.Hello) -> None:
+        member = self._roster.find(hello.name, talk.pid or hello.pid)
+        if member.talk is not None:
+            self._dismiss(member.talk)  # before: what was sent first is heard first
+            member = self._roster.find(hello.name, talk.pid or hello.pid)
+        talk.member = member
+        self._roster.arrive(member, talk)
+
+    def _understand(self, talk: Talk, message: tuple[Any, ...]) -> None:
+        if message[0] == "delta" and talk.member is not None:
+            self._books.take(talk.member.number, message[1])
         elif message[0] == "lost":
             self._books.lose(message[1])
         elif message == frames.GOODBYE:
             talk.is_ending = True
         else:
-            raise frames.FrameError(f"an unknown message {message[0]!r}")
+            raise frames.FrameError(f"an unknown message {message[0]!r:.100}")
 
-    def _drop(self, talk: _Talk) -> None:
+    def _malformed(self, error: Exception) -> None:
+        self._lost(Loss.MALFORMED)
+        self._failed(error)
+
+    def _part(self, talk: Talk) -> None:
+        """Close a connection, and note what that means for its child."""
+        if talk.is_over:
+            return
+        talk.is_over = True
         self._talks.discard(talk)
         self._selector.unregister(talk.connection)
         talk.connection.close()
-        self._books.end(talk.number, in_order=talk.is_ending)
+        if talk.member is None:
+            return
+        if talk.is_dismissed and not talk.is_ending:
+            self._roster.send_away(talk.member, time.monotonic(), is_torn=talk.incoming.is_torn())
+            return
+        if talk.incoming.is_torn():
+            self._lost(Loss.TORN)
+        self._leave(talk.member, in_order=talk.is_ending)
+
+    def _leave(self, member: Member, *, in_order: bool) -> None:
+        self._roster.leave(member)
+        self._books.end(member.number, in_order=in_order)
 
     def _close(self) -> None:
         with self._gate.hold():
             for talk in list(self._talks):
-                talk.is_ending = True  # it lives on, but is heard no more
-                self._drop(talk)
+                talk.is_dismissed = True  # it lives on, but is heard no more
+                self._part(talk)
+            for member in self._roster.everyone():
+                self._leave(member, in_order=True)
             self._selector.close()
-            for sock in (self._listening, self._bell, self._button):
+            for sock in (self._bell, self._button):
                 sock.close()
+            self._entrance.close()

@@ -8,6 +8,7 @@ nor memory, and loses nothing.
 from __future__ import annotations
 
 import logging
+import os
 import select
 import signal
 import socket
@@ -106,7 +107,10 @@ class Sender:
         self._unsent: deque[bytes] = deque()
         self._sent = 0
         """How much of the first unsent frame is on its way."""
+        self._hello = frames.Hello(os.urandom(frames.NAME_SIZE), os.getpid()).pack(where.secret)
         self._connection: socket.socket | None = None
+        self._has_carried = False
+        """Whether a whole frame went over this connection."""
         self._retry_at = 0.0
         self._give_up_at = 0.0
         self._has_failed = False
@@ -195,22 +199,30 @@ class Sender:
         return bool(made)
 
     def _send(self) -> bool:
-        """Send what there is, and tell whether all of it is on its way."""
-        try:
-            while self._unsent:
+        """Send what there is, and tell whether all of it is on its way.
+
+        The main process ends connections that are idle when it has too many. Then the frame begins again on the next
+        one, at once if this one had carried any: what it took in whole it has heard.
+        """
+        while self._unsent:
+            try:
                 connection = self._connected()
                 if connection is None:
                     return False
-                self._sent += self._write(connection, memoryview(self._unsent[0])[self._sent :])
-                if self._sent == len(self._unsent[0]):
-                    self._unsent.popleft()
-                    self._sent = 0
-        except BlockingIOError:
-            return False  # the main process reads nothing at the moment
-        except OSError:
-            self._disconnect()
-            return False
+                self._send_some(connection)
+            except ConnectionError:
+                if not self._disconnect():
+                    return False
+            except OSError:
+                return False  # the main process reads nothing at the moment, or the kernel has no memory
         return True
+
+    def _send_some(self, connection: socket.socket) -> None:
+        self._sent += self._write(connection, memoryview(self._unsent[0])[self._sent :])
+        if self._sent == len(self._unsent[0]):
+            self._unsent.popleft()
+            self._sent = 0
+            self._has_carried = True
 
     @staticmethod
     def _write(connection: socket.socket, rest: memoryview) -> int:
@@ -226,17 +238,26 @@ class Sender:
     def _connected(self) -> socket.socket | None:
         if self._connection is None and (time.monotonic() >= self._retry_at or self._closing.is_set()):
             try:
-                self._connection = address.connect(self._address, CONNECT_SECONDS)
+                self._connect()
             except OSError:
                 self._disconnect()
-            else:
-                self._unsent.appendleft(frames.frame(frames.HELLO))
         return self._connection
 
-    def _disconnect(self) -> None:
-        """Begin the frame again on the next connection: the main process drops half of one."""
+    def _connect(self) -> None:
+        self._connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)  # before it waits: a fork must know of it
+        address.connect(self._connection, self._address, CONNECT_SECONDS)
+        if self._connection.send(self._hello) != len(self._hello):  # an empty socket takes it whole
+            raise ConnectionAbortedError
+
+    def _disconnect(self) -> bool:
+        """Begin the frame again on the next connection, and tell whether that may be at once.
+
+        The main process drops half a frame.
+        """
         connection, self._connection = self._connection, None
+        is_at_once, self._has_carried = self._has_carried, False
         self._sent = 0
-        self._retry_at = time.monotonic() + RETRY_SECONDS
+        self._retry_at = 0.0 if is_at_once else time.monotonic() + RETRY_SECONDS
         if connection is not None:
             connection.close()
+        return is_at_once

@@ -13,10 +13,13 @@ import functools
 import logging
 import os
 import socket
+import sys
 import threading
 import time
 import weakref
 from typing import TYPE_CHECKING, Protocol
+
+from otel_celery.serve import warned
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -79,6 +82,8 @@ class ForkGate:
 
     def before(self) -> None:
         """Wait for the endpoint to pause, at most PATIENCE seconds; called in the thread that forks."""
+        if sys.version_info >= (3, 12):
+            warned.leave_out()
         me = threading.get_ident()
         self._waiting.add(me)
         try:

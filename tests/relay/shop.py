@@ -10,6 +10,7 @@ import multiprocessing
 import os
 import threading
 import time
+from functools import partial
 from typing import Any
 
 from celery import Celery, signals
@@ -18,6 +19,7 @@ from opentelemetry.metrics import Observation
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader, MetricReader
 
+from otel_celery.relay import address
 from otel_celery.relay.address import VARIABLE
 from tests.worker.answers import write
 from tests.worker.proj import note
@@ -30,6 +32,8 @@ app.conf.update(
     worker_hijack_root_logger=False,
     worker_lost_wait=1.0,
 )
+if env("T_FILE"):  # as where there is no abstract namespace
+    address.listen = partial(address.listen, abstract=False)
 if env("T_START_METHOD"):
     app.conf.worker_pool_start_method = env("T_START_METHOD")
     app.conf.worker_proc_alive_timeout = 60.0  # Celery kills a child that is slower, and all of them import at once
@@ -154,6 +158,28 @@ def flood(rounds, series):
         note("pace", f"{number} {time.monotonic() - begun}")
         note("order", str(number))
         time.sleep(0.02)
+
+
+@app.task(name="shop.helpers")
+def helpers(number, release):
+    """Fork helpers that record once each, and live until there is such a file; they end without a goodbye."""
+    pids = []
+    for _ in range(number):
+        pid = os.fork()
+        if pid == 0:
+            orders.add(1, {"shop": "helper"})
+            stock.add(1)
+            _wait_for(release)
+            orders.add(1, {"shop": "released"})
+            time.sleep(1)
+            os._exit(0)
+        pids.append(pid)
+    return pids
+
+
+def _wait_for(path: str) -> None:
+    while not os.path.exists(path):  # noqa: PTH110  as little as can be, in so many processes
+        time.sleep(0.1)
 
 
 @app.task(name="shop.hold")

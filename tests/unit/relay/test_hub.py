@@ -49,6 +49,14 @@ def until(name, value):
         time.sleep(0.02)
     return values().get(name)
 
+def speak(data, secret=None):
+    where = address.read(environ)
+    speaker = socket.socket(socket.AF_UNIX)
+    address.connect(speaker, where, 1)
+    hello = frames.Hello(os.urandom(frames.NAME_SIZE), os.getpid()).pack(where.secret if secret is None else secret)
+    speaker.send(data(hello) if callable(data) else hello + data)
+    return speaker
+
 def tell(**facts):
     print(json.dumps({**facts, "lost": lost, "failed": failed}))
 """
@@ -110,10 +118,8 @@ def test_f03_a_torn_frame_costs_itself() -> None:
     """Half a frame is dropped and counted, and whoever else speaks is heard."""
     facts = run("""
 begin()
-where = address.read(environ)
 whole = frames.frame(("delta", [(("s", None, None, ()), "other", "", "", "counter", (), [((), 4)])]))
-with address.connect(where, 1) as torn:
-    torn.send(frames.frame(frames.HELLO) + whole + whole[:-3])
+speak(whole + whole[:-3]).close()
 fork(lambda: (orders.add(2), child.say_goodbye()))
 until("orders", 2)
 end = time.monotonic() + 20
@@ -127,17 +133,18 @@ tell(values=values())
 @pytest.mark.parametrize(
     "noise",
     [
-        'b"GET / HTTP/1.1\\r\\n\\r\\n"',
-        'frames.frame(("otel-celery", 99)) + frames.frame(("delta", []))',
-        'frames.frame(frames.HELLO) + frames.frame(("what", 1))',
+        'lambda _: b"GET / HTTP/1.1\\r\\n\\r\\n"',
+        'lambda _: b"(\\xff\\xff\\xff\\x0b" + b"N" * 4',
+        'b"", bytes(16)',
+        r'b"\xff" * 4',
     ],
+    ids=["http", "nine bytes of marshal", "no secret", "no frame"],
 )
 def test_strangers_are_not_listened_to(noise: str) -> None:
-    """What is no message of ours ends that connection, and is counted; children are heard as before."""
+    """What is no greeting or frame of ours ends that connection, and is counted; children are heard as before."""
     facts = run(f"""
 begin()
-with address.connect(address.read(environ), 1) as stranger:
-    stranger.send({noise})
+with speak({noise}) as stranger:
     stranger.settimeout(20)
     over = stranger.recv(1)
 fork(lambda: (orders.add(2), child.say_goodbye()))
@@ -153,9 +160,8 @@ def test_f66_odd_values_end_no_connection() -> None:
 begin()
 item = lambda name, *points: (("s", None, None, ()), name, "", "", "counter", (), list(points))
 odd = [("nonsense",), item("one", ((), b"1"), ((), 3)), item(b"two", ((), 1)), item("one", ((), 4))]
-with address.connect(address.read(environ), 1) as talker:
-    for message in (frames.HELLO, ("delta", odd), ("lost", [("value", 2, "g")]), ("delta", [item("one", ((), 5))])):
-        talker.send(frames.frame(message))
+said = (("delta", odd), ("lost", [("value", 2, "g")]), ("delta", [item("one", ((), 5))]))
+with speak(b"".join(map(frames.frame, said))):
     tell(one=until("one", 12))
 """)
     assert facts["one"] == 12
@@ -185,6 +191,21 @@ until("behind", 5)
 tell(values=values())
 """)
     assert facts == {"values": {"orders": 2, "behind": 5}, "lost": [["value", 1]], "failed": []}
+
+
+@pytest.mark.parametrize(
+    "odd",
+    ['frames.frame(("what", 1))', 'b"\\0\\0\\0\\3xyz"', "bytes(4)"],
+)
+def test_a_frame_that_is_odd_costs_itself(odd: str) -> None:
+    """It is counted, and what comes before and after it on the same connection is heard."""
+    facts = run(f"""
+begin()
+good = frames.frame(("delta", [(("s", None, None, ()), "other", "", "", "counter", (), [((), 1)])]))
+speak(good + {odd} + good)
+tell(other=until("other", 2))
+""")
+    assert (facts["other"], facts["lost"], len(facts["failed"])) == (2, [["malformed", 1]], 1)
 
 
 def test_a_child_outlives_a_hub_that_is_gone() -> None:
@@ -235,3 +256,119 @@ hub.close()
 tell(orders=values()["orders"], environ=environ, meter=type(metrics.get_meter("later")).__name__)
 """)
     assert facts == {"orders": 3, "environ": {}, "meter": "_ProxyMeter", "lost": [], "failed": []}
+
+
+FEW = """
+import multiprocessing, threading
+from otel_celery.relay import listener, sender
+listener.places = lambda: 4
+sender.FLUSH_SECONDS = 0.01
+stock = metrics.get_meter("shop").create_up_down_counter("stock")
+
+def crowd(number, work):
+    pids = []
+    for _ in range(number):
+        pid = os.fork()
+        if pid == 0:
+            try:
+                work()
+            finally:
+                os._exit(0)
+        pids.append(pid)
+    return pids
+
+def talks():
+    return len(hub._listener._talks)
+"""
+
+
+def test_more_children_than_places_lose_nothing_and_count_nothing_twice() -> None:
+    """Twenty that send all the time take four places from each other, in the middle of whatever they send."""
+    facts = run(
+        FEW
+        + """
+begin()
+def work():
+    for number in range(100):
+        orders.add(1, {"each": f"{number % 40:0200d}"})
+        stock.add(1)
+        time.sleep(0.003)
+    child._current._sender.say_goodbye(20)
+most = 0
+for pid in crowd(20, work):
+    while os.waitpid(pid, os.WNOHANG)[0] == 0:
+        most = max(most, talks())
+        time.sleep(0.01)
+tell(orders=until("orders", 2000), stock=until("stock", 2000), most=most)
+"""
+    )
+    assert facts == {"orders": 2000, "stock": 2000, "most": 4, "lost": [], "failed": []}
+
+
+def test_a_child_whose_connection_was_idle_is_not_taken_for_gone_until_it_is() -> None:
+    """What it had added stays while it lives without a connection, and is taken back when it is killed."""
+    facts = run(
+        FEW
+        + """
+import signal
+begin()
+def work():
+    stock.add(1)
+    time.sleep(60)
+pids = crowd(10, work)
+added = until("stock", 10)
+time.sleep(2.5)  # the processes are looked after twice
+still, open_now = values()["stock"], talks()
+for pid in pids[:6]:
+    os.kill(pid, signal.SIGKILL)  # not waited for: the zombies are gone all the same
+left = until("stock", 4)
+for pid in pids[6:]:
+    os.kill(pid, signal.SIGKILL)
+tell(added=added, still=still, open=open_now, left=left, none=until("stock", 0))
+"""
+    )
+    assert facts == {"added": 10, "still": 10, "open": 4, "left": 4, "none": 0, "lost": [], "failed": []}
+
+
+def test_a_silent_connection_is_closed_when_its_time_is_over() -> None:
+    """Whether it has begun a greeting or not; only what was said counts as malformed."""
+    facts = run("""
+from otel_celery.relay import listener, talk
+talk.HELLO_SECONDS = listener.HELLO_SECONDS = 0.2
+begin()
+silent, half = speak(lambda hello: b""), speak(lambda hello: hello[:20])
+for each in (silent, half):
+    each.settimeout(20)
+over = [silent.recv(1), half.recv(1)] == [b"", b""]
+fork(lambda: (orders.add(2), child.say_goodbye()))
+tell(orders=until("orders", 2), over=over)
+""")
+    assert (facts["orders"], facts["over"], facts["lost"]) == (2, True, [["malformed", 1]])
+
+
+def test_without_a_descriptor_nothing_waits_at_the_gate() -> None:
+    """Children are not let in for a while, forks are as fast as ever, and who has waited is heard."""
+    facts = run("""
+import resource
+begin()
+soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+waiting = speak(frames.frame(("delta", [(("s", None, None, ()), "other", "", "", "counter", (), [((), 4)])])))
+until("other", 4)
+sock = socket.socket(socket.AF_UNIX)
+resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+sock.connect(address.read(environ).target)
+begun, spent = time.monotonic(), time.process_time()
+slowest = 0.0
+while time.monotonic() < begun + 1.0:
+    before = time.monotonic()
+    with gate().hold():
+        slowest = max(slowest, time.monotonic() - before)
+    time.sleep(0.005)
+resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+where = address.read(environ)
+sock.send(frames.Hello(b"n" * 16, os.getpid()).pack(where.secret)
+          + frames.frame(("delta", [(("s", None, None, ()), "other", "", "", "counter", (), [((), 3)])])))
+tell(other=until("other", 7), slowest=slowest)
+""")
+    assert (facts["other"], facts["lost"], len(facts["failed"])) == (7, [], 1)
+    assert facts["slowest"] < 0.2, "it was a quarter of a second at a time"

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 def packed(reader: DeltaReader) -> tuple[list[points.Item], list[points.Loss]]:
     """Collect, and give the items of all frames, and what was lost."""
     made, lost = reader.take()
-    (*messages,) = frames.Incoming().feed(b"".join(made))
+    messages = map(frames.message, frames.Incoming().feed(b"".join(made)))
     return [item for _, items in messages for item in items], lost
 
 

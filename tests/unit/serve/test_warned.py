@@ -1,0 +1,69 @@
+"""Python's warning of a fork beside threads is left out where the threads are ours, and stays where they are not."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from otel_celery.serve import warned
+
+SENTENCE = "This process (pid=1) is multi-threaded, use of fork() may lead to deadlocks in the child."
+
+FORKING = """
+import json, os, sys, threading, time, warnings
+from otel_celery.serve.forks import gate
+gate()
+threading.Thread(target=time.sleep, args=(60,), name=sys.argv[1], daemon=True).start()
+with warnings.catch_warnings(record=True) as seen:
+    warnings.simplefilter("always")
+    pid = os.fork()
+    if pid == 0:
+        os._exit(0)
+    os.waitpid(pid, 0)
+    warnings.warn("something else", DeprecationWarning)
+    before = len(warnings.filters)
+    for _ in range(3):
+        if os.fork() == 0:
+            os._exit(0)
+        os.wait()
+    grown = len(warnings.filters) - before
+print(json.dumps([grown, [str(each.message)[:12] for each in seen]]))
+"""
+
+
+def fork_beside(name: str) -> list:
+    """Fork beside a thread of that name, and give what was warned of."""
+    done = subprocess.run([sys.executable, "-c", FORKING, name], capture_output=True, text=True, check=True)
+    return list(json.loads(done.stdout))
+
+
+def test_a_fork_beside_our_threads_is_not_warned_of() -> None:
+    """Whatever filters the application has set meanwhile, and every other warning is heard."""
+    assert fork_beside("otel-celery-serve") == [0, ["something el"]]
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="nothing warns")
+def test_a_fork_beside_any_other_thread_is_warned_of() -> None:
+    """Then it is true."""
+    assert fork_beside("somebody")[1] == ["This process", "something el", *["This process"] * 3]
+
+
+@pytest.mark.parametrize(("name", "expected"), [("otel-celery-relay", True), ("somebody", False)])
+def test_whose_threads_there_are(name: str, expected: bool, monkeypatch) -> None:  # noqa: FBT001
+    """One thread that is not ours is enough."""
+    done = threading.Event()
+    thread = threading.Thread(target=done.wait, name=name)
+    thread.start()
+    there = [str(each.native_id) for each in (thread, threading.current_thread())]
+    monkeypatch.setattr("os.listdir", lambda _: there)
+    try:
+        assert warned.only_ours() is expected
+        assert warned._OnlyOurs().match(SENTENCE) is expected
+        assert not warned._OnlyOurs().match("something else")
+    finally:
+        done.set()
+        thread.join()
