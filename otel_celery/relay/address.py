@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from otel_celery.native import original
+
 if TYPE_CHECKING:
     from collections.abc import MutableMapping
 
@@ -95,7 +97,7 @@ def connect(address: Address, seconds: float) -> socket.socket:
 
     Raises OSError when it is gone, or does not take the connection within these seconds.
     """
-    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    connection: socket.socket = original("socket", "socket")(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         connection.settimeout(seconds)
         connection.connect(address.target)

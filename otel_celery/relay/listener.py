@@ -57,17 +57,22 @@ class Listener:
         self._failed = failed
         self._numbers = itertools.count(1)
         self._talks: set[_Talk] = set()
-        self._selector = selectors.DefaultSelector()
         self._bell, self._button = socket.socketpair()
         self._bell.setblocking(False)
         self._closing_at: float | None = None
         self._has_rung = False
+        self._prepare()
+
+    def _prepare(self) -> None:
+        self._selector = selectors.DefaultSelector()
         self._selector.register(self._bell, selectors.EVENT_READ, None)
-        self._selector.register(listening, selectors.EVENT_READ, None)
+        self._selector.register(self._listening, selectors.EVENT_READ, None)
         self._thread = threading.Thread(target=self._run, name="otel-celery-relay", daemon=True)
 
     def start(self) -> None:
-        """Begin to hear children."""
+        """Begin to hear children, with what the process may have been patched with since."""
+        self._selector.close()
+        self._prepare()
         self._thread.start()
 
     def close(self, seconds: float = DRAIN_SECONDS) -> None:

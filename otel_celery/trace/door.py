@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import atexit
 import sys
-from threading import Lock
+import threading
 from typing import TYPE_CHECKING, Any
 
 from celery import signals
@@ -29,7 +29,7 @@ class Door:
         """Wait; ``attributes`` describe the process."""
         self._settings = settings
         self._attributes = attributes
-        self._lock = Lock()
+        self._locks: dict[str, threading.Lock] = {}
         self._is_decided = False
         self._is_ours = False
         self._tracing: Tracing | None = None
@@ -37,7 +37,7 @@ class Door:
 
     def open(self) -> None:
         """Wait no longer, and make spans from now on: for a process that begins with a span of its own."""
-        with self._lock:  # a second thread may publish its first message meanwhile
+        with self._lock():  # a second thread may publish its first message meanwhile
             if not self._is_decided:
                 self._is_decided = True
                 self.close()  # before contrib listens, so that no message is heard by both
@@ -54,6 +54,10 @@ class Door:
             self._tracing.close()
             self._tracing.uninstrument()
             atexit.unregister(self._tracing.close)
+
+    def _lock(self) -> threading.Lock:
+        """Make it when it is first needed: the process may be patched by gevent or eventlet before that."""
+        return self._locks.setdefault("open", threading.Lock())
 
     def _on_publish(self, **message: Any) -> None:
         self.open()
