@@ -60,9 +60,12 @@ class Tracing:
 
     # -- beginning -------------------------------------------------------------------------------------------------
 
-    def start(self) -> None:
-        """Make the spans of this process: a publisher, or a worker whose tasks run in it."""
-        self._instrument()
+    def start(self, begin: Callable[..., None] | None = None) -> None:
+        """Make the spans of this process: a publisher, or a worker whose tasks run in it.
+
+        ``begin`` hears ``before_task_publish`` in contrib's place.
+        """
+        self._instrument(begin)
         self._offer()
         self._courier = Courier(self._on_error)
 
@@ -94,12 +97,12 @@ class Tracing:
         signals.worker_process_shutdown.connect(self._on_child_end, weak=False)
         self._on_child()
 
-    def _instrument(self) -> None:
+    def _instrument(self, begin: Callable[..., None] | None = None) -> None:
         """Switch contrib on, with the application's provider if there is one, unless somebody else has."""
         self._is_ours = not contrib.is_on()
         if self._is_ours:
             self._runs.connect()
-            contrib.switch_on(provider.application_provider() or self._own, self._insistence.whole)
+            contrib.switch_on(provider.application_provider() or self._own, self._insistence.whole, begin)
 
     def _offer(self) -> None:
         """Set our provider where there is none: libraries' spans go the same way, and contrib's where others did it."""
