@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 SCOPE = "otel_celery"
 
 SEND_SECONDS = 1.0
-"""How often a pool's child that gevent or eventlet has patched sends its spans."""
+"""How often a process sends its spans that gevent or eventlet has patched, and that turns no hub of theirs."""
 
 
 class Tracing:
@@ -52,9 +52,10 @@ class Tracing:
         self._courier: Courier | None = None
         self._is_ours = False
         self._forks_children = False
-        self._is_child = False
         self._insistence = Insistence()
         self._runs = Runs(self._ids, self._spans, self._insistence)
+        self.has_hub = True
+        """Whether greenlets get their turn in this process, should it be patched: a pool's child turns no hub."""
         self.lost = LostRuns(self._own, self._ids, SCOPE)
         """Follows the runs of a pool of processes, once :meth:`start_pool` has been called."""
 
@@ -114,7 +115,7 @@ class Tracing:
         if self._courier is not None and not self._courier.is_here:
             self._courier = Courier(self._on_error)  # a publisher that was forked: its parent's thread is not here
         batches = [BatchSpanProcessor(make()) for make in self._makers]
-        if self._is_child and native.is_patched():  # their threads are greenlets, and a child that waits turns no hub
+        if not self.has_hub and native.is_patched():  # their threads are greenlets
             for batch in batches:
                 keep_doing(SEND_SECONDS, batch.force_flush, self._on_error)
         return batches
@@ -132,7 +133,7 @@ class Tracing:
 
     def _on_child(self, **_: object) -> None:
         """Instrument a child, after the application's own handlers of the same signal."""
-        self._is_child = True
+        self.has_hub = False
         self._instrument()
         self._offer()
 

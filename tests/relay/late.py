@@ -39,6 +39,11 @@ def _after_setup(**_: Any) -> None:
     patch_at("setup")
 
 
+@signals.worker_ready.connect
+def _ready(**_: Any) -> None:
+    patch_at("ready")
+
+
 @signals.worker_process_init.connect
 def _child(**_: Any) -> None:
     patch_at("child")
