@@ -7,10 +7,9 @@ an application's own exporters, are let through.
 from __future__ import annotations
 
 import logging
-import os
 import re
-import threading
 from collections import deque
+from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -34,24 +33,25 @@ class Hush(logging.Filter):
         modules = dict.fromkeys(cls.__module__ for cls in type(exporter).__mro__ if cls is not object)
         self._loggers = [logging.getLogger(module) for module in modules]
         self._on_warning = on_warning
-        self._owner: tuple[int | None, int | None] = (None, None)
+        self._is_inside = ContextVar("otel_celery_hush", default=False)  # a thread's, or a greenlet's, own
         self.heard: deque[str] = deque(maxlen=10)
         """What was said since this was last cleared."""
 
     def __enter__(self) -> None:
-        """Begin, for the thread that calls; a forked child may have a thread of the same number."""
-        self._owner = (os.getpid(), threading.get_ident())
+        """Begin, for the thread that calls."""
+        self._is_inside.set(True)
         for logger in self._loggers:
             logger.addFilter(self)
 
     def __exit__(self, *_: object) -> None:
         """Let everything through again."""
+        self._is_inside.set(False)
         for logger in self._loggers:
             logger.removeFilter(self)
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Keep our own thread's lines to ourselves."""
-        if (record.process, record.thread) != self._owner:
+        if not self._is_inside.get():
             return True
         if record.levelno >= logging.WARNING:
             self.heard.append(record.getMessage())

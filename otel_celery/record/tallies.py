@@ -7,8 +7,8 @@ the main thread happens to be; no instrument of the SDK is touched there.
 from __future__ import annotations
 
 import logging
+import threading
 import time
-from threading import RLock
 from typing import TYPE_CHECKING, Any
 
 from otel_celery import catalogue
@@ -57,7 +57,7 @@ class TaskTally:
         """Open the books at zero; ``attributes`` are worker, task_name and queue."""
         self.attributes = attributes
         self.label_exception = label_exception
-        self.lock = RLock()
+        self.lock = threading.RLock()
         self.received_count = self.redelivered_count = self.started_count = 0
         self.ends = dict.fromkeys(Outcome, 0)
         self.revocations = dict.fromkeys(Revocation, 0)
@@ -124,7 +124,7 @@ class Tallies:
         self.worker = self.labels.clean(worker)
         self._max_pairs = PAIRS_PER_TASK_NAME * bounds.task_names
         self._histograms = histograms
-        self._lock = RLock()
+        self._lock = threading.RLock()
         self._tasks: dict[tuple[str, str], TaskTally] = {}
         self._said: set[object] = set()
         self.unknown = dict.fromkeys(Unknown, 0)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from opentelemetry import metrics
 from opentelemetry.sdk.metrics import MeterProvider
 
+from otel_celery.interruption import is_interruption
 from otel_celery.relay import address, sdk
 from otel_celery.relay.sender import Sender
 
@@ -122,12 +123,19 @@ class Child:
     def _arm(self, provider: MeterProvider) -> None:
         sdk.on_use(provider, lambda: self._wake(provider))
 
-    def _wake(self, provider: MeterProvider) -> None:
-        """Begin to send; called in the middle of a task, which must not see what goes wrong."""
+    def _wake(self, provider: MeterProvider) -> bool:
+        """Begin to send, and tell whether that worked.
+
+        Called in the middle of a task, which must see nothing of what goes wrong here, but its own time limit.
+        """
         try:
             if self._sender is not None:
                 self._sender.wake(provider)
-        except Exception:
+        except Exception as error:
+            if is_interruption(error):
+                raise
             if not self._failed:
                 self._failed = True
                 _logger.exception("otel-celery: the metrics that this process records cannot be sent")
+            return False
+        return True

@@ -46,25 +46,30 @@ class Listener:
         failed: Callable[[Exception], None],
     ) -> None:
         """Prepare; children may connect at once, and are heard from :meth:`start` on."""
-        self._secret = where.secret
         self._books = books
         self._gate = gate
         self._lost = lost
         self._failed = failed
+        self._where = where
         self._limit = places()
         self._roster = Roster()
         self._talks: set[Talk] = set()
-        self._selector = selectors.DefaultSelector()
         self._bell, self._button = socket.socketpair()
         self._bell.setblocking(False)
         self._closing_at: float | None = None
         self._has_rung = False
+        self._prepare(listening)
+
+    def _prepare(self, listening: socket.socket) -> None:
+        self._selector = selectors.DefaultSelector()
         self._selector.register(self._bell, selectors.EVENT_READ, self._rung)
-        self._entrance = Entrance(listening, where, self._selector, self._knocked, failed)
+        self._entrance = Entrance(listening, self._where, self._selector, self._knocked, self._failed)
         self._thread = threading.Thread(target=self._run, name="otel-celery-relay", daemon=True)
 
     def start(self) -> None:
-        """Begin to hear children."""
+        """Begin to hear children, with what the process may have been patched with since."""
+        self._selector.close()
+        self._prepare(self._entrance.listening)
         self._thread.start()
 
     def close(self, seconds: float = DRAIN_SECONDS) -> None:
@@ -184,7 +189,7 @@ class Listener:
     def _take(self, talk: Talk, data: bytes) -> None:
         talk.heard_at = time.monotonic()
         if talk.member is None:
-            greeted = talk.greeted(data, self._secret)
+            greeted = talk.greeted(data, self._where.secret)
             if greeted is None:
                 return
             hello, data = greeted

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import os
-import select
 import signal
 import socket
 import threading
@@ -28,6 +27,7 @@ from opentelemetry.sdk.metrics import (
 )
 from opentelemetry.sdk.metrics.export import AggregationTemporality, MetricReader
 
+from otel_celery import native
 from otel_celery.lifecycle import Loss
 from otel_celery.relay import address, frames, sdk
 from otel_celery.relay.packing import Packer
@@ -101,9 +101,14 @@ class Sender:
         self._length = label_length
         self._rearm = rearm
         self._lock = threading.Lock()
+        self._made: dict[MeterProvider, DeltaReader] = {}
         self._readers: dict[MeterProvider, DeltaReader] = {}
-        self._dirty = threading.Event()
-        self._closing = threading.Event()
+        """Those that their provider knows."""
+        self._dirty = native.Flag()
+        self._closing = native.Flag()
+        self._begun = native.original("_thread", "allocate_lock")()
+        """Locked for good by the thread, however often it was started."""
+        self._over = native.Flag()
         self._unsent: deque[bytes] = deque()
         self._sent = 0
         """How much of the first unsent frame is on its way."""
@@ -114,27 +119,35 @@ class Sender:
         self._retry_at = 0.0
         self._give_up_at = 0.0
         self._has_failed = False
-        self._thread = threading.Thread(target=self._run, name="otel-celery-relay", daemon=True)
 
     def wake(self, provider: MeterProvider) -> None:
-        """Have what this provider records from now on sent; called before the measurement is recorded."""
-        with self._lock:
-            if provider not in self._readers:
-                reader = DeltaReader(self._length)
-                provider.add_metric_reader(reader)
-                sdk.collect_apart_for(provider, reader, partial(reader.packer.lose, Loss.VALUE))
-                self._readers = {**self._readers, provider: reader}
-            if self._thread.ident is None:
-                self._thread.start()
+        """Have what this provider records from now on sent; called before the measurement is recorded.
+
+        A signal's handler may interrupt it at any moment: the next call does what this one left undone.
+        """
+        if provider not in self._readers:
+            with self._lock:
+                self._join(provider)
+        if not self._begun.locked():
+            native.start("otel-celery-relay", self._run)
         self._dirty.set()
+
+    def _join(self, provider: MeterProvider) -> None:
+        if provider in self._readers:
+            return
+        reader = self._made.setdefault(provider, DeltaReader(self._length))
+        provider.add_metric_reader(reader)
+        sdk.collect_apart_for(provider, reader, partial(reader.packer.lose, Loss.VALUE))
+        self._readers = {**self._readers, provider: reader}
 
     def say_goodbye(self, seconds: float = GOODBYE_SECONDS) -> None:
         """Send the last values, for so many seconds at most."""
         self._give_up_at = time.monotonic() + seconds
         self._closing.set()
         self._dirty.set()
-        if self._thread.ident is not None:
-            self._thread.join(seconds)
+        if self._readers:
+            native.start("otel-celery-relay", self._run)  # where a task's interruption came before it
+            self._over.wait(seconds)
 
     def abandon(self) -> None:
         """Close a forked child's copy of the connection: its own parent says what was recorded there."""
@@ -143,7 +156,15 @@ class Sender:
             socket.close(connection.detach())  # gevent's own os.close may wait for ever in a child
 
     def _run(self) -> None:
+        if not self._begun.acquire(blocking=False):
+            return
         signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())  # they are for the thread that runs tasks
+        try:
+            self._turn_until_the_end()
+        finally:
+            self._over.set()
+
+    def _turn_until_the_end(self) -> None:
         while True:
             self._dirty.wait(self._patience())
             self._closing.wait(FLUSH_SECONDS)
@@ -156,7 +177,7 @@ class Sender:
             if closing:
                 if not again or time.monotonic() >= self._give_up_at:
                     return
-                time.sleep(BREATH_SECONDS)
+                native.Flag().wait(BREATH_SECONDS)
             if again:
                 self._dirty.set()
 
@@ -229,8 +250,8 @@ class Sender:
         try:
             return connection.send(rest)
         except BlockingIOError:
-            poll = select.poll()
-            poll.register(connection, select.POLLOUT)
+            poll = native.original("select", "poll")()
+            poll.register(connection, native.original("select", "POLLOUT"))
             if not poll.poll(FLUSH_SECONDS * 1_000):
                 raise
             return connection.send(rest)
@@ -244,9 +265,10 @@ class Sender:
         return self._connection
 
     def _connect(self) -> None:
-        self._connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)  # before it waits: a fork must know of it
-        address.connect(self._connection, self._address, CONNECT_SECONDS)
-        if self._connection.send(self._hello) != len(self._hello):  # an empty socket takes it whole
+        make = native.original("socket", "socket")
+        self._connection = made = make(socket.AF_UNIX, socket.SOCK_STREAM)  # before it waits: a fork must know of it
+        address.connect(made, self._address, CONNECT_SECONDS)
+        if made.send(self._hello) != len(self._hello):  # an empty socket takes it whole
             raise ConnectionAbortedError
 
     def _disconnect(self) -> bool:

@@ -11,7 +11,15 @@ from opentelemetry.instrumentation.celery import CeleryInstrumentor
 from opentelemetry.metrics import NoOpMeterProvider
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from opentelemetry.trace import TracerProvider
+
+    Handler = Callable[..., Any]
+    Wrap = Callable[[Handler], Handler]
+
+BEGIN_PUBLISH = "_trace_before_publish"
+HANDLERS = ("_trace_prerun", "_trace_postrun", BEGIN_PUBLISH, "_trace_after_publish", "_trace_failure", "_trace_retry")
 
 
 def is_on() -> bool:
@@ -19,9 +27,19 @@ def is_on() -> bool:
     return bool(CeleryInstrumentor().is_instrumented_by_opentelemetry)  # type: ignore[no-untyped-call]
 
 
-def switch_on(provider: TracerProvider) -> None:
-    """Make spans with this provider, and no metrics: those would be a second set."""
-    CeleryInstrumentor().instrument(  # type: ignore[no-untyped-call]
+def switch_on(provider: TracerProvider, wrap: Wrap, begin: Handler | None = None) -> None:
+    """Make spans with this provider, and no metrics: those would be a second set.
+
+    ``wrap`` makes what hears Celery's signals of each of contrib's own handlers. ``begin`` hears
+    ``before_task_publish`` in contrib's place, and calls :func:`begin_publish` where a span is to begin.
+    """
+    instrumentor = CeleryInstrumentor()  # type: ignore[no-untyped-call]
+    for name in HANDLERS:
+        if hasattr(instrumentor, name):  # else it has moved, and what contrib connects is its own
+            instrumentor.__dict__[name] = wrap(getattr(instrumentor, name))
+    if begin is not None:
+        instrumentor.__dict__[BEGIN_PUBLISH] = begin
+    instrumentor.instrument(
         skip_dep_check=True,  # our own requirements are narrower
         tracer_provider=provider,
         meter_provider=NoOpMeterProvider(),
@@ -30,10 +48,13 @@ def switch_on(provider: TracerProvider) -> None:
 
 def switch_off() -> None:
     """Make no more spans; harmless when none are made."""
+    instrumentor = CeleryInstrumentor()  # type: ignore[no-untyped-call]
     if is_on():
-        CeleryInstrumentor().uninstrument()  # type: ignore[no-untyped-call]
+        instrumentor.uninstrument()
+    for name in HANDLERS:
+        instrumentor.__dict__.pop(name, None)
 
 
 def begin_publish(message: dict[str, Any]) -> None:
-    """Begin the span of a message whose ``before_task_publish`` was sent before we were switched on."""
-    CeleryInstrumentor()._trace_before_publish(**message)  # type: ignore[no-untyped-call]  # noqa: SLF001
+    """Begin the span of a message that is about to be published."""
+    CeleryInstrumentor._trace_before_publish(CeleryInstrumentor(), **message)  # type: ignore[no-untyped-call]  # noqa: SLF001

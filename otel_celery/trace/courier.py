@@ -6,9 +6,12 @@ An exporter's own bounds do not hold: against a collector that hangs, ``force_fl
 from __future__ import annotations
 
 import os
-from queue import SimpleQueue
-from threading import Event, Thread
-from typing import TYPE_CHECKING
+import queue
+import threading
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from otel_celery import native
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,15 +21,17 @@ class Courier:
     """Runs errands one after the other.
 
     The thread is started at once where the process may end in ``atexit``: from Python 3.12 on no thread can be
-    started there.
+    started there. Where gevent or eventlet patch the process, thread and queues are from the same side of that moment:
+    a greenlet that waits for a queue of the operating system's would hold up its whole process for ever.
     """
 
     def __init__(self, on_error: Callable[[Exception], None]) -> None:
         """Wait for errands; ``on_error`` hears of what they raise."""
-        self._errands: SimpleQueue[Callable[[], object]] = SimpleQueue()
+        self._queue: type[queue.SimpleQueue[Any]] = queue.SimpleQueue
+        self._errands: queue.SimpleQueue[Callable[[], object]] = self._queue()
         self._on_error = on_error
         self._owner = os.getpid()
-        Thread(target=self._run, name="otel-celery-courier", daemon=True).start()
+        threading.Thread(target=self._run, name="otel-celery-courier", daemon=True).start()
 
     @property
     def is_here(self) -> bool:
@@ -39,9 +44,13 @@ class Courier:
 
     def settle(self, seconds: float) -> bool:
         """Wait until all errands are done, but no longer than this; tell whether they are."""
-        done = Event()
-        self._errands.put(done.set)
-        return done.wait(seconds)
+        done = self._queue()
+        self._errands.put(partial(done.put, None))
+        try:
+            done.get(timeout=seconds)
+        except queue.Empty:
+            return False
+        return True
 
     def _run(self) -> None:
         while True:
@@ -57,3 +66,17 @@ def bounded(seconds: float, errand: Callable[[], object], on_error: Callable[[Ex
     courier = Courier(on_error)
     courier.ask(errand)
     return courier.settle(seconds)
+
+
+def keep_doing(seconds: float, errand: Callable[[], object], on_error: Callable[[Exception], None]) -> None:
+    """Have one thing done again and again, in a thread of the operating system even where the process is patched."""
+    native.start("otel-celery-courier", partial(_keep_doing, seconds, errand, on_error))
+
+
+def _keep_doing(seconds: float, errand: Callable[[], object], on_error: Callable[[Exception], None]) -> None:
+    pause = native.Flag()
+    while not pause.wait(seconds):
+        try:
+            errand()
+        except Exception as error:  # noqa: BLE001  the next time may go well
+            on_error(error)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import atexit
 import sys
-from threading import Lock
+import threading
 from typing import TYPE_CHECKING, Any
 
 from celery import signals
@@ -23,28 +23,37 @@ if TYPE_CHECKING:
 
 
 class Door:
-    """Waits for the first message that this process publishes, and begins with its span."""
+    """Waits for the first message that this process publishes, and begins with its span.
+
+    It goes on hearing of each message, and contrib hears of none: while contrib is switched on, which takes its time,
+    other threads and greenlets publish, and each message is to be heard once.
+    """
 
     def __init__(self, settings: Traces, attributes: Mapping[str, str]) -> None:
         """Wait; ``attributes`` describe the process."""
         self._settings = settings
         self._attributes = attributes
-        self._lock = Lock()
+        self._locks: dict[str, threading.Lock] = {}
         self._is_decided = False
         self._is_ours = False
+        self._is_closed = False
         self._tracing: Tracing | None = None
         signals.before_task_publish.connect(self._on_publish, weak=False)
 
     def open(self) -> None:
         """Wait no longer, and make spans from now on: for a process that begins with a span of its own."""
-        with self._lock:  # a second thread may publish its first message meanwhile
+        if self._is_decided:
+            return
+        with self._lock():  # a second thread may publish its first message meanwhile
             if not self._is_decided:
-                self._is_decided = True
-                self.close()  # before contrib listens, so that no message is heard by both
                 self._begin()
+                if not self._is_ours:
+                    self.close()
+                self._is_decided = True
 
     def close(self) -> None:
         """Wait no longer: a worker has tracing of its own."""
+        self._is_closed = True
         signals.before_task_publish.disconnect(self._on_publish)
 
     def uninstrument(self) -> None:
@@ -55,9 +64,18 @@ class Door:
             self._tracing.uninstrument()
             atexit.unregister(self._tracing.close)
 
+    def _lock(self) -> threading.Lock:
+        """Make it when it is first needed: the process may be patched by gevent or eventlet before that."""
+        return self._locks.setdefault("open", threading.Lock())
+
     def _on_publish(self, **message: Any) -> None:
         self.open()
         if self._is_ours:
+            contrib.begin_publish(message)
+
+    def _on_publish_when_closed(self, **message: Any) -> None:
+        """Hear of a message in contrib's place: of those that are published once a worker runs in this process."""
+        if self._is_closed:
             contrib.begin_publish(message)
 
     def _begin(self) -> None:
@@ -65,7 +83,7 @@ class Door:
             return
         try:
             self._tracing = Tracing(self._settings, self._attributes, _say)
-            self._tracing.start()
+            self._tracing.start(self._on_publish_when_closed)
         except Exception as error:  # noqa: BLE001  the message is published whatever becomes of its span
             _say(error)
         else:

@@ -51,8 +51,8 @@ class RunIds(IdGenerator):
         """Make the ids of a new run."""
         return Run(self._base.generate_trace_id(), self._base.generate_span_id())
 
-    def expect(self, run: Run) -> None:
-        """Give the ids of ``run`` to the next span that begins in this thread."""
+    def expect(self, run: Run | None) -> None:
+        """Give the ids of ``run`` to the next span that begins in this thread, or no particular ones."""
         self._expected.run = run
 
     def generate_trace_id(self) -> int:

@@ -55,6 +55,7 @@ class WorkerTraces:
         ``hear`` is told of exceptions of ours.
         """
         self._hear = hear
+        self._tracing.has_hub = self._worker.pool_cls.__module__.endswith((".gevent", ".eventlet"))
         if not issubclass(self._worker.pool_cls, TaskPool):
             self._tracing.start()
             return

@@ -16,37 +16,44 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from otel_celery.trace.ids import RunIds
+    from otel_celery.trace.insistence import Insistence
     from otel_celery.trace.spans import ProcessSpans
 
 
 class Runs:
     """Listens to ``task_prerun`` and ``task_postrun``, each time just before contrib's handlers do."""
 
-    def __init__(self, ids: RunIds, spans: ProcessSpans) -> None:
+    def __init__(self, ids: RunIds, spans: ProcessSpans, insistence: Insistence) -> None:
         """Give run spans their ids, and keep false ones back."""
         self._ids = ids
         self._spans = spans
+        self._insistence = insistence
+        self._handlers = {
+            signals.task_prerun: insistence.whole(self._on_prerun),
+            signals.task_postrun: insistence.whole(self._on_postrun),
+        }
 
     def connect(self) -> None:
         """Listen; to be called before contrib is switched on."""
-        signals.task_prerun.connect(self._on_prerun, weak=False)
-        signals.task_postrun.connect(self._on_postrun, weak=False)
+        for signal, handler in self._handlers.items():
+            signal.connect(handler, weak=False)
 
     def disconnect(self) -> None:
         """Listen no more."""
-        signals.task_prerun.disconnect(self._on_prerun)
-        signals.task_postrun.disconnect(self._on_postrun)
+        for signal, handler in self._handlers.items():
+            signal.disconnect(handler)
 
     def _on_prerun(self, task: Any = None, **_: object) -> None:
+        self._insistence.begin()
         run = run_of(getattr(task.request, HEADER, None))
         headers = getattr(task.request, "headers", None)
         if isinstance(headers, dict):
             headers.pop(HEADER, None)  # Celery puts them on a retry's message, which is another run
-        if run is not None:
-            self._ids.expect(run)
+        self._ids.expect(run)
 
     def _on_postrun(self, task: Any = None, state: str | None = None, **_: object) -> None:
         """Keep back the span of a run that was interrupted: it would say that all went well."""
+        self._insistence.end()
         error = sys.exc_info()[1]
         if not _is_interrupted(state, error):
             return

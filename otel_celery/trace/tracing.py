@@ -15,8 +15,10 @@ from celery import signals
 from opentelemetry import trace
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
+from otel_celery import native
 from otel_celery.trace import contrib, exporters, ids, provider
-from otel_celery.trace.courier import Courier, bounded
+from otel_celery.trace.courier import Courier, bounded, keep_doing
+from otel_celery.trace.insistence import Insistence
 from otel_celery.trace.lost import LostRuns
 from otel_celery.trace.runs import Runs
 from otel_celery.trace.spans import ProcessSpans
@@ -27,6 +29,9 @@ if TYPE_CHECKING:
     from otel_celery.tracing import Traces
 
 SCOPE = "otel_celery"
+
+SEND_SECONDS = 1.0
+"""How often a process sends its spans that gevent or eventlet has patched, and that turns no hub of theirs."""
 
 
 class Tracing:
@@ -47,15 +52,21 @@ class Tracing:
         self._courier: Courier | None = None
         self._is_ours = False
         self._forks_children = False
-        self._runs = Runs(self._ids, self._spans)
+        self._insistence = Insistence()
+        self._runs = Runs(self._ids, self._spans, self._insistence)
+        self.has_hub = True
+        """Whether greenlets get their turn in this process, should it be patched: a pool's child turns no hub."""
         self.lost = LostRuns(self._own, self._ids, SCOPE)
         """Follows the runs of a pool of processes, once :meth:`start_pool` has been called."""
 
     # -- beginning -------------------------------------------------------------------------------------------------
 
-    def start(self) -> None:
-        """Make the spans of this process: a publisher, or a worker whose tasks run in it."""
-        self._instrument()
+    def start(self, begin: Callable[..., None] | None = None) -> None:
+        """Make the spans of this process: a publisher, or a worker whose tasks run in it.
+
+        ``begin`` hears ``before_task_publish`` in contrib's place.
+        """
+        self._instrument(begin)
         self._offer()
         self._courier = Courier(self._on_error)
 
@@ -87,12 +98,12 @@ class Tracing:
         signals.worker_process_shutdown.connect(self._on_child_end, weak=False)
         self._on_child()
 
-    def _instrument(self) -> None:
+    def _instrument(self, begin: Callable[..., None] | None = None) -> None:
         """Switch contrib on, with the application's provider if there is one, unless somebody else has."""
         self._is_ours = not contrib.is_on()
         if self._is_ours:
             self._runs.connect()
-            contrib.switch_on(provider.application_provider() or self._own)
+            contrib.switch_on(provider.application_provider() or self._own, self._insistence.whole, begin)
 
     def _offer(self) -> None:
         """Set our provider where there is none: libraries' spans go the same way, and contrib's where others did it."""
@@ -103,7 +114,11 @@ class Tracing:
         """Make what sends the spans of this process, where the first one ends."""
         if self._courier is not None and not self._courier.is_here:
             self._courier = Courier(self._on_error)  # a publisher that was forked: its parent's thread is not here
-        return [BatchSpanProcessor(make()) for make in self._makers]
+        batches = [BatchSpanProcessor(make()) for make in self._makers]
+        if not self.has_hub and native.is_patched():  # their threads are greenlets
+            for batch in batches:
+                keep_doing(SEND_SECONDS, batch.force_flush, self._on_error)
+        return batches
 
     # -- in a pool's child -----------------------------------------------------------------------------------------
 
@@ -118,6 +133,7 @@ class Tracing:
 
     def _on_child(self, **_: object) -> None:
         """Instrument a child, after the application's own handlers of the same signal."""
+        self.has_hub = False
         self._instrument()
         self._offer()
 

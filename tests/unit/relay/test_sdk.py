@@ -62,17 +62,22 @@ def test_a_renewed_provider_begins_anew() -> None:
 
 
 def test_the_next_use_is_heard_once() -> None:
-    """A measurement is recorded all the same, and a second one is not heard."""
+    """A measurement is recorded all the same, and a second one is not heard; the first is heard before and after."""
     reader, heard = InMemoryMetricReader(), list[int]()
     provider = MeterProvider([reader], shutdown_on_exit=False)
     counter = provider.get_meter("m").create_counter("c")
-    sdk.on_use(provider, lambda: heard.append(1))
+
+    def hear() -> bool:
+        heard.append(1)
+        return True
+
+    sdk.on_use(provider, hear)
     assert heard == []
     counter.add(1)
     counter.add(1)
     provider.get_meter("m").create_observable_gauge("g", [lambda _: []])
     data = reader.get_metrics_data()
-    assert heard == [1]
+    assert heard == [1, 1]
     assert data is not None
     assert data.resource_metrics[0].scope_metrics[0].metrics[0].data.data_points[0].value == 2  # type: ignore[union-attr]
 

@@ -6,12 +6,13 @@ from celery import signals
 from opentelemetry.instrumentation.celery import CeleryInstrumentor
 
 from otel_celery.trace import contrib
+from otel_celery.trace.insistence import Insistence
 
 
 def test_contrib_is_switched_on_and_off_without_metrics(kept) -> None:
     """Its handlers are connected once, and gone afterwards; its histogram records nothing."""
     before = len(signals.before_task_publish.receivers)
-    contrib.switch_on(kept.provider)
+    contrib.switch_on(kept.provider, Insistence().whole)
     assert contrib.is_on()
     assert len(signals.before_task_publish.receivers) == before + 1
     metrics = CeleryInstrumentor().metrics

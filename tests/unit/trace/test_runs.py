@@ -9,13 +9,14 @@ from opentelemetry import trace
 
 from otel_celery.trace import runs as module
 from otel_celery.trace.ids import HEADER
+from otel_celery.trace.insistence import Insistence
 from otel_celery.trace.runs import Runs
 
 
 def play(kept, run, state, error=None) -> None:
     """Begin and end a run as the signals do, with contrib's span between, while an exception may be in flight."""
     task = SimpleNamespace(request=SimpleNamespace(**({HEADER: run.header} if run else {})))
-    runs = Runs(kept.ids, kept.spans)
+    runs = Runs(kept.ids, kept.spans, Insistence())
     runs._on_prerun(task=task)
     with kept.tracer.start_as_current_span("run/x", kind=trace.SpanKind.CONSUMER, record_exception=False):
         try:

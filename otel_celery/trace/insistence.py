@@ -1,0 +1,57 @@
+"""Handlers of Celery's signals on a task's own thread: done whole, and whatever interrupts one reaches the task.
+
+Celery's dispatch keeps every Exception of a handler to itself, a soft time limit that happens to arrive there as well.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import partial, wraps
+from typing import TYPE_CHECKING, Any
+
+from otel_celery import native
+from otel_celery.interruption import interrupting_signal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+PAUSE = 0.01
+"""The seconds after which a signal is sent again: the dispatch must be over, and the task itself at work."""
+
+
+class Insistence:
+    """Knows which task runs in this process, and has a signal that came at the wrong moment sent to it again."""
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        self._running: object = None
+
+    def begin(self) -> None:
+        """Note that a task begins."""
+        self._running = object()
+
+    def end(self) -> None:
+        """Note that its body is over; what comes now comes too late for it, as it does without us."""
+        self._running = None
+
+    def whole(self, handler: Callable[..., Any]) -> Callable[..., None]:
+        """Make a handler that begins again where it is interrupted, and has the signal sent again."""
+
+        @wraps(handler)
+        def whole(*_: object, **message: Any) -> None:
+            try:
+                handler(**message)
+            except Exception as error:
+                number = interrupting_signal(error)
+                if number is None:
+                    raise
+                if self._running is not None:
+                    native.start("otel-celery-signal", partial(self._send, self._running, number))
+                handler(**message)
+
+        return whole
+
+    def _send(self, running: object, number: int) -> None:
+        native.Flag().wait(PAUSE)
+        if self._running is running:
+            os.kill(os.getpid(), number)

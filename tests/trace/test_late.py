@@ -1,0 +1,99 @@
+"""Publishers that gevent or eventlet patch before or after we are imported: they publish, and their spans arrive."""
+
+from __future__ import annotations
+
+import importlib.util
+import signal
+import subprocess
+import sys
+import urllib.request
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.otlp import http_receiver
+from tests.services import free_port
+from tests.trace.late import NUMBER
+from tests.worker.harness import ROOT, wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.otlp import Receiver
+
+pytestmark = [pytest.mark.xdist_group("trace-late"), pytest.mark.timeout(120)]
+
+PATIENCE = 60.0
+MOMENTS = ("before", "after", "started", "published")
+SPAN = "apply_async/t.ok"
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    """Receive spans."""
+    with http_receiver() as made:
+        yield made
+
+
+@pytest.fixture(params=["gevent", "eventlet"])
+def library(request: pytest.FixtureRequest) -> str:
+    """Name the library that patches."""
+    if importlib.util.find_spec(request.param) is None:
+        pytest.skip(f"{request.param} is not installed")
+    return str(request.param)
+
+
+def environment(receiver: Receiver, library: str, moment: str) -> dict[str, str]:
+    """Say what switches spans on, with a schedule so slow that the process's end alone sends them."""
+    return {
+        "PATH": "/usr/bin:/bin",
+        "PYTHONPATH": str(ROOT),
+        "T_LIBRARY": library,
+        "T_MOMENT": moment,
+        "OTEL_TRACES_EXPORTER": "otlp",
+        "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.url,
+        "OTEL_BSP_SCHEDULE_DELAY": "600000",
+        "OTEL_PYTHON_CELERY_TRACE_FLUSH_TIMEOUT": "20000",
+    }
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_a_script_publishes_whenever_it_is_patched(receiver: Receiver, library: str, moment: str) -> None:
+    """Many greenlets publish first at once: each message is sent, each has one span, and each span arrives."""
+    subprocess.run(
+        [sys.executable, "-m", "tests.trace.late"],
+        env=environment(receiver, library, moment),
+        cwd=ROOT,
+        check=True,
+        timeout=PATIENCE,
+    )
+    assert len(receiver.spans(SPAN)) == NUMBER + (moment == "published")
+
+
+@pytest.mark.parametrize("early", ["", "1"], ids=["", "published-before-the-fork"])
+def test_gunicorn_loads_the_application_before_it_patches(receiver: Receiver, tmp_path: Path, early: str) -> None:
+    """``gunicorn --preload -k gevent``: every request that publishes is answered, and its span arrives."""
+    pytest.importorskip("gunicorn")
+    pytest.importorskip("gevent")
+    port, log = free_port(), tmp_path / "gunicorn.log"
+    command = [sys.executable, "-m", "gunicorn", "--preload", "-k", "gevent", "-w", "2", "-b", f"127.0.0.1:{port}"]
+    command += ["--no-control-socket", "--graceful-timeout", "20", "tests.trace.late:serve"]
+    full = environment(receiver, "gevent", "never") | {"T_EARLY": early}
+    with log.open("wb") as out, subprocess.Popen(command, env=full, cwd=ROOT, stdout=out, stderr=out) as server:
+        try:
+            wait_until(lambda: log.read_text().count("Booting worker") == 2, "both workers run", PATIENCE)
+            with ThreadPoolExecutor(NUMBER) as threads:
+                answers = list(threads.map(ask, [f"http://127.0.0.1:{port}/"] * NUMBER))
+        finally:
+            server.send_signal(signal.SIGTERM)
+            server.wait(PATIENCE)
+    assert answers == [b"published"] * NUMBER, log.read_text()
+    assert len(receiver.spans(SPAN)) == NUMBER + bool(early), log.read_text()
+
+
+def ask(url: str) -> bytes:
+    """Ask once."""
+    with urllib.request.urlopen(url, timeout=PATIENCE / 2) as response:
+        return bytes(response.read())

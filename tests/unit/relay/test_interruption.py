@@ -1,0 +1,67 @@
+"""A soft time limit that arrives in a child's first measurement, at every line of ours that it takes there."""
+
+from __future__ import annotations
+
+from tests.unit.relay.test_hub import run
+
+LINES = 80
+
+SCRIPT = f"""
+sys.path.insert(0, ".")
+from billiard.exceptions import SoftTimeLimitExceeded
+from tests.unit.interrupt import Interrupter
+
+begin()
+interrupter = Interrupter(("relay/child.py", "relay/sdk.py", "relay/sender.py", "otel_celery/native.py"))
+told, tell_parent = os.pipe()
+wait, let_go = os.pipe()
+
+def work(number, is_patient):
+    has_reached = False
+    with interrupter.at(number):
+        try:
+            orders.add(1)
+        except SoftTimeLimitExceeded:
+            has_reached = True
+    orders.add(10)
+    os.write(tell_parent, bytes([interrupter.has_raised, has_reached]))
+    os.close(let_go)
+    if is_patient:
+        os.read(wait, 1)
+    else:
+        child.say_goodbye()
+
+for is_patient in (True, False):
+    before = values().get("orders", 0)
+    pids, counts = [], []
+    for number in range({LINES}):
+        pid = os.fork()
+        if pid == 0:
+            try:
+                work(number, is_patient)
+            finally:
+                os._exit(0)
+        pids.append(pid)
+        counts.append(list(os.read(told, 2)))
+    reached = sum(r for _, r in counts)
+    swallowed = [n for n, (raised, r) in enumerate(counts) if raised != r]
+    expected = before + 10 * {LINES} + {LINES} - reached
+    seen = until("orders", expected)
+    if is_patient:
+        os.close(let_go)
+        wait_again, let_go = os.pipe()
+        os.dup2(wait_again, wait)
+    for pid in pids:
+        os.waitpid(pid, 0)
+    facts = dict(swallowed=swallowed, reached=reached, missing=expected - seen, twice=values()["orders"] - seen)
+    print(json.dumps(facts), file=sys.stderr)
+    assert not swallowed and seen == expected == values()["orders"], facts
+    assert 10 < reached < {LINES}, facts
+tell(reached=reached)
+"""
+
+
+def test_it_reaches_the_task_and_the_next_measurement_is_heard() -> None:
+    """Nothing is lost, nor counted twice: of a child that lives on, and of one that ends at once."""
+    facts = run(SCRIPT)
+    assert (facts["lost"], facts["failed"]) == ([], [])

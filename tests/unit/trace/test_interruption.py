@@ -1,0 +1,130 @@
+"""A soft time limit that arrives in our code while a span ends, or a run begins."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from types import SimpleNamespace
+from typing import TYPE_CHECKING
+
+import pytest
+from billiard.exceptions import SoftTimeLimitExceeded
+from celery.utils.dispatch import Signal
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+
+from otel_celery.interruption import is_interruption
+from otel_celery.trace.insistence import PAUSE, Insistence
+from otel_celery.trace.runs import Runs
+from otel_celery.trace.spans import ProcessSpans
+from tests.unit.interrupt import Interrupter, soft_time_limit
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+LINES = 60
+
+UNDECIDED = (
+    "if span.context is not None and span.context.span_id in self._discarded:",
+    "self._ended.append(span)",
+    "for processor in processors:",
+    "processor.on_end(span)",
+)
+"""Where a span is with nobody, or has just been given to a processor: it is lost there, as it is within the SDK."""
+
+
+def test_it_reaches_the_task_and_the_span_is_sent_with_the_next(kept) -> None:
+    """At every line of the first span's end: what makes processors is called once more, and no span is sent twice."""
+    interrupter, reached = Interrupter(("trace/spans.py", __file__)), 0
+    for number in range(LINES):
+        kept.exporter.clear()
+        spans = ProcessSpans(lambda: [SimpleSpanProcessor(kept.exporter)])
+        first, second = kept.tracer.start_span("first"), kept.tracer.start_span("second")
+        has_reached = False
+        with interrupter.at(number):
+            try:
+                spans.on_end(first)
+            except SoftTimeLimitExceeded:
+                has_reached = True
+        reached += has_reached
+        assert has_reached == interrupter.has_raised, interrupter.line
+        spans.on_end(second)
+        names = [span.name for span in kept.ended]
+        lost = has_reached and interrupter.line in UNDECIDED and names == ["second"]
+        assert names == ["first", "second"] or lost, (interrupter.line, names)
+    assert 10 < reached < LINES
+
+
+@pytest.fixture
+def limit() -> Iterator[None]:
+    """Have SIGUSR1 raise a soft time limit, as in a pool's child."""
+    before = signal.signal(signal.SIGUSR1, soft_time_limit)
+    yield
+    signal.signal(signal.SIGUSR1, before)
+
+
+def dispatch(kept, handler, insistence: Insistence) -> SimpleNamespace:
+    """Send Celery's own signals around a body that waits for its limit; tell what reached it."""
+    begins, ends = Signal(name="begins"), Signal(name="ends")
+    runs = Runs(kept.ids, kept.spans, insistence)
+    task = SimpleNamespace(request=SimpleNamespace(headers={}))
+    begins.connect(insistence.whole(runs._on_prerun), weak=False)
+    begins.connect(insistence.whole(handler), weak=False)
+    ends.connect(insistence.whole(runs._on_postrun), weak=False)
+    told = SimpleNamespace(reached=False)
+    begins.send(sender=None, task=task)
+    try:
+        until = time.monotonic() + 20
+        while time.monotonic() < until:
+            time.sleep(PAUSE)
+    except SoftTimeLimitExceeded:
+        told.reached = True
+    ends.send(sender=None, task=task, state="SUCCESS")
+    return told
+
+
+@pytest.mark.usefixtures("limit")
+def test_a_limit_that_celery_would_swallow_reaches_the_task(kept) -> None:
+    """The handler that it interrupted is run whole, and the task's body gets the limit."""
+    calls = []
+
+    def handler(**_: object) -> None:
+        calls.append("begun")
+        if len(calls) == 1:
+            os.kill(os.getpid(), signal.SIGUSR1)
+        calls.append("done")
+
+    assert dispatch(kept, handler, Insistence()).reached
+    assert calls == ["begun", "begun", "done"]
+
+
+@pytest.mark.usefixtures("limit")
+def test_a_limit_that_comes_after_the_body_is_no_next_task_s(kept) -> None:
+    """It came too late for its own task, and is sent to no other."""
+    insistence = Insistence()
+    runs = Runs(kept.ids, kept.spans, insistence)
+    task = SimpleNamespace(request=SimpleNamespace(headers={}))
+    calls = []
+
+    def late(**_: object) -> None:
+        calls.append("begun")
+        if len(calls) == 1:
+            os.kill(os.getpid(), signal.SIGUSR1)
+
+    runs._on_prerun(task=task)
+    insistence._send(object(), signal.SIGUSR1)  # a limit of a task that is over
+    runs._on_postrun(task=task, state="SUCCESS")
+    insistence.whole(late)()
+    time.sleep(3 * PAUSE)
+    assert calls == ["begun", "begun"]
+
+
+def test_an_error_of_our_own_is_no_interruption() -> None:
+    """It stays with whoever catches it, and Celery's dispatch logs it."""
+
+    def handler(**_: object) -> None:
+        raise SoftTimeLimitExceeded
+
+    with pytest.raises(SoftTimeLimitExceeded) as caught:
+        Insistence().whole(handler)()
+    assert not is_interruption(caught.value)
