@@ -154,45 +154,6 @@ tell(orders=until("orders", 2), over=len(over))
     assert len(facts["failed"]) == 1
 
 
-def test_f66_odd_values_end_no_connection() -> None:
-    """Each costs itself; what the same connection says after them is heard."""
-    facts = run("""
-begin()
-item = lambda name, *points: (("s", None, None, ()), name, "", "", "counter", (), list(points))
-odd = [("nonsense",), item("one", ((), b"1"), ((), 3)), item(b"two", ((), 1)), item("one", ((), 4))]
-said = (("delta", odd), ("lost", [("value", 2, "g")]), ("delta", [item("one", ((), 5))]))
-with speak(b"".join(map(frames.frame, said))):
-    tell(one=until("one", 12))
-""")
-    assert facts["one"] == 12
-    assert sorted(facts["lost"]) == [["malformed", 1], ["malformed", 1], ["value", 1], ["value", 2]]
-    assert facts["failed"] == []
-
-
-def test_f66_a_childs_odd_values_cost_themselves() -> None:
-    """What the SDK took and cannot be sent is counted here; all that was recorded beside it arrives, at once."""
-    facts = run("""
-begin()
-class Once:
-    asked = 0
-    def __float__(self):
-        self.asked += 1
-        if self.asked > 1:
-            raise SystemExit(3)
-        return 1.0
-def work():
-    meter = metrics.get_meter("late")
-    orders.add(2)
-    meter.create_gauge("odd").set(Once())
-    meter.create_counter("behind").add(5)
-    child.say_goodbye()
-fork(work)
-until("behind", 5)
-tell(values=values())
-""")
-    assert facts == {"values": {"orders": 2, "behind": 5}, "lost": [["value", 1]], "failed": []}
-
-
 @pytest.mark.parametrize(
     "odd",
     ['frames.frame(("what", 1))', 'b"\\0\\0\\0\\3xyz"', "bytes(4)"],
