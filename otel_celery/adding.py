@@ -35,18 +35,18 @@ def add(one: Any, other: Any) -> Any:
 
 
 def united(
-    points: Iterable[Any], key: Callable[[Any], Hashable], refused: Callable[[Any], None] = lambda _: None
+    points: Iterable[Any], keys: Iterable[Hashable], refused: Callable[[Any], None] = lambda _: None
 ) -> list[Any]:
     """Add up the points of equal keys, in the order of each one's first; ``refused`` hears of what cannot be added."""
     single: dict[Hashable, Any] = {}
-    for point in points:
-        name = key(point)
-        if name not in single:
-            single[name] = point
-        elif (both := add(single[name], point)) is not None:
-            single[name] = both
-        else:
-            refused(point)
+    for point, key in zip(points, keys, strict=False):
+        known = single.setdefault(key, point)
+        if known is not point:
+            both = add(known, point)
+            if both is None:
+                refused(point)
+            else:
+                single[key] = both
     return list(single.values())
 
 

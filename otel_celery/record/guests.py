@@ -57,7 +57,8 @@ class Guests:
             for index, metric in enumerate(metrics):
                 if not self._is_ours(scope, metric.name):
                     lost = partial(self._mismatched, scope.name, metric.name)
-                    metrics[index] = _with(metric, united(metric.data.data_points, self._tidied.key, lost))
+                    points = metric.data.data_points
+                    metrics[index] = _with(metric, united(points, map(self._tidied.key, points), lost))
         return data
 
     def flatten(self, data: MetricsData) -> MetricsData:

@@ -46,21 +46,20 @@ class SeriesBook:
             self._labels.clear()
             self._bounds.clear()
         is_histogram = kind == "histogram"
-        fit = []
+        fit: list[Any] = []
+        keys: list[Key] = []
         for point in points:
+            _, labels, key = self._known(point.attributes, is_histogram=is_histogram)
             if (kind == "counter" and not point.value >= 0) or (is_histogram and math.isnan(point.sum)):
-                refused(Loss.VALUE, self._key(point))  # OpenMetrics knows no counter that is NaN, or negative
+                refused(Loss.VALUE, key)  # OpenMetrics knows no counter that is NaN, or negative
                 continue
             shown = self._ordered(point) if is_histogram else point
-            labels = self._known(point.attributes, is_histogram=is_histogram)[1]
             fit.append(shown if labels is shown.attributes else replace(shown, attributes=labels))
-        return united(fit, self._key, lambda point: refused(Loss.MISMATCH, self._key(point)))
-
-    def _key(self, point: Any) -> Key:
-        return self._known(point.attributes, is_histogram=False)[2]
+            keys.append(key)
+        return united(fit, keys, lambda point: refused(Loss.MISMATCH, self._known(point.attributes)[2]))
 
     def _known(
-        self, attributes: Mapping[str, Any] | None, *, is_histogram: bool
+        self, attributes: Mapping[str, Any] | None, *, is_histogram: bool = False
     ) -> tuple[object, Mapping[str, str], Key]:
         kept = self._labels.get((id(attributes), is_histogram))
         if kept is None:

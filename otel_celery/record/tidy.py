@@ -119,6 +119,8 @@ class Tidier:
             changes["attributes"] = labels
         for field in ("value",) if isinstance(point, NumberDataPoint) else ("sum", "min", "max"):
             given = getattr(point, field)
+            if type(given) is float:
+                continue
             made = self._number(given, is_needed=field in {"value", "sum"})
             if made is not given:
                 changes[field] = made

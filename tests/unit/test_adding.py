@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -67,7 +68,7 @@ def parts_of(values: st.SearchStrategy[float]) -> st.SearchStrategy[list[list[fl
 
 def assert_same(points: list[Any], whole: Any) -> None:
     """See that the points, added up, are the whole."""
-    (made,) = united(points, lambda _: "one")
+    (made,) = united(points, itertools.repeat("one"))
     assert made.attributes == points[0].attributes
     assert comparable(made) == comparable(whole)
 
@@ -104,7 +105,7 @@ def test_explicit_histograms(parts, bounds, extremes, temporality) -> None:
 def test_exponential_histograms(parts, temporality) -> None:
     """The scale is the SDK's own choice, and each bucket holds what it would."""
     points, whole = recorded(lambda meter: meter.create_histogram("h").record, parts, EXPONENTIAL, temporality)
-    (made,) = united(points, lambda _: "one")
+    (made,) = united(points, itertools.repeat("one"))
     assert made.scale == whole.scale
     assert trimmed(made) == trimmed(whole)
     assert math.isclose(made.sum, whole.sum)
@@ -116,7 +117,7 @@ def test_exponential_histograms(parts, temporality) -> None:
 def test_several_added_ones_are_added_again() -> None:
     """What was added is a point like any other."""
     points, whole = recorded(lambda meter: meter.create_histogram("h").record, [[0], [0.5], [3e9], [0]], EXPONENTIAL)
-    one, other = (united(pair, lambda _: 1)[0] for pair in (points[:2], points[2:]))
+    one, other = (united(pair, (1, 1))[0] for pair in (points[:2], points[2:]))
     assert trimmed(add(one, other)) == trimmed(whole)
 
 
@@ -165,7 +166,7 @@ def test_what_cannot_be_added_is_told() -> None:
     different = [narrow, wide, exponential, gauge, total]
     assert [add(one, other) for one in different for other in different if one is not other] == [None] * 20
     refused: list[Any] = []
-    assert united([narrow, wide, narrow], lambda _: 1, refused.append) == [add(narrow, narrow)]
+    assert united([narrow, wide, replace(narrow)], (1, 1, 1), refused.append) == [add(narrow, replace(narrow))]
     assert refused == [wide]
 
 
