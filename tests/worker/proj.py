@@ -22,6 +22,7 @@ env = os.environ.get
 app = Celery("proj", broker=env("T_BROKER", "memory://"), backend=env("T_BACKEND") or None)
 app.conf.update(
     task_acks_late=env("T_ACKS_LATE") == "1",
+    worker_deduplicate_successful_tasks=env("T_DEDUPLICATE") == "1",
     worker_lost_wait=1.0,
     worker_prefetch_multiplier=int(env("T_PREFETCH", "4")),
     broker_connection_retry_on_startup=True,
