@@ -118,6 +118,21 @@ def fail_locally():
     raise LocalError(1, 2)
 
 
+class HostileError(Exception):
+    """Raises from whatever is asked of it."""
+
+    def __getattr__(self, name):
+        """Fail, as a lookup in an empty mapping does."""
+        raise KeyError(name)
+
+
+@app.task(name="proj.fail_hostile")
+def fail_hostile():
+    """Raise an exception that raises itself."""
+    note("began", "fail_hostile")
+    raise HostileError
+
+
 @app.task(name="proj.retry_once", bind=True, max_retries=3, default_retry_delay=0)
 def retry_once(self):
     """Ask to be retried once, then return."""
