@@ -51,7 +51,7 @@ TASKS = _documented(
     Kind.COUNTER,
     "{task}",
     (*TASK, "status"),
-    "Tasks that ended, once each: success, failure, retry, rejected, ignored, revoked.",
+    "Tasks that ended, once each: success, failure, retry, rejected, ignored, revoked, unreported.",
 )
 RECEIVED = _documented("celery.task.received", Kind.COUNTER, "{task}", TASK, "Requests constructed, expired ones too.")
 STARTED = _documented("celery.task.started", Kind.COUNTER, "{task}", TASK, "Requests accepted by the pool.")

@@ -27,6 +27,8 @@ class Outcome(str, Enum):
     REJECTED = "rejected"
     IGNORED = "ignored"
     REVOKED = "revoked"
+    UNREPORTED = "unreported"
+    """The task's own Strategy let go of the request, and told Celery's Request of no end."""
     RETURNED = "returned"
     """Given back un-run: the message is constructed again, here or elsewhere. Not an end of the task."""
 

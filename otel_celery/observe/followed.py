@@ -6,15 +6,18 @@ terminated, or was cancelled.
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
+from billiard.einfo import ExceptionInfo
 from billiard.exceptions import Terminated, TimeLimitExceeded, WorkerLostError
 
 from otel_celery.lifecycle import Outcome, Where, guarded
-from otel_celery.observe import life
+from otel_celery.observe import life, plain
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from otel_celery.lifecycle import RunObserver, TaskObserver
     from otel_celery.observe.life import RequestWatch
 
@@ -35,16 +38,16 @@ class Followed:
         """Have the message's headers say which run this is to be."""
         super().__init__(message, *args, **kwargs)  # type: ignore[call-arg]
         if self._otel_books is not None:
-            guarded(self._otel_watch.observer, Where.REQUEST, self._otel_runs.received, self.request_dict)  # type: ignore[attr-defined]
+            guarded(self._otel_watch.observer, Where.REQUEST, self._otel_give_ids)
 
-    def on_failure(self, exc_info: Any, *args: Any, **kwargs: Any) -> None:
+    def on_failure(self, exc_info: Any, *args: Any, **kwargs: Any) -> Any:
         """Tell of a run that was lost, once Celery has decided what that means; errbacks belong to the run."""
-        exception = life.unwrapped(exc_info.exception)
-        if not isinstance(exception, _TOLD_BY_MAIN):
-            return super().on_failure(exc_info, *args, **kwargs)  # type: ignore[misc, no-any-return]
+        exception = self._otel_cause(exc_info)
+        if exception is None:
+            return super().on_failure(exc_info, *args, **kwargs)  # type: ignore[misc]
         try:
             with self._otel_within():
-                return super().on_failure(exc_info, *args, **kwargs)  # type: ignore[misc, no-any-return]
+                return super().on_failure(exc_info, *args, **kwargs)  # type: ignore[misc]
         finally:
             self._otel_tell(exception)
 
@@ -67,25 +70,43 @@ class Followed:
         super()._announce_cancelled(*args, **kwargs)  # type: ignore[misc]
         self._otel_tell(Terminated("cancelled by Celery"))
 
-    def _otel_within(self) -> AbstractContextManager[None]:
+    def _otel_give_ids(self) -> None:
+        self._otel_runs.received(self.request_dict)  # type: ignore[attr-defined]
+
+    def _otel_cause(self, exc_info: Any) -> BaseException | None:
+        """Take out of a failure what no child told of; None where one did."""
         try:
-            return self._otel_runs.within(self.request_dict)  # type: ignore[attr-defined]
+            exception = life.unwrapped(exc_info.exception) if issubclass(type(exc_info), ExceptionInfo) else None
+            return exception if issubclass(type(exception), _TOLD_BY_MAIN) else None
         except Exception as error:  # noqa: BLE001  as in Observed.__init__
-            self._otel_watch.observer.swallowed(Where.REQUEST, error)
-            return nullcontext()
+            life.swallowed(self, error)
+            return None
+
+    @contextmanager
+    def _otel_within(self) -> Iterator[None]:
+        """Enter the run, and leave it, without an error of ours: what Celery raises inside passes through."""
+        with ExitStack() as run:
+            observer = self._otel_watch.observer
+            guarded(observer, Where.REQUEST, lambda: run.enter_context(self._otel_runs.within(self.request_dict)))  # type: ignore[attr-defined]
+            try:
+                yield
+            finally:
+                guarded(observer, Where.REQUEST, run.close)
 
     def _otel_tell(self, error: BaseException) -> None:
         """Tell of the end, once, of a run that had begun; what was never accepted has no span."""
         if self._otel_is_told or self._otel_accepted_at is None:
             return
         self._otel_is_told = True
+        guarded(self._otel_watch.observer, Where.REQUEST, self._otel_tell_runs, error)
+
+    def _otel_tell_runs(self, error: BaseException) -> None:
         outcome = self._otel_end[0] if self._otel_end else Outcome.FAILURE
-        told = (self.request_dict, self.time_start, error, outcome)  # type: ignore[attr-defined]
-        guarded(self._otel_watch.observer, Where.REQUEST, self._otel_runs.lost, *told)
+        self._otel_runs.lost(self.request_dict, self.time_start, error, outcome)  # type: ignore[attr-defined]
 
 
 def followed(base: type, runs: RunObserver) -> type:
     """Make of an observed Request class one that reports to ``runs`` too; one that does so is returned as it is."""
     if issubclass(base, Followed):
         return base
-    return type(f"Followed{base.__name__}", (Followed, base), {"__slots__": (), "_otel_runs": runs})
+    return type(f"Followed{plain.class_name(base)}", (Followed, base), {"__slots__": (), "_otel_runs": runs})

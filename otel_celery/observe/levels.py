@@ -13,7 +13,10 @@ import celery
 from celery import bootsteps, concurrency
 from celery.worker import state
 
-from otel_celery.observe.life import accepted_at, is_active, is_waiting
+from otel_celery.lifecycle import OTHER
+from otel_celery.observe import plain
+from otel_celery.observe.held import Held
+from otel_celery.observe.life import accepted_at, is_active, is_waiting, runnable_at
 from otel_celery.version import __version__
 
 if TYPE_CHECKING:
@@ -21,19 +24,23 @@ if TYPE_CHECKING:
 
     from otel_celery.observe.queues import QueueNames
 
+    Requests = dict[int, Any]
+    """By identity: a class of the user's may compare and hash them as it likes."""
+
 _STOPPED = (bootsteps.CLOSE, bootsteps.TERMINATE)
 
 
 class Levels:
     """The levels of one worker; implements ``lifecycle.WorkerLevels``."""
 
-    def __init__(self, worker: Any, queues: QueueNames) -> None:
-        """Read the levels of ``worker``, a WorkController."""
+    def __init__(self, worker: Any, queues: QueueNames, strays: Iterable[Any] = ()) -> None:
+        """Read the levels of ``worker``, a WorkController; ``strays`` are requests that Celery need not know."""
         self._worker = worker
         self._queues = queues
-        self.held: set[Any] = set()
+        self._strays = strays
+        self.held = Held()
         """Requests with an ETA that have not started: until it comes, nothing but Celery's timer refers to them."""
-        self.adrift: set[Any] = set()
+        self.adrift = Held()
         """Requests that the consumer has forgotten and the pool will still run."""
         self.is_ready = False
         self.has_drained = False
@@ -57,20 +64,22 @@ class Levels:
         return len(self._active())
 
     def reserved(self) -> int:
-        """Count the requests received that wait for a free slot."""
-        return len(self._reserved() | {request for request in list(self.adrift) if is_waiting(request)})
+        """Count the requests received that wait for a free slot, or that a task's own Strategy keeps."""
+        now, adrift = time.monotonic(), _by_identity(request for request in self.adrift if is_waiting(request))
+        return len(self._reserved() | adrift | _by_identity(r for r in self._kept() if runnable_at(r) <= now))
 
     def scheduled(self) -> int:
         """Count the requests held for an ETA or a rate limit."""
-        return len(self._held())
+        now = time.monotonic()
+        return len(self._held() | _by_identity(request for request in self._kept() if runnable_at(request) > now))
 
-    def waiting(self) -> tuple[set[Any], set[Any]]:
-        """List the requests that wait for a slot, and those held for an ETA or a rate limit."""
-        return self._reserved(), self._held()
+    def waiting(self) -> tuple[list[Any], list[Any]]:
+        """List the requests that wait for a slot, and those held for an ETA or a rate limit, as Celery knows them."""
+        return list(self._reserved().values()), list(self._held().values())
 
-    def running(self) -> set[Any]:
+    def running(self) -> list[Any]:
         """List the requests that are being executed now."""
-        return self._active()
+        return list(self._active().values())
 
     def pool_size(self) -> int:
         """Count the slots that the pool has now."""
@@ -79,10 +88,11 @@ class Levels:
     def oldest_active(self) -> Mapping[str, float]:
         """Tell, for each task name that is running, the age in seconds of its oldest run."""
         now, ages = time.monotonic(), dict[str, float]()
-        for request in self._active():
+        for request in self.running():
             accepted = accepted_at(request)
             if accepted is not None:
-                ages[request.type] = max(ages.get(request.type, 0.0), now - accepted)
+                name = plain.text(request.type) or OTHER
+                ages[name] = max(ages.get(name, 0.0), now - accepted)
         return ages
 
     def last_loop(self) -> float | None:
@@ -116,25 +126,40 @@ class Levels:
         path = cls if isinstance(cls, str) else f"{cls.__module__}:{cls.__qualname__}"
         return next((alias for alias, known in concurrency.ALIASES.items() if known == path), path)
 
-    def _active(self) -> set[Any]:
-        return {request for request in _members(state.active_requests) if is_active(request)}
+    def _active(self) -> Requests:
+        """Take those off whose end Celery never heard of, and add those that run where it does not look."""
+        strays = [request for request in self._strays if not is_waiting(request)]
+        return _by_identity(r for r in (*_members(state.active_requests).values(), *strays) if is_active(r))
 
-    def _reserved(self) -> set[Any]:
+    def _reserved(self) -> Requests:
         """Take the active ones off, which Celery counts as reserved too, and those whose end it never heard of."""
-        active = _members(state.active_requests)
-        return {request for request in _members(state.reserved_requests) - active if is_active(request)}
+        active, reserved = _members(state.active_requests), _members(state.reserved_requests)
+        return {key: request for key, request in reserved.items() if key not in active and is_active(request)}
 
-    def _held(self) -> set[Any]:
+    def _held(self) -> Requests:
         """Hold a request with an ETA and a rate limit once, however many places it stands in."""
         consumer = getattr(self._worker, "consumer", None)
         buckets = [bucket for bucket in list(getattr(consumer, "task_buckets", {}).values()) if bucket]
-        limited = {request for bucket in buckets for request, _ in list(bucket.contents)}
-        return (limited | self.held.copy()) - _members(state.reserved_requests) - _members(state.active_requests)
+        limited = [request for bucket in buckets for request, _ in list(bucket.contents)]
+        known = _members(state.reserved_requests) | _members(state.active_requests)
+        return {key: each for key, each in _by_identity((*limited, *self.held)).items() if key not in known}
+
+    def _kept(self) -> list[Any]:
+        """List the strays that wait, and are not waiting anywhere in Celery's own sight."""
+        strays = [request for request in self._strays if is_waiting(request)]
+        if not strays:
+            return []
+        known = _members(state.reserved_requests) | _members(state.active_requests) | self._held()
+        return [request for request in strays if id(request) not in known]
 
 
-def _members(requests: Any) -> set[Any]:
+def _members(requests: Any) -> Requests:
     """Copy a WeakSet while other threads change it.
 
     Iterating one raises when it changes size; copying the set beneath it does not let go of the interpreter.
     """
-    return {request for reference in list(requests.data) if (request := reference()) is not None}
+    return _by_identity(request for reference in list(requests.data) if (request := reference()) is not None)
+
+
+def _by_identity(requests: Iterable[Any]) -> Requests:
+    return {id(request): request for request in requests}

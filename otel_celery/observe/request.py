@@ -13,39 +13,24 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Any
 
-from billiard.exceptions import Terminated, TimeLimitExceeded, WorkerLostError
+from billiard.exceptions import TimeLimitExceeded, WorkerLostError
 from celery.utils.functional import noop
 
 from otel_celery.lifecycle import Limit, Outcome, Where, guarded
-from otel_celery.observe import life
+from otel_celery.observe import life, plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from otel_celery.lifecycle import TaskObserver
     from otel_celery.observe.life import RequestWatch
-
-_LOST = (WorkerLostError, SystemExit, KeyboardInterrupt)
-"""The child is gone; Celery decides what that means while it handles the failure."""
 
 _VERDICTS = {"task-succeeded": Outcome.SUCCESS, "task-retried": Outcome.RETRY}
 """What Celery announces when a lost child's task was not a failure after all (5.7: its SUCCESS was already stored,
 or ``retry_on_worker_lost``)."""
 
 
-class Observed:
+class Observed(life.Life):
     """Stands in front of a Request class; reports to ``_otel_watch``, which :func:`observed` sets."""
-
-    _otel_watch: RequestWatch
-    _otel_books: TaskObserver | None = None
-    _otel_runnable_at: float = 0.0
-    _otel_accepted_at: float | None = None
-    _otel_is_held: bool = False
-    _otel_end: list[Outcome] | None = None
-    _otel_stopping: Outcome | None = None
-    """What a green thread's death means, where this worker asked for it: it ends as if it had returned None."""
-    _otel_verdict: Outcome | None = None
-    """Set while Celery decides what the loss of a child means."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Report from the final class's ``on_success`` too.
@@ -54,7 +39,7 @@ class Observed:
         """
         super().__init_subclass__(**kwargs)
         if "on_success" in cls.__dict__:  # not an inherited one, or it would report twice
-            cls.on_success = _reporting(cls.on_success)  # type: ignore[attr-defined]
+            cls.on_success = _reporting(cls.on_success)  # type: ignore[method-assign]
 
     def __init__(  # noqa: PLR0913, PLR0917  Celery's signature
         self,
@@ -99,35 +84,31 @@ class Observed:
         try:
             life.received(self, message)
         except Exception as error:  # noqa: BLE001  guarded() would be one more call for every task
-            self._otel_watch.observer.swallowed(Where.REQUEST, error)
+            life.swallowed(self, error)
 
     def on_accepted(self, pid: int, time_accepted: float) -> None:
         """Note the request as started."""
-        if self._otel_books is not None:
-            try:
+        try:
+            if self._otel_books is not None:
                 life.started(self, time_accepted)
-            except Exception as error:  # noqa: BLE001  as in __init__
-                self._otel_watch.observer.swallowed(Where.REQUEST, error)
+        except Exception as error:  # noqa: BLE001  as in __init__
+            life.swallowed(self, error)
         super().on_accepted(pid, time_accepted)  # type: ignore[misc]
 
-    def on_failure(self, exc_info: Any, *args: Any, **kwargs: Any) -> None:
+    def on_failure(self, exc_info: Any, *args: Any, **kwargs: Any) -> Any:
         """Note how the request failed, before Celery handles it: on MemoryError, handling raises."""
-        exception = life.unwrapped(exc_info.exception)
-        if isinstance(exception, _LOST):
+        if life.failed(self, exc_info):
             return self._otel_on_lost(exc_info, *args, **kwargs)
-        if not isinstance(exception, Terminated):  # of that Celery tells in _announce_revoked, or has already told
-            life.end(self, life.outcome_of(exception), exception=life.name_of(exception))
-        return super().on_failure(exc_info, *args, **kwargs)  # type: ignore[misc, no-any-return]
+        return super().on_failure(exc_info, *args, **kwargs)  # type: ignore[misc]
 
-    def _otel_on_lost(self, *args: Any, **kwargs: Any) -> None:
+    def _otel_on_lost(self, *args: Any, **kwargs: Any) -> Any:
         """Let Celery decide what the loss of the child means, then note its verdict."""
-        self._otel_verdict = Outcome.FAILURE
-        self.send_event = self._otel_hear
+        vars(self).update(_otel_verdict=Outcome.FAILURE, send_event=self._otel_hear)
         try:
-            super().on_failure(*args, **kwargs)  # type: ignore[misc]
+            return super().on_failure(*args, **kwargs)  # type: ignore[misc]
         finally:
             vars(self).pop("send_event", None)
-            verdict, self._otel_verdict = self._otel_verdict, None
+            verdict = vars(self).pop("_otel_verdict", Outcome.FAILURE)
             # Celery makes a WorkerLostError of the others too; which arrives is a race between pipe and process.
             life.end(self, verdict, exception=WorkerLostError.__name__)
 
@@ -138,9 +119,28 @@ class Observed:
             life.end(self, Outcome.FAILURE, exception=TimeLimitExceeded.__name__)
         super().on_timeout(soft=soft, timeout=timeout)  # type: ignore[misc]
 
+    def on_success(self, result: Any, **kwargs: Any) -> Any:
+        """Note what the pool handed back; what ``create_request_cls`` makes has a method of its own in its stead."""
+        if self._otel_books is not None:
+            guarded(self._otel_watch.observer, Where.REQUEST, life.came_back, self, result)
+        return super().on_success(result, **kwargs)  # type: ignore[misc]
+
+    def execute(self, *args: Any, **kwargs: Any) -> Any:
+        """Note a run in this very process, of which Celery tells no more than what becomes of the message."""
+        observer = self._otel_watch.observer
+        guarded(observer, Where.REQUEST, life.began_here, self)
+        try:
+            result = super().execute(*args, **kwargs)  # type: ignore[misc]
+        except BaseException as error:
+            guarded(observer, Where.REQUEST, life.ran_here, self, None, error)
+            raise
+        guarded(observer, Where.REQUEST, life.ran_here, self, result)
+        return result
+
     def reject(self, requeue: bool = False) -> None:  # noqa: FBT001, FBT002  Celery's signature
-        """Note a rejection, unless it only gives the message of an ended task back."""
-        life.end(self, Outcome.REJECTED)
+        """Note a rejection, unless it only gives the message of an ended task, or of a run in here, back."""
+        if not self._otel_is_run_here:
+            life.end(self, Outcome.REJECTED)
         super().reject(requeue=requeue)  # type: ignore[misc]
 
     def terminate(self, *args: Any, **kwargs: Any) -> None:
@@ -160,6 +160,8 @@ class Observed:
         super().send_event(type, **fields)  # type: ignore[misc]
 
     def _announce_revoked(self, reason: str, *args: Any, **kwargs: Any) -> None:
+        if self._otel_is_run_here:
+            self._otel_accepted_at = None  # it found so before it ran
         life.end(self, Outcome.REVOKED, revocation=reason)
         super()._announce_revoked(reason, *args, **kwargs)  # type: ignore[misc]
 
@@ -186,17 +188,17 @@ def observed(base: type, watch: RequestWatch) -> type:
     if issubclass(base, Observed):
         return base
     front = ObservedInTrace if watch.observer.wants_traces else Observed
-    return type(f"Observed{base.__name__}", (front, base), {"__slots__": (), "_otel_watch": watch})
+    return type(f"Observed{plain.class_name(base)}", (front, base), {"__slots__": (), "_otel_watch": watch})
 
 
 def _reporting(on_success: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(on_success)
     def reporting(self: Observed, result: Any, **kwargs: Any) -> Any:
-        if self._otel_books is not None:
-            try:
+        try:
+            if self._otel_books is not None:
                 life.came_back(self, result)
-            except Exception as error:  # noqa: BLE001  as in Observed.__init__
-                self._otel_watch.observer.swallowed(Where.REQUEST, error)
+        except Exception as error:  # noqa: BLE001  as in Observed.__init__
+            life.swallowed(self, error)
         return on_success(self, result, **kwargs)
 
     return reporting

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from kombu import Queue
 
+from otel_celery.observe import plain
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
@@ -17,9 +19,9 @@ def expected(app: Any, consumed: Mapping[str, Any]) -> Iterator[tuple[str, str]]
     """
     labels = {queue.name: label for label, queue in consumed.items()}
     router = app.amqp.Router(queues=_Throwaway({**app.amqp.queues, **app.amqp.queues.aliases}))
-    for name, task in sorted(app.tasks.items()):
-        if name.startswith("celery."):
-            continue
+    tasks = {plain.text(name): task for name, task in list(app.tasks.items())}
+    for name in sorted(name for name in tasks if name is not None and not name.startswith("celery.")):
+        task = tasks[name]
         queue = _destination(router, task)
         if queue is not None and queue.name in labels:
             yield name, labels[queue.name]
@@ -37,8 +39,8 @@ class _Throwaway(dict[str, Queue]):
 
 def _destination(router: Any, task: Any) -> Queue | None:
     """Route one task as its publisher would; a user's router may raise at a call without arguments."""
-    own = {option: getattr(task, option, None) for option in ("queue", "exchange", "routing_key")}
     try:
+        own = {option: getattr(task, option, None) for option in ("queue", "exchange", "routing_key")}
         route = router.route({k: v for k, v in own.items() if v}, task.name, (), {}, task)
     except Exception:  # noqa: BLE001  it is the user's code, and only costs the zeros of one task
         return None

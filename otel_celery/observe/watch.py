@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING, Any
 from celery import signals
 from kombu.utils.imports import symbol_by_name
 
-from otel_celery.lifecycle import Where, guarded
-from otel_celery.observe import routes
+from otel_celery.lifecycle import OTHER, Outcome, Where, guarded
+from otel_celery.observe import plain, routes
 from otel_celery.observe.children import Children
 from otel_celery.observe.consumer import observed_consumer
 from otel_celery.observe.followed import followed
 from otel_celery.observe.levels import Levels
-from otel_celery.observe.life import is_observed, returned
+from otel_celery.observe.life import is_observed, is_waiting, returned
 from otel_celery.observe.queues import QueueNames
 from otel_celery.observe.request import observed
+from otel_celery.observe.strays import Strays, goes_its_own_way, stray
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -40,7 +41,8 @@ class Watch:
         self.observer = observer
         self._runs = runs
         self.queues = QueueNames(worker)
-        self.levels = Levels(worker, self.queues)
+        self.strays = Strays(observer)
+        self.levels = Levels(worker, self.queues, self.strays)
         self.children = Children(lambda: worker.pool, observer.process_exited)
         self._worker = worker
         self._app = worker.app
@@ -74,11 +76,17 @@ class Watch:
         if not self._is_on:
             return
         for task in list(self._app.tasks.values()):
-            self._put_in_front(task)
+            guarded(self.observer, Where.REQUEST, self._compose_one, task)
 
-    def _put_in_front(self, owner: Any) -> None:
+    def _compose_one(self, task: Any) -> None:
+        """Observe one task; a class of the user's that raises costs itself."""
+        self._put_in_front(task, stray if goes_its_own_way(task) else None)
+
+    def _put_in_front(self, owner: Any, further: Callable[[type], type] | None = None) -> None:
         base = symbol_by_name(owner.Request)
         request_class = observed(base, self)
+        if further is not None:
+            request_class = further(request_class)
         if self._runs is not None:
             request_class = followed(request_class, self._runs)
         if request_class is not base:
@@ -92,6 +100,14 @@ class Watch:
         if not self._is_on:
             return None
         exchange, routing_key, tag = info.get("exchange"), info.get("routing_key"), info.get("consumer_tag")
+        if not (
+            type(name) is str
+            and (exchange is None or type(exchange) is str)
+            and (routing_key is None or type(routing_key) is str)
+            and (tag is None or type(tag) is str)
+        ):
+            name = plain.text(name) or OTHER
+            exchange, routing_key, tag = plain.text(exchange), plain.text(routing_key), plain.text(tag)
         key = (name, exchange, routing_key, tag)
         books = self._books.get(key)
         if books is None:
@@ -102,11 +118,7 @@ class Watch:
 
     def hold(self, request: Observed) -> None:
         """Remember a request with an ETA until it starts or ends."""
-        self.levels.held.add(request)
-
-    def let_go(self, request: Observed) -> None:
-        """Forget a request that was held."""
-        self.levels.held.discard(request)
+        self.levels.held.hold(request)
 
     def process_timed_out(self, pid: int | None) -> None:
         """Note that a child is being killed for its hard time limit."""
@@ -125,6 +137,7 @@ class Watch:
     def connected(self) -> None:
         """Note the connection, and whether it is one that came back."""
         self.levels.is_connected = True
+        self.strays.vanish_as = Outcome.UNREPORTED
         self._connections += 1
         if self._connections > 1:
             self.observer.reconnected()
@@ -137,34 +150,55 @@ class Watch:
         """Note that the event loop turned, and look after the children."""
         self.levels.looped_at = time.time()
         self.children.look()
+        self.strays.say()
 
     def closing(self) -> Callable[[], None]:
         """Note which requests wait for a slot, an ETA or a rate limit, before the consumer forgets them."""
-        reserved, held = (filter(is_observed, group) for group in self.levels.waiting())
-        return partial(self._settle, list(reserved), list(held), list(filter(is_observed, self.levels.running())))
+        reserved, held = ([*filter(is_observed, group)] for group in self.levels.waiting())
+        self.strays.vanish_as = Outcome.RETURNED
+        return partial(self._closed, reserved, held, [*filter(is_observed, self.levels.running())])
+
+    def _closed(self, *groups: Iterable[Any]) -> None:
+        self._settle(*groups)
+        self.strays.vanish_as = Outcome.UNREPORTED
 
     def drained(self) -> None:
         """Note that the pool has drained: whatever still waits will not run here."""
         self.levels.has_drained = True
         self.children.look()
-        adrift, self.levels.adrift = self.levels.adrift, set()
-        self._settle([], [*adrift, *(r for group in self.levels.waiting() for r in group if is_observed(r))], [])
+        waiting = [
+            *self.levels.adrift,
+            *self.strays,
+            *(request for group in self.levels.waiting() for request in group),
+        ]
+        self._settle([], [request for request in waiting if is_observed(request) and is_waiting(request)], [])
+        self.strays.say()
 
     def _settle(self, reserved: Iterable[Any], held: Iterable[Any], running: Iterable[Any]) -> None:
         """Tell the requests that are given back from those that the pool has been given and will still run.
 
         Celery 5.4 makes its pool forget the running ones too: nobody will hear of their end.
         """
-        for request in reserved:
-            if self._pool_will_run(request):
-                self.levels.adrift.add(request)
-            else:
-                returned(request)
-        for request in held:
+        for settle, requests in (
+            (self._settle_reserved, reserved),
+            (returned, held),
+            (self._settle_running, running),
+        ):
+            for request in requests:
+                guarded(self.observer, Where.REQUEST, settle, request)
+
+    def _settle_reserved(self, request: Any) -> None:
+        """Hold what the pool will still run until it starts: the consumer forgets it."""
+        if not self._pool_will_run(request):
             returned(request)
-        for request in running:
-            if self._has_queue() and not self._pool_knows(request):
-                returned(request)
+        elif request._otel_holder is not self.strays:  # who know it until it ends
+            self.levels.adrift.hold(request)
+            if not is_waiting(request):  # it started, or ended, meanwhile and on another thread
+                self.levels.adrift.ended(request)
+
+    def _settle_running(self, request: Any) -> None:
+        if self._has_queue() and not self._pool_knows(request):
+            returned(request)
 
     def _pool_will_run(self, request: Any) -> bool:
         if not self._has_queue():

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from otel_celery import catalogue
@@ -175,13 +176,14 @@ class Tallies:
         """Count an exception of ours, and log it the first time that its kind occurs in this place."""
         with self._lock:
             self.errors[where] += 1
-        if self._say_once((where, type(error))):
-            logger.error(
-                "otel-celery: an error of its own (%s) was kept from the worker; some metrics may be missing. "
-                "It is logged once; otel_celery_internal_errors_total counts on.",
-                where.value,
-                exc_info=error,
-            )
+        with suppress(Exception):  # a user's exception may raise when it is written, and a user's log handler too
+            if self._say_once((where, id(type(error)))):  # its class may not be hashable
+                logger.error(
+                    "otel-celery: an error of its own (%s) was kept from the worker; some metrics may be missing. "
+                    "It is logged once; otel_celery_internal_errors_total counts on.",
+                    where.value,
+                    exc_info=error,
+                )
 
     def _fold(self, what: str) -> None:
         with self._lock:

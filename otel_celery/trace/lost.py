@@ -84,18 +84,18 @@ class LostRuns:
             self._courier.ask(partial(self._tell, loss))
 
     def _tell(self, loss: _Loss) -> None:
+        name, parent = _name(loss.headers), extract(loss.headers)
         self._ids.expect(loss.run)
-        span = self._tracer.start_span(
-            _name(loss.headers), extract(loss.headers), trace.SpanKind.CONSUMER, start_time=loss.started
-        )
-        set_attributes_from_context(span, loss.headers)  # type: ignore[arg-type]  # its word for what has a get()
-        span.set_attributes({"celery.action": "run", "celery.task_name": loss.headers["task"]})
-        if loss.outcome in STATES:
-            span.set_attribute("celery.state", STATES[loss.outcome])
-        if loss.outcome is not Outcome.SUCCESS:
-            span.record_exception(loss.error, timestamp=loss.ended)
-            span.set_status(trace.Status(trace.StatusCode.ERROR, str(loss.error)))
-        span.end(loss.ended)
+        span = self._tracer.start_span(name, parent, trace.SpanKind.CONSUMER, start_time=loss.started)
+        try:
+            set_attributes_from_context(span, loss.headers)  # type: ignore[arg-type]  # its word for what has a get()
+            span.set_attributes({"celery.action": "run", "celery.task_name": loss.headers["task"]})
+            if loss.outcome in STATES:
+                span.set_attribute("celery.state", STATES[loss.outcome])
+            if loss.outcome is not Outcome.SUCCESS:
+                _record(span, loss)
+        finally:
+            span.end(loss.ended)
 
     def _context(self, headers: Mapping[str, Any], run: Run) -> Context:
         """Name the run's span as the current one, sampled if the sampler samples it."""
@@ -107,6 +107,18 @@ class LostRuns:
         flags = trace.TraceFlags(trace.TraceFlags.SAMPLED if is_sampled else trace.TraceFlags.DEFAULT)
         span = trace.SpanContext(trace_id, run.span_id, True, flags, sampled.trace_state)  # noqa: FBT003
         return trace.set_span_in_context(trace.NonRecordingSpan(span), above)
+
+
+def _record(span: trace.Span, loss: _Loss) -> None:
+    """Record what ended a run; what a task exits with may be an object of its own, that raises when it is read."""
+    try:
+        message = str.__str__(str(loss.error))
+        span.record_exception(loss.error, timestamp=loss.ended)
+    except BaseException:  # noqa: BLE001  whatever it raises: it is the courier's thread, where nobody else's work is
+        message = "its message cannot be read"
+        kind = type.__dict__["__name__"].__get__(type(loss.error))
+        span.add_event("exception", {"exception.type": kind, "exception.message": message}, loss.ended)
+    span.set_status(trace.Status(trace.StatusCode.ERROR, message))
 
 
 @contextmanager

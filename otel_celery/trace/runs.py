@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from billiard import common
@@ -70,7 +71,7 @@ def _is_interrupted(state: str | None, error: BaseException | None) -> bool:
     A task's own cleanup may raise while the signal's SystemExit unwinds; then it looks as if it had failed.
     """
     if state is None:
-        return not isinstance(error, Exception)
+        return not issubclass(type(error), Exception)  # its own __class__ may raise
     return state != states.SUCCESS and _is_terminating()
 
 
@@ -82,6 +83,9 @@ _is_terminating: Callable[[], bool] = getattr(  # billiard 4.3; before, the same
 def _mark(span: trace.Span, error: BaseException | None) -> None:
     """Mark a run span as an error: on threads and greenlets there is no other process to tell of it."""
     if isinstance(span, Span) and span.kind is trace.SpanKind.CONSUMER and span.is_recording():
-        if error is not None:
-            span.record_exception(error)
-        span.set_status(trace.Status(trace.StatusCode.ERROR, repr(error)))
+        message = "interrupted"
+        with suppress(Exception):  # what a task exits with may be an object of its own, that raises when it is read
+            message = repr(error)
+            if error is not None:
+                span.record_exception(error)
+        span.set_status(trace.Status(trace.StatusCode.ERROR, message))

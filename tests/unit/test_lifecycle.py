@@ -44,7 +44,7 @@ class Listener:
 @pytest.mark.parametrize(
     ("words", "values"),
     [
-        (Outcome, ["success", "failure", "retry", "rejected", "ignored", "revoked", "returned"]),
+        (Outcome, ["success", "failure", "retry", "rejected", "ignored", "revoked", "unreported", "returned"]),
         (Revocation, ["revoked", "expired", "terminated"]),
         (Limit, ["soft", "hard"]),
         (Unknown, ["unknown_task", "undecodable", "invalid"]),

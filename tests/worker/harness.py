@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 ROOT = Path(__file__).parents[2]
-ENDS = ("success", "failure", "retry", "rejected", "ignored", "revoked")
+ENDS = ("success", "failure", "retry", "rejected", "ignored", "revoked", "unreported")
 PATIENCE = 30.0
 
 

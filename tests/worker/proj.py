@@ -22,6 +22,7 @@ env = os.environ.get
 app = Celery("proj", broker=env("T_BROKER", "memory://"), backend=env("T_BACKEND") or None)
 app.conf.update(
     task_acks_late=env("T_ACKS_LATE") == "1",
+    worker_deduplicate_successful_tasks=env("T_DEDUPLICATE") == "1",
     worker_lost_wait=1.0,
     worker_prefetch_multiplier=int(env("T_PREFETCH", "4")),
     broker_connection_retry_on_startup=True,
@@ -115,6 +116,21 @@ def fail_locally():
             super().__init__(a, b)
 
     raise LocalError(1, 2)
+
+
+class HostileError(Exception):
+    """Raises from whatever is asked of it."""
+
+    def __getattr__(self, name):
+        """Fail, as a lookup in an empty mapping does."""
+        raise KeyError(name)
+
+
+@app.task(name="proj.fail_hostile")
+def fail_hostile():
+    """Raise an exception that raises itself."""
+    note("began", "fail_hostile")
+    raise HostileError
 
 
 @app.task(name="proj.retry_once", bind=True, max_retries=3, default_retry_delay=0)

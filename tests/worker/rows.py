@@ -103,6 +103,13 @@ ROWS = (
     ),
     Row("fail", {"failure": 1}, exception="ValueError", record={"began fail": 1}),
     Row("fail_locally", {"failure": 1}, exception="LocalError"),
+    Row(
+        "fail_hostile",
+        {"failure": 1},
+        without=IN_PROCESS,
+        because="where it is not pickled Celery itself trips over it, and hears of no end",
+        record={"began fail_hostile": 1},
+    ),
     Row("retry_once", {"retry": 1, "success": 1}, started=2, record={"began retry_once": 2}),
     Row("retry_out", {"retry": 2, "failure": 1}, started=3, exception="KeyError", record={"began retry_out": 3}),
     Row("reject", {"rejected": 1}, record={"began reject": 1}),

@@ -60,6 +60,7 @@ STATUSES = {
     "rejected": "purple",
     "ignored": "#8e8e8e",
     "revoked": "blue",
+    "unreported": "yellow",
 }
 """How a task can end, each in its colour."""
 

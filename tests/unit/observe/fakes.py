@@ -17,6 +17,7 @@ from celery.worker.request import create_request_cls
 from kombu.message import Message
 from kombu.serialization import dumps
 
+from otel_celery.observe.held import Held
 from otel_celery.observe.request import observed
 
 if TYPE_CHECKING:
@@ -69,12 +70,12 @@ class Book:
 
 
 class BrokenBook(Book):
-    """Books that cannot be written, whatever is reported."""
+    """Books that cannot be written, once they have been opened."""
 
     def __init__(self, life: list[str], pair: tuple[str, str]) -> None:
         """Have all methods raise."""
         super().__init__(life, pair)
-        for name in ("received", "started", "ended", "raised", "revoked", "timed_out"):
+        for name in ("started", "ended", "raised", "revoked", "timed_out"):
             setattr(self, name, self.fail)
 
     def fail(self, *_: object, **__: object) -> None:
@@ -122,8 +123,13 @@ class FakeWatch:
         """Hold nothing."""
         self.recorder = Recorder(book)
         self.observer: WorkerObserver = self.recorder
-        self.held: list[Any] = []
+        self._held = Held()
         self.pids: list[int | None] = []
+
+    @property
+    def held(self) -> list[Any]:
+        """List what is held."""
+        return list(self._held)
 
     def books_of(self, name: str, info: Mapping[str, Any]) -> Book | None:
         """Find the books of the task, on a queue of its own."""
@@ -132,12 +138,7 @@ class FakeWatch:
 
     def hold(self, request: Any) -> None:
         """Hold."""
-        self.held.append(request)
-
-    def let_go(self, request: Any) -> None:
-        """Let go, if it is held."""
-        if request in self.held:
-            self.held.remove(request)
+        self._held.hold(request)
 
     def process_timed_out(self, pid: int | None) -> None:
         """Remember the child."""

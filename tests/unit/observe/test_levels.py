@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from threading import Event, Thread
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
 import celery
@@ -19,6 +19,9 @@ from otel_celery.observe.levels import Levels
 from otel_celery.observe.queues import QueueNames
 from otel_celery.version import __version__
 from tests.unit.observe.fakes import Bench, Worker, make_app, raised
+
+if TYPE_CHECKING:
+    from otel_celery.observe.held import Held
 
 
 class Custom(Solo):
@@ -45,6 +48,12 @@ def worker() -> Worker:
 def levels(worker: Worker) -> Levels:
     """Read the worker's levels."""
     return Levels(worker, QueueNames(worker))
+
+
+def hold(where: Held, *requests: Any) -> None:
+    """Have several requests held."""
+    for request in requests:
+        where.hold(request)
 
 
 def counts(levels: Levels) -> tuple[int, int, int]:
@@ -91,7 +100,7 @@ def test_held_requests_are_scheduled_once(levels: Levels, worker: Worker) -> Non
     both, limited, held = bench.request(), bench.request(), bench.request()
     bucket = SimpleNamespace(contents=[(both, 1), (limited, 1)])
     worker.consumer = SimpleNamespace(task_buckets={"a": None, "b": bucket})
-    levels.held.update({both, held})
+    hold(levels.held, both, held)
     assert counts(levels) == (0, 0, 3)
 
 
@@ -99,7 +108,7 @@ def test_a_held_request_that_is_reserved_is_not_scheduled(levels: Levels) -> Non
     """A request whose ETA passed may be in two places at once."""
     bench = Bench()
     due, running = bench.request(), bench.started()
-    levels.held.update({due, running})
+    hold(levels.held, due, running)
     state.reserved_requests.update({due, running})
     state.active_requests.add(running)
     assert counts(levels) == (1, 1, 0)
@@ -110,7 +119,7 @@ def test_requests_adrift_are_reserved_until_they_start(levels: Levels) -> None:
     bench = Bench()
     waiting, started, ended = bench.request(), bench.started(), bench.request()
     ended.reject()
-    levels.adrift.update({waiting, started, ended})
+    hold(levels.adrift, waiting, started, ended)
     state.reserved_requests.add(waiting)
     assert levels.reserved() == 1
 
@@ -208,9 +217,9 @@ def test_the_members_of_both_groups(levels: Levels) -> None:
     waiting, held, running = bench.request(), bench.request(), bench.started()
     state.reserved_requests.update({waiting, running})
     state.active_requests.add(running)
-    levels.held.add(held)
-    assert levels.waiting() == ({waiting}, {held})
-    assert levels.running() == {running}
+    levels.held.hold(held)
+    assert levels.waiting() == ([waiting], [held])
+    assert levels.running() == [running]
 
 
 def test_levels_are_read_while_they_change(levels: Levels) -> None:
@@ -222,10 +231,10 @@ def test_levels_are_read_while_they_change(levels: Levels) -> None:
         while not done.is_set():
             for request in kept:
                 state.active_requests.add(request)
-                levels.held.add(request)
+                levels.held.hold(request)
             for request in kept:
                 state.active_requests.discard(request)
-                levels.held.discard(request)
+                levels.held.ended(request)
 
     thread = Thread(target=churn)
     thread.start()

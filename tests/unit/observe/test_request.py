@@ -180,6 +180,92 @@ def test_a_request_without_books_reports_nothing(bench: Bench, monkeypatch: pyte
     assert not is_observed(request)
 
 
+@pytest.mark.parametrize("acks_late", [False, True], ids=["early", "late"])
+def test_an_end_without_a_run_is_no_success(acks_late: bool) -> None:  # noqa: FBT001
+    """What Celery skips as a duplicate (worker_deduplicate_successful_tasks) has no result and no runtime."""
+    bench = Bench(acks_late=acks_late)
+    bench.started(seconds=5).on_success((0, None, None))
+    assert bench.life == ["received", "started", "ended ignored"]
+    assert (bench.book.durations, bench.book.runtimes) == ([None], [None])
+    assert bench.acks == ["ack"]
+
+
+def test_a_result_without_a_runtime_is_a_success(bench: Bench) -> None:
+    """A Strategy of somebody's own need not measure."""
+    bench.started().on_success((0, "done", None))
+    assert bench.life == ["received", "started", "ended success"]
+
+
+# -- in this very process ----------------------------------------------------------------------------------------------
+
+
+def run_here(bench: Bench, body: Any) -> Any:
+    """Have a request run itself, as a Strategy of somebody's own may."""
+    bench.task.run = body
+    bench.task.__trace__ = None
+    return bench.request()
+
+
+@pytest.mark.parametrize(
+    ("error", "end"),
+    [
+        (None, "ended success"),
+        (ValueError("x"), "ended failure"),
+        (Retry("again"), "ended retry"),
+        (Ignore(), "ended ignored"),
+        (Reject("no"), "ended rejected"),
+    ],
+    ids=["return", "raise", "retry", "ignore", "reject"],
+)
+@pytest.mark.parametrize("acks_late", [False, True], ids=["early", "late"])
+def test_a_request_that_runs_itself(error: Exception | None, end: str, acks_late: bool) -> None:  # noqa: FBT001
+    """What came of it is counted, not what becomes of its message: Celery rejects that of a failure."""
+
+    def body() -> str:
+        if error is not None:
+            raise error
+        return "done"
+
+    bench = Bench(acks_late=acks_late)
+    request = run_here(bench, body)
+    request.execute()
+    assert bench.life[:3] == ["received", "started", end]
+    assert bench.life[3:] == (["raised ValueError"] if isinstance(error, ValueError) else [])
+    assert bench.book.durations != [None]
+    assert bench.acks
+
+
+@pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt()], ids=repr)
+def test_an_exit_of_a_request_that_runs_itself(bench: Bench, error: BaseException) -> None:
+    """It passes through, and is a failure."""
+
+    def body() -> None:
+        raise error
+
+    with pytest.raises(type(error)):
+        run_here(bench, body).execute()
+    assert bench.life == ["received", "started", "ended failure", "raised WorkerLostError"]
+
+
+def test_a_revoked_request_does_not_run_itself(bench: Bench, revoked_id: Any) -> None:
+    """It ends as revoked, and never started."""
+    request = run_here(bench, lambda: None)
+    revoked_id(request)
+    request.execute()
+    assert bench.life == ["received", "ended revoked", "revoked revoked"]
+    assert bench.book.durations == [None]
+
+
+def test_a_request_of_a_class_that_celery_did_not_finish(bench: Bench) -> None:
+    """A Strategy that makes requests of the task's class itself is heard as well."""
+    request = bench.request(observed(Request, bench.watch))
+    request.execute_using_pool(bench.pool)
+    (job,) = bench.pool.jobs
+    job["accept_callback"](4321, time.monotonic())
+    job["callback"]((0, 42, 0.25))
+    assert bench.life == ["received", "started", "ended success"]
+
+
 # -- revoked -----------------------------------------------------------------------------------------------------------
 
 
@@ -500,9 +586,8 @@ def test_an_eta_is_let_go_when_it_ends_unstarted(bench: Bench, end: Any) -> None
 def test_an_eta_is_let_go_even_where_the_books_are_broken() -> None:
     """A recorder that fails does not leave a request scheduled for ever."""
     bench = Bench(book=BrokenBook)
-    request = bench.request()
-    request._otel_is_held = True
-    bench.watch.hold(request)
+    request = bench.request(eta=in_an_hour())
+    assert bench.watch.held == [request]
     returned(request)
     assert bench.watch.held == []
 
@@ -531,7 +616,7 @@ def test_books_that_cannot_be_written_never_break_a_callback(play: Any) -> None:
     play(plain.started())
     play(broken.started())
     assert broken.acks == plain.acks
-    assert set(broken.life) == {"swallowed request"}
+    assert set(broken.life) == {"received", "swallowed request"}
     assert {str(error) for error in broken.watch.recorder.errors} == {"the books are lost"}
 
 

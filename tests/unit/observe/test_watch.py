@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import weakref
 from types import SimpleNamespace
 from typing import Any
@@ -309,6 +310,46 @@ def test_a_close_leaves_to_the_pool_what_it_has(site: Site) -> None:
     assert site.life == ["received", "started", "ended success"]
 
 
+@pytest.mark.parametrize("pool", ["prefork", "threads"])
+def test_a_thousand_requests_over_ten_reconnects_leave_nothing(site: Site, pool: str) -> None:
+    """Requests that are adrift when a connection is lost are let go at their start, or at an end without one."""
+    site.install()
+    if pool == "prefork":
+        site.worker.semaphore, site.worker.pool = object(), SimpleNamespace(uses_semaphore=True)
+    left: list[weakref.ref[Any]] = []
+    for _ in range(10):
+        requests, jobs = [site.request() for _ in range(100)], [SimpleJob() for _ in range(100)]
+        for request, job in zip(requests, jobs, strict=True):
+            request._apply_result = weakref.ref(job)
+        state.reserved_requests.update(requests)
+        closed(site)
+        site.watch.disconnected()
+        site.watch.connected()
+        assert site.watch.levels.reserved() == 100
+        for number, request in enumerate(requests):
+            if number % 3:
+                site.bench.started(request).on_success((0, 42, 0.25))
+            else:
+                request.reject()
+        left += [weakref.ref(request) for request in requests]
+        del requests, request, jobs, job
+        state.reserved_requests.clear()
+        state.active_requests.clear()
+    gc.collect()
+    assert [reference for reference in left if reference() is not None] == []
+    assert len(site.watch.levels.adrift) == len(site.watch.levels.held) == 0
+    assert site.life.count("received") == sum(word.startswith("ended") for word in site.life) == 1000
+
+
+def test_a_request_whose_eta_has_come_is_adrift_once(site: Site) -> None:
+    """It is reserved when the connection is lost, and no longer held for its ETA."""
+    site.install()
+    due = site.request(eta="2020-01-01T00:00:00+00:00")
+    state.reserved_requests.add(due)
+    closed(site)
+    assert (site.watch.levels.reserved(), site.watch.levels.scheduled()) == (1, 0)
+
+
 def test_a_close_on_prefork_returns_what_no_child_has(site: Site) -> None:
     """Prefork's jobs that are not written to a child yet are dropped, and the others run on."""
     site.install()
@@ -322,7 +363,7 @@ def test_a_close_on_prefork_returns_what_no_child_has(site: Site) -> None:
     closed(site)
     assert sorted(site.life[3:]) == ["ended returned", "ended returned"]
     assert site.watch.levels.reserved() == 1
-    assert site.watch.levels.adrift == {written}
+    assert list(site.watch.levels.adrift) == [written]
 
 
 def test_a_close_returns_running_requests_that_the_pool_forgot(site: Site) -> None:
@@ -344,12 +385,11 @@ def test_a_close_returns_running_requests_that_the_pool_forgot(site: Site) -> No
 
 def test_what_nobody_observes_is_not_settled(site: Site) -> None:
     """Requests of before the installation have no books."""
-    reserved, held = (site.bench.request(site.bench.final_class(Request)) for _ in range(2))
+    reserved = site.bench.request(site.bench.final_class(Request))
     state.reserved_requests.add(reserved)
-    site.watch.levels.held.add(held)
     closed(site)
     assert site.life == []
-    assert site.watch.levels.adrift == set()
+    assert len(site.watch.levels.adrift) == 0
 
 
 def test_drained_returns_whatever_still_waits(site: Site) -> None:
@@ -357,7 +397,7 @@ def test_drained_returns_whatever_still_waits(site: Site) -> None:
     site.install()
     site.watch.ready()
     adrift, reserved, held = site.request(), site.request(), site.request(eta="2100-01-01T00:00:00+00:00")
-    site.watch.levels.adrift.add(adrift)
+    site.watch.levels.adrift.hold(adrift)
     state.reserved_requests.add(reserved)
     site.watch.drained()
     assert site.life == ["received"] * 3 + ["ended returned"] * 3

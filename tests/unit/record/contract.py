@@ -59,7 +59,7 @@ OURS = {
 CONTRACT = DOCUMENTED | OURS
 
 CLOSED = {
-    ("celery_tasks_total", "status"): {"success", "failure", "retry", "rejected", "ignored", "revoked"},
+    ("celery_tasks_total", "status"): {"success", "failure", "retry", "rejected", "ignored", "revoked", "unreported"},
     ("celery_task_revoked_total", "reason"): {"revoked", "expired", "terminated"},
     ("celery_task_timeouts_total", "limit"): {"soft", "hard"},
     ("celery_worker_process_exits_total", "reason"): {"recycled", "killed", "exited", "timed_out"},

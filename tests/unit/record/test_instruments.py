@@ -116,6 +116,7 @@ def test_our_own_counters_begin_at_zero() -> None:
         (Outcome.REJECTED, "celery_task_rejected_total"),
         (Outcome.IGNORED, None),
         (Outcome.REVOKED, None),
+        (Outcome.UNREPORTED, None),
     ],
 )
 def test_an_end_is_counted_by_status_and_by_its_own_counter(outcome: Outcome, counter: str | None) -> None:
@@ -247,7 +248,7 @@ def test_twenty_thousand_task_names_are_a_bounded_scrape(caplog: pytest.LogCaptu
     found = {s.labels["task_name"]: s.value for s in samples(opened.registry, "celery_task_received_total")}
     assert found == {**{f"proj.t{number}": 1.0 for number in range(500)}, "other": 19_500.0}
     assert value(opened.registry, "otel_celery_folded_total", what="task_name") == 19_500
-    assert len(samples(opened.registry, "celery_tasks_total")) == 501 * 6
+    assert len(samples(opened.registry, "celery_tasks_total")) == 501 * 7
     assert "overflow" not in scrape(opened.registry)
     assert [record.getMessage() for record in caplog.records if record.name == "otel_celery"] == [
         (

@@ -98,3 +98,27 @@ def test_what_is_switched_off_says_nothing(kept) -> None:
         lost.lost(message, 0.0, WorkerLostError("gone"), Outcome.FAILURE)
     assert message == before
     assert kept.ended == []
+
+
+class Unreadable:
+    """What a task may exit with: whatever is asked of it raises."""
+
+    def __str__(self) -> str:
+        """Raise what no ``except Exception`` catches."""
+        raise GeneratorExit("touched")
+
+    __repr__ = __str__
+
+
+def test_an_error_whose_message_cannot_be_read_is_told_without_it(kept, lost, courier, errors) -> None:
+    """The span ends as an error, of its class; the courier goes on to the next."""
+    for error in (SystemExit(Unreadable()), WorkerLostError("gone")):
+        message = headers(kept, traced=False)
+        lost.received(message)
+        lost.lost(message, time.time(), error, Outcome.FAILURE)
+    assert courier.settle(30)
+    assert errors == []
+    first, second = kept.ended[-2:]
+    assert first.status.status_code is trace.StatusCode.ERROR
+    assert first.events[0].attributes["exception.type"] == "SystemExit"
+    assert second.events[0].attributes["exception.message"] == "gone"

@@ -62,3 +62,18 @@ def test_without_another_process_the_span_itself_is_marked(kept) -> None:
     (span,) = kept.ended
     assert span.status.status_code is trace.StatusCode.ERROR
     assert [event.attributes["exception.type"] for event in span.events] == ["SystemExit"]
+
+
+def test_a_run_whose_error_cannot_be_read_is_marked_all_the_same(kept) -> None:
+    """What a task on a thread exits with may raise when it is read: the span is an error without it."""
+
+    class UnreadableError(SystemExit):
+        """Raises."""
+
+        def __str__(self) -> str:
+            raise KeyError("touched")
+
+        __repr__ = __str__
+
+    play(kept, None, None, UnreadableError())
+    assert kept.ended[-1].status.status_code is trace.StatusCode.ERROR
