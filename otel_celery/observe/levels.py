@@ -17,7 +17,7 @@ from otel_celery.observe.life import accepted_at, is_active, is_waiting
 from otel_celery.version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from otel_celery.observe.queues import QueueNames
 
@@ -27,10 +27,11 @@ _STOPPED = (bootsteps.CLOSE, bootsteps.TERMINATE)
 class Levels:
     """The levels of one worker; implements ``lifecycle.WorkerLevels``."""
 
-    def __init__(self, worker: Any, queues: QueueNames) -> None:
-        """Read the levels of ``worker``, a WorkController."""
+    def __init__(self, worker: Any, queues: QueueNames, is_mine: Callable[[Any], bool] = lambda _: True) -> None:
+        """Read the levels of ``worker``, a WorkController, whose requests ``is_mine`` tells from other workers'."""
         self._worker = worker
         self._queues = queues
+        self._is_mine = is_mine
         self.held: set[Any] = set()
         """Requests with an ETA that have not started: until it comes, nothing but Celery's timer refers to them."""
         self.adrift: set[Any] = set()
@@ -117,12 +118,12 @@ class Levels:
         return next((alias for alias, known in concurrency.ALIASES.items() if known == path), path)
 
     def _active(self) -> set[Any]:
-        return {request for request in _members(state.active_requests) if is_active(request)}
+        return {request for request in self._members(state.active_requests) if is_active(request)}
 
     def _reserved(self) -> set[Any]:
         """Take the active ones off, which Celery counts as reserved too, and those whose end it never heard of."""
-        active = _members(state.active_requests)
-        return {request for request in _members(state.reserved_requests) - active if is_active(request)}
+        active = self._members(state.active_requests)
+        return {request for request in self._members(state.reserved_requests) - active if is_active(request)}
 
     def _held(self) -> set[Any]:
         """Hold a request with an ETA and a rate limit once, however many places it stands in."""
@@ -130,6 +131,10 @@ class Levels:
         buckets = [bucket for bucket in list(getattr(consumer, "task_buckets", {}).values()) if bucket]
         limited = {request for bucket in buckets for request, _ in list(bucket.contents)}
         return (limited | self.held.copy()) - _members(state.reserved_requests) - _members(state.active_requests)
+
+    def _members(self, requests: Any) -> set[Any]:
+        """Pick this worker's from a set that all workers of the process share."""
+        return {request for request in _members(requests) if self._is_mine(request)}
 
 
 def _members(requests: Any) -> set[Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
 import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -17,16 +19,18 @@ from otel_celery.observe.followed import followed
 from otel_celery.observe.levels import Levels
 from otel_celery.observe.life import is_observed, returned
 from otel_celery.observe.queues import QueueNames
-from otel_celery.observe.request import observed
+from otel_celery.observe.request import Observed, observed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from otel_celery.lifecycle import RunObserver, TaskObserver, WorkerObserver
-    from otel_celery.observe.request import Observed
 
 MAX_KNOWN_ROUTES = 10_000
 """How many (task, exchange, routing key, tag) are remembered: routing keys are the publishers' to choose."""
+
+_COMPOSING = threading.RLock()
+"""Held while one worker's classes stand in front of what all workers of an app share."""
 
 
 class Watch:
@@ -40,28 +44,55 @@ class Watch:
         self.observer = observer
         self._runs = runs
         self.queues = QueueNames(worker)
-        self.levels = Levels(worker, self.queues)
+        self.levels = Levels(worker, self.queues, self._is_mine)
         self.children = Children(lambda: worker.pool, observer.process_exited)
         self._worker = worker
         self._app = worker.app
         self._is_on = False
         self._books: dict[tuple[str, str | None, str | None, str | None], TaskObserver] = {}
         self._originals: list[tuple[Any, Any]] = []
+        self._classes: dict[type, type] = {}
         self._connections = 0
 
     # -- hooking in ----------------------------------------------------------------------------------------------
 
     def install(self) -> None:
-        """Put our classes in front of the worker's Request and Consumer classes."""
+        """Put our class in front of the worker's Consumer class, which puts others in front of its requests'."""
         self._is_on = True
         self._worker.consumer_cls = observed_consumer(symbol_by_name(self._worker.consumer_cls), self)
-        self._put_in_front(self._app.Task)
-        signals.worker_before_create_process.connect(self._on_new_process, weak=False)
+        signals.worker_before_create_process.connect(self._on_new_process)  # weakly: the worker may never be started
 
     def uninstall(self) -> None:
         """Leave later requests unobserved; those under way keep reporting, so that the books stay balanced."""
         self._is_on = False
         signals.worker_before_create_process.disconnect(self._on_new_process)
+
+    @contextlib.contextmanager
+    def in_front(self) -> Iterator[None]:
+        """Have our classes in front of every task's Request while one consumer takes its own from there.
+
+        ``app.Task.Request`` and a task's own are everybody's: another worker of the app, at once or later, must find
+        what the application put there, and its consumer's requests report to its own watch.
+        """
+        with _COMPOSING:
+            try:
+                for owner in (self._app.Task, *self._app.tasks.values()) if self._is_on else ():
+                    guarded(self.observer, Where.CONSUMER, self._put_in_front, owner)
+                yield
+            finally:
+                self._put_back()
+
+    def _put_in_front(self, owner: Any) -> None:
+        base = symbol_by_name(owner.Request)
+        if issubclass(base, Observed):
+            return  # inherited from app.Task
+        if base not in self._classes:
+            request_class = observed(base, self)
+            self._classes[base] = request_class if self._runs is None else followed(request_class, self._runs)
+        self._originals.append((owner, vars(owner).get("Request")))
+        owner.Request = self._classes[base]
+
+    def _put_back(self) -> None:
         while self._originals:
             owner, original = self._originals.pop()
             if original is None:
@@ -69,21 +100,9 @@ class Watch:
             else:
                 owner.Request = original
 
-    def compose(self) -> None:
-        """Observe the tasks that do not inherit the app's Request: those with their own, or with another base."""
-        if not self._is_on:
-            return
-        for task in list(self._app.tasks.values()):
-            self._put_in_front(task)
-
-    def _put_in_front(self, owner: Any) -> None:
-        base = symbol_by_name(owner.Request)
-        request_class = observed(base, self)
-        if self._runs is not None:
-            request_class = followed(request_class, self._runs)
-        if request_class is not base:
-            self._originals.append((owner, vars(owner).get("Request")))
-            owner.Request = request_class
+    def _is_mine(self, request: Any) -> bool:
+        """Tell our requests from other workers' of this process: Celery keeps them all in the same sets."""
+        return getattr(request, "_otel_watch", None) is self
 
     # -- what requests tell --------------------------------------------------------------------------------------
 

@@ -7,12 +7,13 @@ has forked.
 from __future__ import annotations
 
 import atexit
-import sys
+import logging
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from celery import signals
 
+from otel_celery.saying import say
 from otel_celery.trace import contrib
 from otel_celery.trace.tracing import Tracing
 
@@ -33,7 +34,7 @@ class Door:
         self._is_decided = False
         self._is_ours = False
         self._tracing: Tracing | None = None
-        signals.before_task_publish.connect(self._on_publish, weak=False)
+        signals.before_task_publish.connect(self._on_publish)  # weakly: it goes with its app
 
     def open(self) -> None:
         """Wait no longer, and make spans from now on: for a process that begins with a span of its own."""
@@ -74,4 +75,4 @@ class Door:
 
 
 def _say(error: Exception) -> None:
-    sys.stderr.write(f"otel-celery: ERROR: no spans are made of what this process publishes: {error}\n")
+    say(logging.ERROR, f"no spans are made of what this process publishes: {error}")
