@@ -166,10 +166,10 @@ def test_a_worker_that_never_began_is_not_over(app: Celery, start: Callable[[], 
     worker = start()
     (session,) = handle.sessions
     worker.blueprint = SimpleNamespace(state=None)
-    worker._otel_end_with(lambda: None)
+    worker._otel_call(lambda: None)
     assert not session._outlets.is_closed
     with pytest.raises(GeneratorExit):
-        worker._otel_end_with(Mock(side_effect=GeneratorExit))
+        worker._otel_call(Mock(side_effect=GeneratorExit))
     assert session._outlets.is_closed
 
 
