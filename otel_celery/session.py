@@ -34,6 +34,8 @@ from otel_celery.settings import EX_CONFIG
 from otel_celery.step import add_step
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from otel_celery.record.pushers import Pushers
     from otel_celery.record.tallies import Tallies
     from otel_celery.settings import Port, Settings
@@ -57,6 +59,7 @@ class Session:
         self._outlets = Outlets(worker.hostname, self._recording, traces)
         self.problems = list(self._recording.pushers.problems) if self._recording.pushers is not None else []
         """Sentences about exporters that cannot be had; the rest works without them."""
+        self.on_end: Callable[[], None] = lambda: None
         self.warnings: list[str] = []
         """Sentences about what else is not there."""
 
@@ -73,6 +76,12 @@ class Session:
         """Unhook, as far as a running worker can be left alone."""
         self._watch.uninstall()
         self._outlets.close()
+        self.on_end()
+
+    @property
+    def is_over(self) -> bool:
+        """Tell whether nothing is open any more."""
+        return self._outlets.is_closed
 
     def pool_prepared(self) -> None:
         """Have spans made, before the pool forks and after every handler of ``worker_init``.

@@ -88,6 +88,7 @@ class Instrumentation:
         if self._door is not None:
             self._door.uninstrument()
         app = self._app()
+        self._door = None
         if app is not None:
             _handles.pop(app, None)
         for session in list(self.sessions):
@@ -132,10 +133,16 @@ class Instrumentation:
 
             report.session = session = Session(worker, settings, spans)
             session.install()
+            session.on_end = self._on_session_end
             self.sessions.add(session)
             report.mistakes += session.problems
             report.warnings += session.warnings
         report.warnings += settings.warnings
+
+    def _on_session_end(self) -> None:
+        """Be a publisher again, when the last worker of the app is over."""
+        if self._door is not None and all(session.is_over for session in self.sessions):
+            self._door.reopen()
 
     def _on_worker_init(self, sender: Any, **_: object) -> None:
         if sender.app is self._app():

@@ -23,7 +23,7 @@ class Courier:
 
     def __init__(self, on_error: Callable[[Exception], None]) -> None:
         """Wait for errands; ``on_error`` hears of what they raise."""
-        self._errands: SimpleQueue[Callable[[], object]] = SimpleQueue()
+        self._errands: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
         self._on_error = on_error
         self._owner = os.getpid()
         Thread(target=self._run, name="otel-celery-courier", daemon=True).start()
@@ -43,9 +43,12 @@ class Courier:
         self._errands.put(done.set)
         return done.wait(seconds)
 
+    def dismiss(self) -> None:
+        """Let its thread end, after what it has been asked."""
+        self._errands.put(None)
+
     def _run(self) -> None:
-        while True:
-            errand = self._errands.get()
+        while (errand := self._errands.get()) is not None:
             try:
                 errand()
             except Exception as error:  # noqa: BLE001  the next errand is not to blame
@@ -56,4 +59,6 @@ def bounded(seconds: float, errand: Callable[[], object], on_error: Callable[[Ex
     """Have one thing done in a thread of its own, and wait no longer than this; tell whether it is done."""
     courier = Courier(on_error)
     courier.ask(errand)
-    return courier.settle(seconds)
+    is_done = courier.settle(seconds)
+    courier.dismiss()
+    return is_done

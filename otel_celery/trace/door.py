@@ -44,6 +44,11 @@ class Door:
                 self.close()  # before contrib listens, so that no message is heard by both
                 self._begin()
 
+    def reopen(self) -> None:
+        """Wait again, once the worker that this process was is over, unless it was decided before that."""
+        if not self._is_decided:
+            signals.before_task_publish.connect(self._on_publish)
+
     def close(self) -> None:
         """Wait no longer: a worker has tracing of its own."""
         signals.before_task_publish.disconnect(self._on_publish)
@@ -52,9 +57,9 @@ class Door:
         """Make no more spans; those that were made are sent."""
         self.close()
         if self._tracing is not None:
+            atexit.unregister(self._tracing.close)
             self._tracing.close()
             self._tracing.uninstrument()
-            atexit.unregister(self._tracing.close)
 
     def _on_publish(self, **message: Any) -> None:
         self.open()

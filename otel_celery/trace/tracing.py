@@ -12,7 +12,6 @@ import weakref
 from typing import TYPE_CHECKING, Any
 
 from celery import signals
-from opentelemetry import trace
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
 from otel_celery.trace import contrib, exporters, ids, provider
@@ -97,7 +96,7 @@ class Tracing:
     def _offer(self) -> None:
         """Set our provider where there is none: libraries' spans go the same way, and contrib's where others did it."""
         if provider.application_provider() is None:
-            trace.set_tracer_provider(self._own)
+            provider.offer(self._own)
 
     def _batches(self) -> list[BatchSpanProcessor]:
         """Make what sends the spans of this process, where the first one ends."""
@@ -156,11 +155,16 @@ class Tracing:
         if self._is_ours:
             self._is_ours = False
             contrib.switch_off()
+        provider.withdraw(self._own)
+        courier, self._courier = self._courier, None
+        if courier is not None and courier.is_here:
+            courier.ask(self._spans.shutdown)
+            courier.dismiss()
 
     def _flush(self) -> Callable[[], Any] | None:
         """Find what sends this process's spans."""
         found = provider.application_provider()
-        if found is None or found is self._own:
+        if found is None:
             return self._spans.force_flush
         flush: Callable[[], Any] | None = getattr(found, "force_flush", None)
         return flush

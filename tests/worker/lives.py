@@ -25,17 +25,19 @@ from typing import TYPE_CHECKING, Any
 from celery import Celery, signals
 from celery.contrib.testing.worker import start_worker
 from celery.worker import state as worker_state
-from opentelemetry import metrics
+from opentelemetry import metrics, trace
 from prometheus_client.parser import text_string_to_metric_families
 
 import otel_celery
 from otel_celery import outlets
+from tests import otlp
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 POOL = os.environ.get("T_POOL", "solo")
 BROKER = os.environ.get("T_BROKER", "memory://")
+tracer = trace.get_tracer("lives")
 beans = metrics.get_meter("lives").create_counter("beans")
 
 
@@ -64,6 +66,8 @@ def make_app(name: str = "lives") -> Celery:
     @app.task(name=f"{name}.ok", shared=False)
     def ok(seconds: float = 0.0) -> str:
         beans.add(1)
+        with tracer.start_as_current_span("inside"):
+            pass
         time.sleep(seconds)
         return threading.current_thread().name
 
@@ -322,6 +326,30 @@ def fifty(ports: list[int]) -> Any:
     return {"sizes": sizes, "before": before, "after": state()}
 
 
+def traces(port: int) -> Any:
+    """Three workers whose tasks make spans of their own, and then a message that no worker is there for."""
+    with otlp.http_receiver() as receiver:
+        os.environ |= {"OTEL_TRACES_EXPORTER": "otlp", "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.url}
+        app = make_app()
+        otel_celery.instrument(app)
+        before, seen = state(), []
+        for number in range(3):
+            worker = worker_of(app, f"w{number}@h", port)
+            thread = begin(worker)
+            run(app, 1)
+            worker.stop()
+            thread.join(20)
+            seen.append(sorted((span.name, span.resource["celery.worker.name"]) for span in receiver.spans()))
+            receiver.clear()
+        await_(lambda: state() == before)
+        after = state()
+        app.tasks["lives.ok"].delay()
+        otel_celery.instrument(app).uninstrument()
+        await_(receiver.spans)
+        last = [(span.name, span.resource.get("celery.worker.name")) for span in receiver.spans()]
+    return {"seen": seen, "before": before, "after": after, "last": last}
+
+
 STORIES: dict[str, Callable[[list[int]], Any]] = {
     "one after the other": lambda ports: one_after_the_other(ports[0]),
     "ends": lambda ports: ends(ports[0]),
@@ -329,6 +357,7 @@ STORIES: dict[str, Callable[[list[int]], Any]] = {
     "one app at once": lambda ports: at_once(ports, 1),
     "two apps at once": lambda ports: at_once(ports, 2),
     "one port": lambda ports: one_port(ports[0]),
+    "traces": lambda ports: traces(ports[0]),
     "fifty": fifty,
 }
 

@@ -119,6 +119,16 @@ def test_f69_fifty_lives_leave_nothing() -> None:
     assert told["after"] == told["before"]
 
 
+def test_f69_each_life_has_its_own_spans() -> None:
+    """Under its worker's name, those of libraries too; afterwards the process publishes as one that is no worker."""
+    told = tell("traces", free_port())
+    names = ("apply_async/lives.ok", "inside", "run/lives.ok")
+    assert told["seen"] == [[[name, f"w{number}@h"] for name in names] for number in range(3)]
+    assert told["after"] == told["before"]
+    assert told["last"] == [["apply_async/lives.ok", None]]
+    assert len(told["log"]) == 3, told["log"]
+
+
 # -- the suites of users -----------------------------------------------------------------------------------------------
 
 SUITE = """
