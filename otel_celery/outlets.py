@@ -83,6 +83,8 @@ class Outlets:
 
     def _on_collected(self) -> None:
         """Close in a thread: the collector interrupts any thread anywhere, with whatever locks it holds."""
+        if os.getpid() != self._owner:
+            return  # a forked child has its own copies, and lets go of them by itself
         self.recording.tallies.is_closed = True  # at once, for there is no worker left to be asked
         with contextlib.suppress(RuntimeError):  # at the process's end no thread can be started, nor need be
             threading.Thread(target=self.close, name="otel-celery-close", daemon=True).start()
@@ -94,8 +96,10 @@ class Outlets:
             guarded(self.recording.tallies, Where.REQUEST, self.traces.wait)
 
     def _end(self) -> bool:
+        if os.getpid() != self._owner:
+            return False
         with self._lock:
-            if self.is_closed or os.getpid() != self._owner:
+            if self.is_closed:
                 return False
             self.is_closed = True
         atexit.unregister(self._on_exit)

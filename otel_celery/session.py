@@ -59,6 +59,7 @@ class Session:
         self._outlets = Outlets(worker.hostname, self._recording, traces)
         self.problems = list(self._recording.pushers.problems) if self._recording.pushers is not None else []
         """Sentences about exporters that cannot be had; the rest works without them."""
+        self._was_over = False
         self.on_end: Callable[[], None] = lambda: None
         self.warnings: list[str] = []
         """Sentences about what else is not there."""
@@ -105,6 +106,8 @@ class Session:
 
         Raises SystemExit where the environment is strict and the port is taken, or its TLS cannot be used.
         """
+        if self._was_over:
+            say(logging.WARNING, f"worker {self._worker.hostname} was over and is started again: it has no metrics now")
         if self._outlets.is_closed:
             return
         guarded(self._recording.tallies, Where.CHILDREN, self._watch.children.look)
@@ -184,6 +187,7 @@ class Session:
     def _on_over(self) -> None:
         if not self._outlets.is_closed:
             guarded(self._recording.tallies, Where.CONSUMER, self._watch.drained)
+            self._was_over = True
             self.uninstall()
 
     def _on_taken(self, port: Port, error: OSError) -> None:
