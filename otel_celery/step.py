@@ -13,8 +13,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-def pool_step(prepared: Callable[[], None], started: Callable[[], None]) -> type[bootsteps.StartStopStep]:
-    """Make a step that calls ``prepared`` before the pool forks, and ``started`` when it has; one for each worker."""
+def add_step(worker: Any, prepared: Callable[[], None], started: Callable[[], None]) -> None:
+    """Have ``prepared`` called before this worker's pool forks, and ``started`` when it has.
+
+    The step is added to a blueprint of the worker's own, and not to ``app.steps``: those are every worker's of the app,
+    and a worker that comes to nothing would leave its step to the next one.
+    """
 
     class OtelCelery(bootsteps.StartStopStep):
         name = "otel_celery"
@@ -30,4 +34,5 @@ def pool_step(prepared: Callable[[], None], started: Callable[[], None]) -> type
             del parent
             started()
 
-    return OtelCelery
+    base = worker.Blueprint
+    worker.Blueprint = type(base.__name__, (base,), {"default_steps": {*base.default_steps, OtelCelery}})

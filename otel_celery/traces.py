@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from celery import current_app
 
 from otel_celery import settings as environment
+from otel_celery.saying import say
 from otel_celery.variables import SettingsError
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ def _asked_for() -> Traces | None:
 
 
 def _say(error: Exception) -> None:
-    sys.stderr.write(f"otel-celery: ERROR: {error}; traces are off in process {os.getpid()}\n")
+    say(logging.ERROR, f"{error}; traces are off in process {os.getpid()}")
 
 
 def _log(error: Exception) -> None:

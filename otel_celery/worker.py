@@ -1,7 +1,8 @@
 """A worker's start-up hook: who is instrumented, what the environment asks for, and what is said of mistakes.
 
 Everything is installed at ``worker_init``: after the app and the ``-I`` modules are imported, before the pool forks,
-and the same moment whichever way we were switched on.
+and the same moment whichever way we were switched on. What is to be said of it is said a moment later, once the
+worker's logging is set up, and a strict worker ends then: nobody reads the stderr of a worker that was detached.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import weakref
 from typing import TYPE_CHECKING, Any
 
 from celery import signals
@@ -16,13 +18,15 @@ from celery import signals
 from otel_celery import settings as environment
 from otel_celery import traces
 from otel_celery.commandline import is_spawned_child
+from otel_celery.saying import say
 
 if TYPE_CHECKING:
     from otel_celery.session import Session
 
 logger = logging.getLogger("otel_celery")
 
-_handles: dict[Any, Instrumentation] = {}
+_handles: weakref.WeakKeyDictionary[Any, Instrumentation] = weakref.WeakKeyDictionary()
+"""By app; a handle knows its app weakly, so that both are gone when the application has forgotten it."""
 
 
 def instrument(app: Any) -> Instrumentation:
@@ -45,7 +49,7 @@ def on_worker_init(sender: Any, **_: object) -> None:
 def on_worker_process_init(sender: str, **_: object) -> None:
     """Have a pool's child that was spawned send its spans, and what its tasks record; a forked one never gets here."""
     _enter_spawned()
-    for handle in _handles.values():
+    for handle in list(_handles.values()):
         handle.close_door()
     traces.for_spawned_child(sender)
 
@@ -60,7 +64,7 @@ def _enter_spawned() -> None:
     except environment.SettingsError:
         pass  # the main process has said it, and its metrics are off
     except Exception as error:  # noqa: BLE001  the child runs on without us
-        _say("ERROR", f"what tasks record in this process is not shown: {error!r}")
+        say(logging.ERROR, f"what tasks record in this process is not shown: {error!r}")
 
 
 class Instrumentation:
@@ -68,10 +72,11 @@ class Instrumentation:
 
     def __init__(self, app: Any) -> None:
         """Wait for a worker of ``app``."""
-        self._app = app
-        self._session: Session | None = None
-        self._started: Any = None
-        signals.worker_init.connect(self._on_worker_init, weak=False)
+        self._app = weakref.ref(app)
+        self._started: weakref.WeakSet[Any] = weakref.WeakSet()
+        self.sessions: weakref.WeakSet[Session] = weakref.WeakSet()
+        """Those of this app's workers; each belongs to its worker, and goes with it."""
+        signals.worker_init.connect(self._on_worker_init)
         if is_spawned_child(sys.orig_argv):
             signals.worker_process_init.connect(on_worker_process_init, weak=False)
         self._door = traces.for_publisher(app)
@@ -82,9 +87,11 @@ class Instrumentation:
         signals.worker_process_init.disconnect(on_worker_process_init)
         if self._door is not None:
             self._door.uninstrument()
-        _handles.pop(self._app, None)
-        session, self._session = self._session, None
-        if session is not None:
+        app = self._app()
+        self._door = None
+        if app is not None:
+            _handles.pop(app, None)
+        for session in list(self.sessions):
             session.uninstall()
 
     def start_traces(self) -> None:
@@ -92,7 +99,7 @@ class Instrumentation:
 
         For a script that begins with a span of its own. Without OTEL_TRACES_EXPORTER, and in a worker, it does nothing.
         """
-        if self._door is not None and self._started is None:
+        if self._door is not None and not self._started:
             self._door.open()
 
     def close_door(self) -> None:
@@ -101,58 +108,76 @@ class Instrumentation:
             self._door.close()
 
     def start(self, worker: Any) -> None:
-        """Install what the environment asks for, in a worker that is being initialised; a second time is ignored.
-
-        Celery swallows what a ``worker_init`` handler raises without a line, since logging is not set up yet: so
-        every mistake is said on stderr here.
-        """
-        if worker is self._started:
+        """Install what the environment asks for, in a worker that is being initialised; a second time is ignored."""
+        if worker in self._started:
             return
-        self._started = worker
+        self._started.add(worker)
         self.close_door()
+        report = _Report(worker, is_strict=environment.is_strict(os.environ))
         try:
-            settings = environment.read(os.environ)
-            spans = traces.for_worker(worker, settings.traces, lambda why: _fail(why, strict=settings.strict))
-            if settings.enabled or spans is not None:
-                from otel_celery.session import Session  # noqa: PLC0415  a process that is no worker need not load it
-
-                self._session = Session(worker, settings, spans)
-                self._session.install()
+            self._install(worker, report)
         except environment.SettingsError as error:
-            _fail(f"{error}; metrics are off", strict=environment.is_strict(os.environ))
+            report.mistakes.append(f"{error}; metrics are off")
         except Exception as error:  # noqa: BLE001  the worker runs on without us
-            _fail(f"could not start, metrics are off: {error!r}", strict=False)
-        else:
-            for warning in settings.warnings:
-                _say("WARNING", warning)
-            for problem in self._session.problems if self._session is not None else ():
-                _fail(problem, strict=settings.strict)
-            if not settings.enabled:
-                _say_off_when_ready(worker)
+            report.failures.append(f"could not start, metrics are off: {error!r}")
+        from otel_celery.controller import when_logging_is_set_up  # noqa: PLC0415  as Session
+
+        when_logging_is_set_up(worker, report.read_out)
+
+    def _install(self, worker: Any, report: _Report) -> None:
+        settings = environment.read(os.environ)
+        spans = traces.for_worker(worker, settings.traces, report.mistakes.append)
+        report.is_off = not settings.enabled
+        if settings.enabled or spans is not None:
+            from otel_celery.session import Session  # noqa: PLC0415  a process that is no worker need not load it
+
+            report.session = session = Session(worker, settings, spans)
+            session.install()
+            session.on_end = self._on_session_end
+            self.sessions.add(session)
+            report.mistakes += session.problems
+            report.warnings += session.warnings
+        report.warnings += settings.warnings
+
+    def _on_session_end(self) -> None:
+        """Be a publisher again, when the last worker of the app is over."""
+        if self._door is not None and all(session.is_over for session in self.sessions):
+            self._door.reopen()
 
     def _on_worker_init(self, sender: Any, **_: object) -> None:
-        if sender.app is self._app:
+        if sender.app is self._app():
             self.start(sender)
 
 
-def _say_off_when_ready(worker: Any) -> None:
-    """Say that metrics are off once logging is set up, which it is not at ``worker_init``."""
+class _Report:
+    """What was found while a worker was initialised, read out once its logging is set up."""
 
-    def say(**_: object) -> None:
-        signals.worker_ready.disconnect(say)
-        logger.info(
-            "otel-celery: metrics are off for worker %s; PROMETHEUS_ENABLED=true switches them on", worker.hostname
-        )
+    def __init__(self, worker: Any, *, is_strict: bool) -> None:
+        """Have found nothing yet."""
+        self._name = worker.hostname
+        self._is_strict = is_strict
+        self.is_off = False
+        self.session: Session | None = None
+        self.mistakes: list[str] = []
+        """Of the environment's, which end a strict worker."""
+        self.failures: list[str] = []
+        """Of our own, which end none."""
+        self.warnings: list[str] = []
 
-    signals.worker_ready.connect(say, weak=False)
+    def read_out(self) -> None:
+        """Say everything.
 
-
-def _fail(sentence: str, *, strict: bool) -> None:
-    _say("ERROR", sentence)
-    if strict:
-        raise SystemExit(environment.EX_CONFIG)
-
-
-def _say(level: str, sentence: str) -> None:
-    """Write to stderr: Celery has not set up logging when a worker is initialised."""
-    sys.stderr.write(f"otel-celery: {level}: {sentence}\n")
+        Raises SystemExit where the environment is strict and mistaken.
+        """
+        for warning in self.warnings:
+            say(logging.WARNING, warning)
+        for mistake in (*self.failures, *self.mistakes):
+            say(logging.ERROR, mistake)
+        if self.mistakes and self._is_strict:
+            if self.session is not None:
+                self.session.uninstall()  # the worker is not made, and so cannot be stopped
+            raise SystemExit(environment.EX_CONFIG)
+        if self.is_off:
+            logger.info(
+                "otel-celery: metrics are off for worker %s; PROMETHEUS_ENABLED=true switches them on", self._name
+            )

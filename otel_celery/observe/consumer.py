@@ -7,12 +7,14 @@ class in front of whatever stands there.
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Protocol
 
 from otel_celery.lifecycle import Unknown, Where, guarded
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import AbstractContextManager
 
     from otel_celery.lifecycle import WorkerObserver
 
@@ -24,8 +26,8 @@ class ConsumerWatch(Protocol):
 
     observer: WorkerObserver
 
-    def compose(self) -> None:
-        """Make every registered task's Request an observed one, before the consumer asks for them."""
+    def in_front(self) -> AbstractContextManager[None]:
+        """Have every registered task's Request be an observed one, while the consumer asks for them."""
 
     def ready(self) -> None:
         """Note that the consumer consumes."""
@@ -63,8 +65,9 @@ class ObservedConsumer:
 
     def update_strategies(self) -> None:
         """Observe the tasks registered by now; Celery builds each one's request class here."""
-        self._otel_tell(self._otel_watch.compose)
-        super().update_strategies()  # type: ignore[misc]
+        with ExitStack() as stack:
+            self._otel_tell(lambda: stack.enter_context(self._otel_watch.in_front()))
+            super().update_strategies()  # type: ignore[misc]
 
     def on_ready(self) -> None:
         """Tell that messages are consumed from now on; called each time the connection is made."""

@@ -20,7 +20,7 @@ from otel_celery.observe.life import accepted_at, is_active, is_waiting, runnabl
 from otel_celery.version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from otel_celery.observe.queues import QueueNames
 
@@ -33,11 +33,21 @@ _STOPPED = (bootsteps.CLOSE, bootsteps.TERMINATE)
 class Levels:
     """The levels of one worker; implements ``lifecycle.WorkerLevels``."""
 
-    def __init__(self, worker: Any, queues: QueueNames, strays: Iterable[Any] = ()) -> None:
-        """Read the levels of ``worker``, a WorkController; ``strays`` are requests that Celery need not know."""
+    def __init__(
+        self,
+        worker: Any,
+        queues: QueueNames,
+        strays: Iterable[Any] = (),
+        is_mine: Callable[[Any], bool] = lambda _: True,
+    ) -> None:
+        """Read the levels of ``worker``, a WorkController, whose requests ``is_mine`` tells from other workers'.
+
+        ``strays`` are requests that Celery need not know.
+        """
         self._worker = worker
         self._queues = queues
         self._strays = strays
+        self._is_mine = is_mine
         self.held = Held()
         """Requests with an ETA that have not started: until it comes, nothing but Celery's timer refers to them."""
         self.adrift = Held()
@@ -129,11 +139,11 @@ class Levels:
     def _active(self) -> Requests:
         """Take those off whose end Celery never heard of, and add those that run where it does not look."""
         strays = [request for request in self._strays if not is_waiting(request)]
-        return _by_identity(r for r in (*_members(state.active_requests).values(), *strays) if is_active(r))
+        return _by_identity(r for r in (*self._members(state.active_requests).values(), *strays) if is_active(r))
 
     def _reserved(self) -> Requests:
         """Take the active ones off, which Celery counts as reserved too, and those whose end it never heard of."""
-        active, reserved = _members(state.active_requests), _members(state.reserved_requests)
+        active, reserved = self._members(state.active_requests), self._members(state.reserved_requests)
         return {key: request for key, request in reserved.items() if key not in active and is_active(request)}
 
     def _held(self) -> Requests:
@@ -141,7 +151,7 @@ class Levels:
         consumer = getattr(self._worker, "consumer", None)
         buckets = [bucket for bucket in list(getattr(consumer, "task_buckets", {}).values()) if bucket]
         limited = [request for bucket in buckets for request, _ in list(bucket.contents)]
-        known = _members(state.reserved_requests) | _members(state.active_requests)
+        known = self._members(state.reserved_requests) | self._members(state.active_requests)
         return {key: each for key, each in _by_identity((*limited, *self.held)).items() if key not in known}
 
     def _kept(self) -> list[Any]:
@@ -149,8 +159,12 @@ class Levels:
         strays = [request for request in self._strays if is_waiting(request)]
         if not strays:
             return []
-        known = _members(state.reserved_requests) | _members(state.active_requests) | self._held()
+        known = self._members(state.reserved_requests) | self._members(state.active_requests) | self._held()
         return [request for request in strays if id(request) not in known]
+
+    def _members(self, requests: Any) -> Requests:
+        """Pick this worker's from a set that all workers of the process share."""
+        return {key: request for key, request in _members(requests).items() if self._is_mine(request)}
 
 
 def _members(requests: Any) -> Requests:

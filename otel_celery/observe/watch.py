@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
 import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -17,17 +19,19 @@ from otel_celery.observe.followed import followed
 from otel_celery.observe.levels import Levels
 from otel_celery.observe.life import is_observed, is_waiting, returned
 from otel_celery.observe.queues import QueueNames
-from otel_celery.observe.request import observed
+from otel_celery.observe.request import Observed, observed
 from otel_celery.observe.strays import Strays, goes_its_own_way, stray
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from otel_celery.lifecycle import RunObserver, TaskObserver, WorkerObserver
-    from otel_celery.observe.request import Observed
 
 MAX_KNOWN_ROUTES = 10_000
 """How many (task, exchange, routing key, tag) are remembered: routing keys are the publishers' to choose."""
+
+_COMPOSING = threading.RLock()
+"""Held while one worker's classes stand in front of what all workers of an app share."""
 
 
 class Watch:
@@ -42,56 +46,67 @@ class Watch:
         self._runs = runs
         self.queues = QueueNames(worker)
         self.strays = Strays(observer)
-        self.levels = Levels(worker, self.queues, self.strays)
+        self.levels = Levels(worker, self.queues, self.strays, self._is_mine)
         self.children = Children(lambda: worker.pool, observer.process_exited)
         self._worker = worker
         self._app = worker.app
         self._is_on = False
         self._books: dict[tuple[str, str | None, str | None, str | None], TaskObserver] = {}
         self._originals: list[tuple[Any, Any]] = []
+        self._classes: dict[tuple[type, bool], type] = {}
         self._connections = 0
 
     # -- hooking in ----------------------------------------------------------------------------------------------
 
     def install(self) -> None:
-        """Put our classes in front of the worker's Request and Consumer classes."""
+        """Put our class in front of the worker's Consumer class, which puts others in front of its requests'."""
         self._is_on = True
         self._worker.consumer_cls = observed_consumer(symbol_by_name(self._worker.consumer_cls), self)
-        self._put_in_front(self._app.Task)
-        signals.worker_before_create_process.connect(self._on_new_process, weak=False)
+        signals.worker_before_create_process.connect(self._on_new_process)  # weakly: the worker may never be started
 
     def uninstall(self) -> None:
         """Leave later requests unobserved; those under way keep reporting, so that the books stay balanced."""
         self._is_on = False
         signals.worker_before_create_process.disconnect(self._on_new_process)
-        while self._originals:
-            owner, original = self._originals.pop()
-            if original is None:
-                del owner.Request
-            else:
-                owner.Request = original
 
-    def compose(self) -> None:
-        """Observe the tasks that do not inherit the app's Request: those with their own, or with another base."""
-        if not self._is_on:
-            return
-        for task in list(self._app.tasks.values()):
-            guarded(self.observer, Where.REQUEST, self._compose_one, task)
+    @contextlib.contextmanager
+    def in_front(self) -> Iterator[None]:
+        """Have our classes in front of every task's Request while one consumer takes its own from there.
 
-    def _compose_one(self, task: Any) -> None:
-        """Observe one task; a class of the user's that raises costs itself."""
-        self._put_in_front(task, stray if goes_its_own_way(task) else None)
+        ``app.Task.Request`` and a task's own are everybody's: another worker of the app, at once or later, must find
+        what the application put there, and its consumer's requests report to its own watch.
+        """
+        with _COMPOSING:
+            try:
+                for owner in (self._app.Task, *self._app.tasks.values()) if self._is_on else ():
+                    guarded(self.observer, Where.REQUEST, self._put_in_front, owner)
+                yield
+            finally:
+                self._put_back()
 
-    def _put_in_front(self, owner: Any, further: Callable[[type], type] | None = None) -> None:
+    def _put_in_front(self, owner: Any) -> None:
         base = symbol_by_name(owner.Request)
+        is_stray = owner is not self._app.Task and goes_its_own_way(owner)
+        if issubclass(base, Observed) and not is_stray:
+            return  # inherited from app.Task
+        if (base, is_stray) not in self._classes:
+            self._classes[base, is_stray] = self._in_front_of(base, is_stray=is_stray)
+        self._originals.append((owner, vars(owner).get("Request")))
+        owner.Request = self._classes[base, is_stray]
+
+    def _in_front_of(self, base: type, *, is_stray: bool) -> type:
         request_class = observed(base, self)
-        if further is not None:
-            request_class = further(request_class)
-        if self._runs is not None:
-            request_class = followed(request_class, self._runs)
-        if request_class is not base:
-            self._originals.append((owner, vars(owner).get("Request")))
-            owner.Request = request_class
+        if is_stray:
+            request_class = stray(request_class)
+        return request_class if self._runs is None else followed(request_class, self._runs)
+
+    def _put_back(self) -> None:
+        while self._originals:
+            guarded(self.observer, Where.REQUEST, _put_back, *self._originals.pop())
+
+    def _is_mine(self, request: Any) -> bool:
+        """Tell our requests from other workers' of this process: Celery keeps them all in the same sets."""
+        return getattr(request, "_otel_watch", None) is self
 
     # -- what requests tell --------------------------------------------------------------------------------------
 
@@ -221,3 +236,11 @@ class Watch:
         hub = getattr(self._worker, "hub", None)
         if hub is not None:
             hub.call_soon(guarded, self.observer, Where.CHILDREN, self.children.look)
+
+
+def _put_back(owner: Any, original: Any) -> None:
+    """Give a task, or the app's base of all tasks, its own Request again; None where it inherits one."""
+    if original is None:
+        del owner.Request
+    else:
+        owner.Request = original

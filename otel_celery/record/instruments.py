@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from enum import Enum
+from operator import methodcaller
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
@@ -29,17 +30,28 @@ _readers: WeakKeyDictionary[Meter, dict[str, list[Callback]]] = WeakKeyDictionar
 """Who is read for each instrument: the SDK makes an instrument once a meter, and ignores later callbacks."""
 
 
-def register(meter: Meter, tallies: Tallies, levels: WorkerLevels) -> None:
-    """Create every observable instrument of the catalogue on ``meter``, or join those of an earlier worker."""
-    known = _readers.setdefault(meter, {})
+def register(meter: Meter, tallies: Tallies, levels: WorkerLevels) -> Callable[[], None]:
+    """Create every observable instrument of the catalogue on ``meter``, or join those of an earlier worker.
+
+    What is returned takes leave of them again: an application's meter lives on.
+    """
+    known, joined = _readers.setdefault(meter, {}), []
     for metric, read in {**_of_tasks(tallies), **_of_worker(tallies), **_of_levels(tallies, levels)}.items():
-        readers = known.setdefault(metric.name, [])
-        readers.append(_guarded(read, tallies))
-        if len(readers) == 1:
+        is_new, readers, callback = metric.name not in known, known.setdefault(metric.name, []), _guarded(read, tallies)
+        readers.append(callback)
+        joined.append((readers, callback))
+        if is_new:
             create = meter.create_observable_gauge
             if metric.kind is catalogue.Kind.COUNTER:
                 create = meter.create_observable_counter  # type: ignore[assignment]
             create(metric.name, [_all_of(readers)], metric.unit, metric.description)
+
+    def leave() -> None:
+        while joined:
+            readers, callback = joined.pop()
+            readers.remove(callback)
+
+    return leave
 
 
 def _all_of(readers: list[Callback]) -> Callback:
@@ -130,9 +142,11 @@ def _of_worker(tallies: Tallies) -> dict[Metric, Read]:
 def _of_levels(tallies: Tallies, levels: WorkerLevels) -> dict[Metric, Read]:
     worker = {"worker": tallies.worker}
 
-    def one(value: Callable[[], float | None]) -> Read:
+    def one(name: str) -> Read:
+        ask = methodcaller(name)  # when it is asked: a bound method would keep the worker alive
+
         def read() -> Iterator[Observation]:
-            if (number := value()) is not None:
+            if (number := ask(levels)) is not None:
                 yield Observation(int(number) if isinstance(number, bool) else number, worker)
 
         return read
@@ -152,14 +166,14 @@ def _of_levels(tallies: Tallies, levels: WorkerLevels) -> dict[Metric, Read]:
         yield Observation(1, {**worker, **{key: tallies.labels.clean(text) for key, text in levels.info().items()}})
 
     return {
-        catalogue.WORKER_UP: one(levels.up),
-        catalogue.TASKS_ACTIVE: one(levels.active),
-        catalogue.TASKS_RESERVED: one(levels.reserved),
-        catalogue.TASKS_SCHEDULED: one(levels.scheduled),
-        catalogue.POOL_SIZE: one(levels.pool_size),
-        catalogue.DRAINING: one(levels.draining),
-        catalogue.LAST_LOOP: one(levels.last_loop),
-        catalogue.BROKER_CONNECTED: one(levels.broker_connected),
+        catalogue.WORKER_UP: one("up"),
+        catalogue.TASKS_ACTIVE: one("active"),
+        catalogue.TASKS_RESERVED: one("reserved"),
+        catalogue.TASKS_SCHEDULED: one("scheduled"),
+        catalogue.POOL_SIZE: one("pool_size"),
+        catalogue.DRAINING: one("draining"),
+        catalogue.LAST_LOOP: one("last_loop"),
+        catalogue.BROKER_CONNECTED: one("broker_connected"),
         catalogue.OLDEST_ACTIVE: oldest,
         catalogue.QUEUE_INFO: queues,
         catalogue.WORKER_INFO: info,

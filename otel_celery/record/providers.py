@@ -44,7 +44,7 @@ from otel_celery.record.views import SCOPE, views
 from otel_celery.version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from opentelemetry.sdk.metrics.export import CardinalityLimits, MetricReader
 
@@ -71,6 +71,7 @@ class Recording:
         self._limits = _limits(settings.bounds)
         self._reader: PullReader | None = None
         self._sdk: SdkHistograms | None = None
+        self._leave: Callable[[], None] = lambda: None
         self._began = InstrumentationScope(SCOPE, __version__), time.time_ns()
         tallied = TallyHistograms(settings.buckets, *self._began)
         stand_in = None
@@ -91,7 +92,7 @@ class Recording:
 
     def register(self, levels: WorkerLevels) -> None:
         """Create the instruments, now that there is somebody to ask for the worker's levels."""
-        instruments.register(self._meter(), self.tallies, levels)
+        self._leave = instruments.register(self._meter(), self.tallies, levels)
 
     def serves_port(self) -> bool:
         """Tell whether the SDK itself has bound the port that the specification's variables name.
@@ -134,6 +135,7 @@ class Recording:
     def close(self) -> None:
         """Stop exporting; never raises for a reader that is gone already."""
         self.tallies.is_closed = True
+        self._leave()
         if self.pushers is not None:
             self.pushers.close()
         if self._reader is not None:

@@ -28,7 +28,7 @@ class Courier:
     def __init__(self, on_error: Callable[[Exception], None]) -> None:
         """Wait for errands; ``on_error`` hears of what they raise."""
         self._queue: type[queue.SimpleQueue[Any]] = queue.SimpleQueue
-        self._errands: queue.SimpleQueue[Callable[[], object]] = self._queue()
+        self._errands: queue.SimpleQueue[Callable[[], object] | None] = self._queue()
         self._on_error = on_error
         self._owner = os.getpid()
         threading.Thread(target=self._run, name="otel-celery-courier", daemon=True).start()
@@ -52,9 +52,12 @@ class Courier:
             return False
         return True
 
+    def dismiss(self) -> None:
+        """Let its thread end, after what it has been asked."""
+        self._errands.put(None)
+
     def _run(self) -> None:
-        while True:
-            errand = self._errands.get()
+        while (errand := self._errands.get()) is not None:
             try:
                 errand()
             except Exception as error:  # noqa: BLE001  the next errand is not to blame
@@ -65,17 +68,29 @@ def bounded(seconds: float, errand: Callable[[], object], on_error: Callable[[Ex
     """Have one thing done in a thread of its own, and wait no longer than this; tell whether it is done."""
     courier = Courier(on_error)
     courier.ask(errand)
-    return courier.settle(seconds)
+    is_done = courier.settle(seconds)
+    courier.dismiss()
+    return is_done
 
 
-def keep_doing(seconds: float, errand: Callable[[], object], on_error: Callable[[Exception], None]) -> None:
+def keep_doing(
+    seconds: float,
+    errand: Callable[[], object],
+    on_error: Callable[[Exception], None],
+    is_over: Callable[[], bool],
+) -> None:
     """Have one thing done again and again, in a thread of the operating system even where the process is patched."""
-    native.start("otel-celery-courier", partial(_keep_doing, seconds, errand, on_error))
+    native.start("otel-celery-courier", partial(_keep_doing, seconds, errand, on_error, is_over))
 
 
-def _keep_doing(seconds: float, errand: Callable[[], object], on_error: Callable[[Exception], None]) -> None:
+def _keep_doing(
+    seconds: float,
+    errand: Callable[[], object],
+    on_error: Callable[[Exception], None],
+    is_over: Callable[[], bool],
+) -> None:
     pause = native.Flag()
-    while not pause.wait(seconds):
+    while not pause.wait(seconds) and not is_over():
         try:
             errand()
         except Exception as error:  # noqa: BLE001  the next time may go well

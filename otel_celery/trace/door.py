@@ -7,12 +7,13 @@ has forked.
 from __future__ import annotations
 
 import atexit
-import sys
+import logging
 import threading
 from typing import TYPE_CHECKING, Any
 
 from celery import signals
 
+from otel_celery.saying import say
 from otel_celery.trace import contrib
 from otel_celery.trace.tracing import Tracing
 
@@ -38,7 +39,7 @@ class Door:
         self._is_ours = False
         self._is_closed = False
         self._tracing: Tracing | None = None
-        signals.before_task_publish.connect(self._on_publish, weak=False)
+        signals.before_task_publish.connect(self._on_publish)  # weakly: it goes with its app
 
     def open(self) -> None:
         """Wait no longer, and make spans from now on: for a process that begins with a span of its own."""
@@ -51,6 +52,12 @@ class Door:
                     self.close()
                 self._is_decided = True
 
+    def reopen(self) -> None:
+        """Wait again, once the worker that this process was is over, unless it was decided before that."""
+        if not self._is_decided:
+            self._is_closed = False
+            signals.before_task_publish.connect(self._on_publish)
+
     def close(self) -> None:
         """Wait no longer: a worker has tracing of its own."""
         self._is_closed = True
@@ -60,9 +67,9 @@ class Door:
         """Make no more spans; those that were made are sent."""
         self.close()
         if self._tracing is not None:
+            atexit.unregister(self._tracing.close)
             self._tracing.close()
             self._tracing.uninstrument()
-            atexit.unregister(self._tracing.close)
 
     def _lock(self) -> threading.Lock:
         """Make it when it is first needed: the process may be patched by gevent or eventlet before that."""
@@ -92,4 +99,4 @@ class Door:
 
 
 def _say(error: Exception) -> None:
-    sys.stderr.write(f"otel-celery: ERROR: no spans are made of what this process publishes: {error}\n")
+    say(logging.ERROR, f"no spans are made of what this process publishes: {error}")

@@ -30,7 +30,6 @@ class WorkerTraces:
 
         Raises LookupError, with a sentence for the operator, where an exporter is not installed.
         """
-        self._worker = worker
         self._settings = settings
         self._tracing = Tracing(settings, described(worker.app, worker.hostname), self._on_error)
         self._sent_at = 0.0
@@ -49,18 +48,18 @@ class WorkerTraces:
         """Tell whether its spans are to leave by gRPC."""
         return self._settings.has_grpc
 
-    def begin(self, hear: Callable[[Exception], None]) -> None:
+    def begin(self, worker: Any, hear: Callable[[Exception], None]) -> None:
         """Instrument the worker: after every handler of ``worker_init``, and before the pool forks.
 
         ``hear`` is told of exceptions of ours.
         """
         self._hear = hear
-        self._tracing.has_hub = self._worker.pool_cls.__module__.endswith((".gevent", ".eventlet"))
-        if not issubclass(self._worker.pool_cls, TaskPool):
+        self._tracing.has_hub = worker.pool_cls.__module__.endswith((".gevent", ".eventlet"))
+        if not issubclass(worker.pool_cls, TaskPool):
             self._tracing.start()
             return
         self._tracing.start_pool()
-        app = self._worker.app
+        app = worker.app
         if "spawn" in {app.conf.get("worker_pool_start_method"), billiard.get_start_method()}:
             app.conf.include = [*(name for name in app.conf.include if name != HOOK), HOOK]
 

@@ -29,6 +29,8 @@ logger = logging.getLogger("otel_celery")
 class ProcessSpans(SpanProcessor):
     """Hands each ended span to processors that belong to the process in which it ended."""
 
+    _own: Sequence[SpanProcessor] | None
+
     def __init__(self, make: Callable[[], Sequence[SpanProcessor]]) -> None:
         """Have ``make`` called in each process in which a span ends."""
         self._make = make
@@ -68,13 +70,14 @@ class ProcessSpans(SpanProcessor):
         return min([processor.force_flush(timeout_millis) for processor in self._own or ()], default=True)
 
     def shutdown(self) -> None:
-        """Send what has ended, and stop."""
-        for processor in self._own or ():
+        """Send what has ended, and stop: what ends later is sent nowhere."""
+        processors, self._own = self._own, ()
+        for processor in processors or ():
             processor.shutdown()
 
     def _forget(self) -> None:
         self._locks: dict[str, Any] = {}
-        self._own: Sequence[SpanProcessor] | None = None
+        self._own = None
         self._ended: deque[ReadableSpan] = deque()
         self._discarded: set[int] = set()
 

@@ -12,7 +12,6 @@ import weakref
 from typing import TYPE_CHECKING, Any
 
 from celery import signals
-from opentelemetry import trace
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
 from otel_celery import native
@@ -51,6 +50,7 @@ class Tracing:
         self._own = provider.make(self._ids, self._spans, attributes)
         self._courier: Courier | None = None
         self._is_ours = False
+        self._is_over = False
         self._forks_children = False
         self._insistence = Insistence()
         self._runs = Runs(self._ids, self._spans, self._insistence)
@@ -108,7 +108,7 @@ class Tracing:
     def _offer(self) -> None:
         """Set our provider where there is none: libraries' spans go the same way, and contrib's where others did it."""
         if provider.application_provider() is None:
-            trace.set_tracer_provider(self._own)
+            provider.offer(self._own)
 
     def _batches(self) -> list[BatchSpanProcessor]:
         """Make what sends the spans of this process, where the first one ends."""
@@ -117,7 +117,7 @@ class Tracing:
         batches = [BatchSpanProcessor(make()) for make in self._makers]
         if not self.has_hub and native.is_patched():  # their threads are greenlets
             for batch in batches:
-                keep_doing(SEND_SECONDS, batch.force_flush, self._on_error)
+                keep_doing(SEND_SECONDS, batch.force_flush, self._on_error, lambda: self._is_over)
         return batches
 
     # -- in a pool's child -----------------------------------------------------------------------------------------
@@ -163,6 +163,7 @@ class Tracing:
 
     def uninstrument(self) -> None:
         """Make no more spans."""
+        self._is_over = True
         signals.worker_process_init.disconnect(self._on_child)
         signals.beat_embedded_init.disconnect(self._on_child)
         signals.worker_process_shutdown.disconnect(self._on_child_end)
@@ -172,11 +173,16 @@ class Tracing:
         if self._is_ours:
             self._is_ours = False
             contrib.switch_off()
+        provider.withdraw(self._own)
+        courier, self._courier = self._courier, None
+        if courier is not None and courier.is_here:
+            courier.ask(self._spans.shutdown)
+            courier.dismiss()
 
     def _flush(self) -> Callable[[], Any] | None:
         """Find what sends this process's spans."""
         found = provider.application_provider()
-        if found is None or found is self._own:
+        if found is None:
             return self._spans.force_flush
         flush: Callable[[], Any] | None = getattr(found, "force_flush", None)
         return flush

@@ -75,8 +75,8 @@ def _on_shutdown(**_: Any) -> None:
     if env("T_LAST"):
         from otel_celery import worker
 
-        hooked: Any = next(iter(worker._handles.values()))._session
-        hooked._hub.close()
+        hooked: Any = next(iter(next(iter(worker._handles.values())).sessions))
+        hooked._outlets.hub.close()
         print(f"last orders {hooked._recording.registry.get_sample_value('shop_orders_total', {'shop': 'a'}):.0f}")  # noqa: T201
 
 

@@ -78,6 +78,6 @@ def test_an_exporter_that_is_not_installed_costs_the_traces_alone(stage: Stage) 
     wait_until(lambda: worker.log.count("succeeded in") == 1, "the task has run", PATIENCE)
     assert worker.stop(seconds=PATIENCE) == 0
     (line,) = [line for line in worker.log.splitlines() if "jaegr" in line]
-    assert line.startswith("otel-celery: ERROR: OTEL_TRACES_EXPORTER names 'jaegr', which no installed package")
+    assert "ERROR/MainProcess] otel-celery: OTEL_TRACES_EXPORTER names 'jaegr', which no installed package" in line
     assert line.endswith("; traces are off")
     assert not stage.receiver.spans()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import time
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 from unittest.mock import Mock
 
@@ -12,8 +13,8 @@ import pytest
 from celery import signals
 
 from otel_celery import worker as module
+from otel_celery.controller import ObservedController
 from otel_celery.observe.consumer import ObservedConsumer
-from otel_celery.observe.request import Observed
 from otel_celery.serve.health import WorkerHealth
 from otel_celery.settings import EX_CONFIG
 from otel_celery.worker import Instrumentation, instrument, on_worker_init
@@ -28,6 +29,17 @@ if TYPE_CHECKING:
 
 OURS = "OTEL_PYTHON_CELERY_"
 SIGNALS = ("worker_init", "worker_shutdown", "worker_ready", "worker_before_create_process")
+
+
+def steps(worker: Worker) -> list[str]:
+    """Name our steps of a worker."""
+    return [step.name for step in worker.Blueprint.default_steps if getattr(step, "__name__", "") == "OtelCelery"]
+
+
+@pytest.fixture(autouse=True)
+def _deaf(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have no log that takes what we say, so that it is on stderr: pytest's own handlers take everything."""
+    monkeypatch.setattr("otel_celery.saying._logger", logging.Logger("deaf"))  # noqa: LOG001  outside the tree
 
 
 @pytest.fixture(autouse=True)
@@ -64,11 +76,12 @@ def app() -> Iterator[Celery]:
 
 @pytest.fixture
 def start(app: Celery) -> Callable[[], Worker]:
-    """Start a worker of the app, as far as worker_init."""
+    """Start a worker of the app, as far as its logging is set up."""
 
     def init() -> Worker:
         worker = Worker(app, consumer_cls="celery.worker.consumer:Consumer", pool_cls="solo", concurrency=1)
         signals.worker_init.send(sender=worker)
+        worker.on_init_blueprint()
         return worker
 
     return init
@@ -89,13 +102,15 @@ def test_the_same_app_has_the_same_handle(app: Celery) -> None:
 
 
 def test_a_worker_of_the_app_is_observed(app: Celery, start: Callable[[], Worker], enabled: int) -> None:
-    """At worker_init both classes are in front, and the port's step is among the worker's."""
+    """At worker_init its own classes are in front, the port's step is among its own, and the app is as it was."""
     del enabled
     instrument(app)
     worker = start()
     assert issubclass(worker.consumer_cls, ObservedConsumer)
-    assert issubclass(app.Task.Request, Observed)
-    assert [step.name for step in app.steps["worker"] if step.__name__ == "OtelCelery"] == ["otel_celery"]
+    assert isinstance(worker, ObservedController)
+    assert steps(worker) == ["otel_celery"]
+    assert app.Task.Request == "celery.worker.request:Request"
+    assert not app.steps["worker"]
 
 
 def test_another_apps_worker_is_left_alone(app: Celery, enabled: int) -> None:
@@ -117,35 +132,45 @@ def test_a_worker_that_is_started_twice_is_observed_once(
     before = worker.consumer_cls
     on_worker_init(worker)
     assert worker.consumer_cls is before
-    assert len([step for step in app.steps["worker"] if step.__name__ == "OtelCelery"]) == 1
+    assert steps(worker) == ["otel_celery"]
 
 
 def test_uninstrumenting_leaves_nothing_behind(app: Celery, start: Callable[[], Worker], enabled: int) -> None:
-    """The app is what it was, twice over, and can be instrumented again."""
+    """The handle is gone, twice over, and the app can be instrumented again."""
     del enabled
     handle = instrument(app)
     start()
     handle.uninstrument()
     handle.uninstrument()
-    assert app.Task.Request == "celery.worker.request:Request"
-    assert not [step for step in app.steps["worker"] if step.__name__ == "OtelCelery"]
     assert instrument(app) is not handle
     assert issubclass(start().consumer_cls, ObservedConsumer)
 
 
-def test_a_worker_that_shuts_down_is_closed(app: Celery, start: Callable[[], Worker], enabled: int) -> None:
-    """worker_shutdown of this worker ends the recording; of another it does not."""
+def test_a_worker_that_is_over_is_closed(app: Celery, start: Callable[[], Worker], enabled: int) -> None:
+    """The end of this worker ends the recording; another's does not."""
+    del enabled
+    handle = instrument(app)
+    worker, other = start(), start()
+    session, others = (next(s for s in handle.sessions if s._worker is each) for each in (worker, other))
+    worker.stop()
+    worker.stop()
+    assert session._recording.tallies.is_closed
+    assert session._watch.levels.has_drained
+    assert not others._recording.tallies.is_closed
+
+
+def test_a_worker_that_never_began_is_not_over(app: Celery, start: Callable[[], Worker], enabled: int) -> None:
+    """Celery's ``stop`` does nothing to it, and it may still be started."""
     del enabled
     handle = instrument(app)
     worker = start()
-    session = handle._session
-    assert session is not None
-    signals.worker_shutdown.send(sender=Worker(app))
-    assert not session._recording.tallies.is_closed
-    signals.worker_shutdown.send(sender=worker)
-    assert session._recording.tallies.is_closed
-    assert session._watch.levels.has_drained
-    assert not [step for step in app.steps["worker"] if step.__name__ == "OtelCelery"]
+    (session,) = handle.sessions
+    worker.blueprint = SimpleNamespace(state=None)
+    worker._otel_call(lambda: None)
+    assert not session._outlets.is_closed
+    with pytest.raises(GeneratorExit):
+        worker._otel_call(Mock(side_effect=GeneratorExit))
+    assert session._outlets.is_closed
 
 
 def test_a_workers_spans_are_sent_at_its_end_and_no_more_are_made(
@@ -157,10 +182,9 @@ def test_a_workers_spans_are_sent_at_its_end_and_no_more_are_made(
     monkeypatch.setattr("otel_celery.traces.for_worker", lambda *_: spans)
     handle = instrument(app)
     worker = start()
-    session = handle._session
-    assert session is not None
+    (session,) = handle.sessions
     session.pool_prepared()
-    signals.worker_shutdown.send(sender=worker)
+    worker.stop()
     assert [name for name, _, _ in spans.method_calls] == ["begin", "send", "wait", "uninstrument"]
 
 
@@ -176,9 +200,7 @@ def test_off_touches_nothing_and_says_so_when_logging_is_set_up(
     worker = start()
     assert worker.consumer_cls == "celery.worker.consumer:Consumer"
     assert app.Task.Request == "celery.worker.request:Request"
-    assert caplog.messages == []
-    signals.worker_ready.send(sender=worker)
-    signals.worker_ready.send(sender=worker)
+    worker.on_init_blueprint()
     assert caplog.messages == ["otel-celery: metrics are off for worker w@h; PROMETHEUS_ENABLED=true switches them on"]
     assert capsys.readouterr().err == ""
 
@@ -189,7 +211,9 @@ def test_a_bad_value_is_one_line_and_the_worker_runs(
     """Metrics stay off, and the line names the variable, the value and what is allowed."""
     monkeypatch.setenv("PROMETHEUS_ENABLED", "yes")
     instrument(app)
-    assert start().consumer_cls == "celery.worker.consumer:Consumer"
+    worker = start()
+    assert worker.consumer_cls == "celery.worker.consumer:Consumer"
+    assert "on_init_blueprint" not in vars(worker)
     assert capsys.readouterr().err == (
         "otel-celery: ERROR: PROMETHEUS_ENABLED='yes' is not allowed: it must be true or false; metrics are off\n"
     )
@@ -201,8 +225,11 @@ def test_a_bad_value_ends_a_strict_worker(
     """OTEL_PYTHON_CELERY_STRICT makes the same line the last one, with status 78."""
     monkeypatch.setenv("PROMETHEUS_ENABLED", "yes")
     monkeypatch.setenv("OTEL_PYTHON_CELERY_STRICT", "true")
+    worker = Worker(app)
+    instrument(app).start(worker)
+    assert capsys.readouterr().err == "", "nobody may read it yet"
     with pytest.raises(SystemExit) as ended:
-        instrument(app).start(Worker(app))
+        worker.on_init_blueprint()
     assert ended.value.code == EX_CONFIG == 78
     assert capsys.readouterr().err.count("\n") == 1
 
@@ -247,14 +274,18 @@ def test_each_bad_value_is_said_in_one_line(
     variable, value, allowed = kind
     monkeypatch.setattr(sys, "argv", ["celery", "worker"])
     monkeypatch.setenv(variable, value)
-    instrument(app).start(Worker(app))
+    worker = Worker(app)
+    instrument(app).start(worker)
+    worker.on_init_blueprint()
     line = capsys.readouterr().err
     assert is_about(line, variable, value, allowed), line
     assert line.endswith("; metrics are off\n")
     if variable != f"{OURS}STRICT":
         monkeypatch.setenv(f"{OURS}STRICT", "true")
+        worker = Worker(app)
+        instrument(app).start(worker)
         with pytest.raises(SystemExit) as ended:
-            instrument(app).start(Worker(app))
+            worker.on_init_blueprint()
         assert ended.value.code == EX_CONFIG
         assert capsys.readouterr().err == line
 

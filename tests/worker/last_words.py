@@ -8,7 +8,7 @@ from pathlib import Path
 from prometheus_client import generate_latest
 
 from otel_celery import worker as module
-from otel_celery.session import Session
+from otel_celery.outlets import Outlets
 
 owner = os.getpid()
 
@@ -16,17 +16,16 @@ owner = os.getpid()
 def write_down() -> None:
     """Render the registry before the session closes it."""
     if os.getpid() == owner:
-        for handle in module._handles.values():
-            if handle._session is not None:
-                text = generate_latest(handle._session._recording.registry)
-                Path(os.environ["T_RECORD"]).with_suffix(".last").write_bytes(text)
+        for session in [session for handle in module._handles.values() for session in handle.sessions]:
+            text = generate_latest(session._recording.registry)
+            Path(os.environ["T_RECORD"]).with_suffix(".last").write_bytes(text)
 
 
-def on_flush(self: Session, until: float) -> None:
+def on_flush(self: Outlets, until: float) -> None:
     """Write down first."""
     write_down()
     flush(self, until)
 
 
-flush = Session._flush
-Session._flush = on_flush  # type: ignore[method-assign]
+flush = Outlets._flush
+Outlets._flush = on_flush  # type: ignore[method-assign]

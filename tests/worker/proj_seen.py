@@ -6,6 +6,7 @@ again. The answers are JSON files: T_SEEN, and T_SEEN with ``.removed`` behind i
 
 from __future__ import annotations
 
+import inspect
 import os
 import threading
 import time
@@ -24,15 +25,23 @@ def _ancestry(cls: Any) -> list[str]:
     return [f"{base.__module__}.{base.__qualname__}" for base in symbol_by_name(cls).__mro__]
 
 
+def _received_as(consumer: Any, name: str) -> Any:
+    """Find the class of which the consumer makes a task's requests."""
+    return inspect.getclosurevars(consumer.strategies[name]).nonlocals["Req"].__mro__[1]
+
+
 def _seen(consumer: Any) -> dict[str, Any]:
     app = consumer.app
     heard = (signals.worker_shutdown, signals.worker_before_create_process, signals.worker_process_init)
     return {
-        "requests": {name: _ancestry(task.Request) for name, task in sorted(app.tasks.items())},
+        "requests": {name: _ancestry(_received_as(consumer, name)) for name in sorted(app.tasks)},
+        "requests of the tasks": {name: _ancestry(task.Request) for name, task in sorted(app.tasks.items())},
         "request of the app": _ancestry(app.Task.Request),
         "consumer": _ancestry(type(consumer)),
         "threads": sorted(thread.name for thread in threading.enumerate()),
-        "steps": sorted(str(step) for step in app.steps["worker"]),
+        "controller": _ancestry(type(consumer.controller)),
+        "steps": sorted(type(step).__qualname__ for step in consumer.controller.steps),
+        "steps of the app": sorted(str(step) for step in app.steps["worker"]),
         "receivers": [len(signal.receivers or ()) for signal in heard],
         "provider": type(metrics.get_meter_provider()).__name__,
     }

@@ -302,7 +302,7 @@ def test_an_exporter_that_is_missing_is_one_sentence(site: Site) -> None:
     assert worker.stop() == 0
     (error,) = errors(worker)
     assert error == (
-        "otel-celery: ERROR: OTEL_METRICS_EXPORTER names 'pigeon', which no installed package registers under the "
+        "OTEL_METRICS_EXPORTER names 'pigeon', which no installed package registers under the "
         "entry point group opentelemetry_metrics_exporter"
     )
 

@@ -172,6 +172,9 @@ def test_a_worker_that_is_on_looks_different(site: Site, tmp_path: Path) -> None
     assert any(name.startswith("otel_celery.") for name in found["consumer"])
     assert "otel-celery-serve" in found["threads"]
     assert any("otel_celery" in step for step in found["steps"])
+    assert any(name.startswith("otel_celery.") for name in found["controller"])
+    assert not any(name.startswith("otel_celery.") for name in found["request of the app"])  # it is every worker's
+    assert found["steps of the app"] == []
     assert found["provider"] == "_ProxyMeterProvider"  # the global is the application's to set
 
 
@@ -241,11 +244,12 @@ def test_uninstrumenting_a_running_worker(site: Site, tmp_path: Path, pool: str)
     assert "otel-celery-serve" in seen(look)["threads"]
     go.touch()
     after = seen(Path(f"{look}.removed"))
-    assert not any(name.startswith("otel_celery.") for names in after["requests"].values() for name in names)
+    assert not any(
+        name.startswith("otel_celery.") for names in after["requests of the tasks"].values() for name in names
+    )
     assert not any(name.startswith("otel_celery.") for name in after["request of the app"])
-    assert after["requests"]["proj.heard"][0] == "tests.worker.proj.Hearing"
+    assert after["requests of the tasks"]["proj.heard"][0] == "tests.worker.proj.Hearing"
     assert "otel-celery-serve" not in after["threads"]
-    assert not any("otel_celery" in step for step in after["steps"])
     wait_until(lambda: not proc.listeners(worker.port), "the port is closed", 2)  # gevent's hub must turn first
     for name in ("succeed", "fail", "heard", "retry_once"):
         site.client.send_task(f"proj.{name}")

@@ -94,6 +94,6 @@ def opened(worker: Worker) -> int:
 
 
 def errors(worker: Worker) -> list[str]:
-    """List our own lines of level ERROR, from the log and from stderr."""
-    ours = [line for line in worker.log.splitlines() if "otel-celery" in line]
-    return [line for line in ours if "ERROR" in line]
+    """List our own sentences of level ERROR, from the log and from stderr, without what stands before them."""
+    ours = [line for line in worker.log.splitlines() if "otel-celery" in line and "ERROR" in line]
+    return [line.partition("ERROR")[2].partition("otel-celery: ")[2] or line for line in ours]

@@ -12,7 +12,8 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from billiard.einfo import ExceptionInfo
-from celery import Celery
+from celery import Celery, bootsteps
+from celery.worker import WorkController
 from celery.worker.request import create_request_cls
 from kombu.message import Message
 from kombu.serialization import dumps
@@ -196,6 +197,14 @@ class Worker(SimpleNamespace):
         super().__init__(**(own | others))
 
     __hash__ = object.__hash__  # type: ignore[assignment]
+    Blueprint = WorkController.Blueprint
+
+    def on_init_blueprint(self) -> None:
+        """Have logging set up already."""
+
+    def stop(self) -> None:
+        """End as a worker does that was started."""
+        self.blueprint = SimpleNamespace(state=bootsteps.TERMINATE)
 
 
 def make_app(**conf: Any) -> Celery:

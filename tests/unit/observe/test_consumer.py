@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -10,7 +11,7 @@ from otel_celery.observe.consumer import TICK_SECONDS, observed_consumer
 from tests.unit.observe.fakes import Recorder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from otel_celery.lifecycle import WorkerObserver
 
@@ -99,9 +100,12 @@ class FakeWatch:
             raise LookupError(word)
         self.said.append(word)
 
-    def compose(self) -> None:
-        """Compose."""
-        self.say("compose")
+    @contextlib.contextmanager
+    def in_front(self) -> Iterator[None]:
+        """Be in front."""
+        self.say("in front")
+        yield
+        self.say("back")
 
     def ready(self) -> None:
         """Be ready."""
@@ -167,11 +171,11 @@ def test_a_lost_connection_is_told() -> None:
     assert watch.said == ["disconnected", "Celery lost gone"]
 
 
-def test_tasks_are_composed_before_celery_asks_for_their_classes() -> None:
-    """The strategies are made of what is composed by then."""
+def test_our_classes_are_in_front_while_celery_asks_for_them() -> None:
+    """The strategies are made of what is there then, and afterwards it is the application's again."""
     watch = FakeWatch()
     consumer(watch).update_strategies()
-    assert watch.said == ["compose", "Celery update_strategies"]
+    assert watch.said == ["in front", "Celery update_strategies", "back"]
 
 
 def test_closing_settles_once_celery_has_let_go() -> None:

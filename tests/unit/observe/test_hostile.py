@@ -301,9 +301,9 @@ def test_a_task_that_raises_costs_itself_when_tasks_are_composed(site: Site) -> 
     site.app.task(shared=False, name="proj.m", base=Base)(nothing)
     site.app.finalize()
     armed.append(True)
-    site.watch.compose()
+    with site.watch.in_front():
+        assert all(issubclass(site.app.tasks[name].Request, Observed) for name in ("proj.a", "proj.z"))
     site.watch.ready()
-    assert all(issubclass(site.app.tasks[name].Request, Observed) for name in ("proj.a", "proj.z"))
     assert {"proj.a", "proj.add", "proj.z"} <= {name for name, _ in site.recorder.books}
     assert site.life == ["swallowed request"]
 

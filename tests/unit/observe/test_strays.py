@@ -45,11 +45,16 @@ class Bench(Site):
         super().__init__()
         self.bench.task.Strategy = own
         self.install()
-        self.watch.compose()
+        self.kind = self.final_class()
+
+    def final_class(self) -> type:
+        """Make the class of the task's requests as its consumer does."""
+        with self.watch.in_front():
+            return self.bench.final_class(self.bench.task.Request)
 
     def request(self, **message: Any) -> Any:
         """Receive a message as the Strategy does."""
-        return self.bench.request(self.bench.final_class(self.bench.task.Request), **message)
+        return self.bench.request(self.kind, **message)
 
     def books(self) -> tuple[int, int, int, int, int]:
         """Tell received, ended, reserved, scheduled, active; all but the first make up the first."""
@@ -85,11 +90,11 @@ def test_whose_strategy_a_task_has(options: dict[str, Any], is_own: bool) -> Non
     """Celery's own, however it is written down, is no other; only tasks with another one pay."""
     site = Site().install()
     task = site.app.task(shared=False, name="proj.other", **options)(nothing)
-    site.watch.compose()
     assert goes_its_own_way(task) == is_own
-    assert issubclass(task.Request, Stray) == is_own
-    assert issubclass(task.Request, Observed)
-    assert not issubclass(site.bench.task.Request, Stray)
+    with site.watch.in_front():
+        assert issubclass(task.Request, Stray) == is_own
+        assert issubclass(task.Request, Observed)
+        assert not issubclass(site.bench.task.Request, Stray)
     site.watch.uninstall()
     assert not issubclass(_class_of(task), Observed)
 
@@ -103,9 +108,10 @@ def _class_of(task: Any) -> type:
 
 def test_composing_again_changes_nothing(site: Bench) -> None:
     """Each connection asks again."""
-    before = site.bench.task.Request
-    site.watch.compose()
-    assert site.bench.task.Request is before
+    with site.watch.in_front():
+        before = site.bench.task.Request
+    with site.watch.in_front():
+        assert site.bench.task.Request is before
 
 
 def test_what_is_kept_is_reserved_and_what_is_let_go_of_is_unreported(site: Bench) -> None:
@@ -246,9 +252,8 @@ def test_a_forked_child_lets_go_of_what_it_likes(site: Bench, monkeypatch: pytes
 def test_what_nobody_observes_is_not_kept() -> None:
     """After an uninstall no further request is known."""
     site = Bench()
-    kind = site.bench.final_class(site.bench.task.Request)
     site.watch.uninstall()
-    site.bench.request(kind)
+    site.request()
     assert site.life == []
     assert list(site.watch.strays) == []
 
@@ -258,8 +263,8 @@ def test_a_strategy_that_cannot_be_read_costs_its_own_task() -> None:
     site = Site()
     broken = site.app.task(shared=False, name="proj.broken", Strategy="no.such:thing")(nothing)
     fine = site.app.task(shared=False, name="proj.z", Request=type("Own", (Request,), {}))(nothing)
-    site.install().watch.compose()
-    assert issubclass(fine.Request, Observed)
-    assert issubclass(broken.Request, Observed), "as all that inherit the app's Request"
+    with site.install().watch.in_front():
+        assert issubclass(fine.Request, Observed)
+        assert issubclass(broken.Request, Observed), "as all that inherit the app's Request"
     assert site.life == ["swallowed request"]
     site.watch.uninstall()

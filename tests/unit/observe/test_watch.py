@@ -79,14 +79,13 @@ def test_nothing_is_touched_before_it_is_installed(site: Site) -> None:
     assert site.life == []
 
 
-def test_installing_stands_in_front_of_both_classes(site: Site) -> None:
-    """The app's Request and the worker's Consumer are observed, and Celery's own are beneath."""
+def test_installing_stands_in_front_of_the_consumers_class_alone(site: Site) -> None:
+    """The worker's Consumer is observed, with Celery's own beneath; the app is everybody's."""
     site.install()
     assert issubclass(site.worker.consumer_cls, ObservedConsumer)
     assert issubclass(site.worker.consumer_cls, Consumer)
-    assert issubclass(site.app.Task.Request, Observed)
-    assert issubclass(site.bench.task.Request, Observed)
-    assert Task.Request == "celery.worker.request:Request", "other apps are not concerned"
+    assert "Request" not in vars(site.app.Task)
+    assert Task.Request == "celery.worker.request:Request"
 
 
 def test_a_consumer_class_of_the_users_stays(site: Site) -> None:
@@ -100,8 +99,8 @@ def test_a_consumer_class_of_the_users_stays(site: Site) -> None:
     assert Own in site.worker.consumer_cls.__mro__
 
 
-def test_tasks_with_a_request_of_their_own_are_composed(site: Site) -> None:
-    """A task's own class, and one on another base, are observed as soon as the consumer asks."""
+def test_every_tasks_request_is_observed_while_the_consumer_asks(site: Site) -> None:
+    """A task's own class, one on another base and the app's; then each is what it was."""
 
     class Base(Task):
         """A base that is not the app's."""
@@ -111,34 +110,69 @@ def test_tasks_with_a_request_of_their_own_are_composed(site: Site) -> None:
     own = site.app.task(shared=False, name="proj.own", Request=Users)(nothing)
     based = site.app.task(shared=False, name="proj.based", base=Base)(nothing)
     site.install()
-    assert not issubclass(own.Request, Observed)
-    site.watch.compose()
-    assert issubclass(own.Request, Observed)
-    assert Users in own.Request.__mro__
-    assert issubclass(based.Request, Observed)
-
-
-def test_composing_again_changes_nothing(site: Site) -> None:
-    """Each connection asks again."""
-    own = site.app.task(shared=False, name="proj.own", Request=Users)(nothing)
-    site.install().watch.compose()
-    before = own.Request
-    site.watch.compose()
-    assert own.Request is before
-
-
-def test_uninstalling_puts_everything_back() -> None:
-    """The app's and the tasks' classes are what they were, and composing does nothing any more."""
-    site = Site()
-    own = site.app.task(shared=False, name="proj.own", Request=Users)(nothing)
-    inherits = site.bench.task
-    site.install().watch.compose()
-    site.watch.uninstall()
-    site.watch.compose()
+    with site.watch.in_front():
+        for task in (own, based, site.bench.task, site.app.Task):
+            assert issubclass(task.Request, Observed)
+            assert task.Request._otel_watch is site.watch
+        assert Users in own.Request.__mro__
     assert own.Request is Users
     assert "Request" not in vars(site.app.Task)
-    assert inherits.Request == "celery.worker.request:Request"
-    assert site.watch._originals == []
+    assert based.Request == site.bench.task.Request == "celery.worker.request:Request"
+
+
+def test_a_consumer_that_asks_again_gets_the_same_classes(site: Site) -> None:
+    """Each connection asks."""
+    own = site.app.task(shared=False, name="proj.own", Request=Users)(nothing)
+    site.install()
+    with site.watch.in_front():
+        before = own.Request
+    with site.watch.in_front():
+        assert own.Request is before
+
+
+def test_a_consumer_that_fails_meanwhile_leaves_nothing_in_front(site: Site) -> None:
+    """A user's Strategy may raise."""
+    site.install()
+    with pytest.raises(LookupError), site.watch.in_front():
+        raise LookupError
+    assert "Request" not in vars(site.app.Task)
+
+
+def test_a_request_class_that_cannot_be_had_costs_its_own_task(site: Site) -> None:
+    """The others are observed, and Celery says what it thinks of that one."""
+    odd = site.app.task(shared=False, name="proj.odd", Request="no.such:Request")(nothing)
+    own = site.app.task(shared=False, name="proj.own", Request=Users)(nothing)
+    site.install()
+    with site.watch.in_front():
+        assert issubclass(own.Request, Observed)
+        assert odd.Request == "no.such:Request"
+    assert len(site.recorder.errors) == 1
+
+
+def test_two_watches_of_one_app_have_a_class_each(site: Site) -> None:
+    """Whoever's consumer asks, its requests report to its own watch, and the other's levels leave them out."""
+    other = Watch(Worker(site.app, consumer_cls="celery.worker.consumer:Consumer"), Recorder())
+    for watch in (site.watch, other):
+        watch.install()
+    made = []
+    for watch in (site.watch, other):
+        with watch.in_front():
+            made.append(site.bench.request(site.bench.final_class(site.bench.task.Request)))
+    assert [request._otel_watch for request in made] == [site.watch, other]
+    for request in made:
+        state.reserved_requests.add(request)
+    assert site.watch.levels.reserved() == other.levels.reserved() == 1
+    state.active_requests.add(made[0])
+    assert (site.watch.levels.active(), other.levels.active()) == (1, 0)
+    other.uninstall()
+
+
+def test_nothing_is_in_front_after_an_uninstall() -> None:
+    """A consumer that asks later gets what the application has."""
+    site = Site().install()
+    site.watch.uninstall()
+    with site.watch.in_front():
+        assert site.app.Task.Request == site.bench.task.Request == "celery.worker.request:Request"
 
 
 def test_requests_under_way_report_after_an_uninstall() -> None:
