@@ -128,9 +128,12 @@ class Sender:
         if provider not in self._readers:
             with self._lock:
                 self._join(provider)
+        self._begin()
+        self._dirty.set()
+
+    def _begin(self) -> None:
         if not self._begun.locked():
             native.start("otel-celery-relay", self._run)
-        self._dirty.set()
 
     def _join(self, provider: MeterProvider) -> None:
         if provider in self._readers:
@@ -146,7 +149,7 @@ class Sender:
         self._closing.set()
         self._dirty.set()
         if self._readers:
-            native.start("otel-celery-relay", self._run)  # where a task's interruption came before it
+            self._begin()  # where a task's interruption came before it
             self._over.wait(seconds)
 
     def abandon(self) -> None:
