@@ -115,12 +115,11 @@ class Watch:
     # -- what the consumer tells ---------------------------------------------------------------------------------
 
     def ready(self) -> None:
-        """Note that messages are consumed; the first time, open the books of the tasks that are to be expected."""
+        """Note that messages are consumed; the first time, tell which tasks are to be expected."""
         first, self.levels.is_ready = not self.levels.is_ready, True
         self.levels.is_consuming = True
         if first and self._is_on:
-            for name, queue in routes.expected(self._app, self.queues.consumed()):
-                self.observer.task(name, queue)
+            self.observer.expect(routes.expected(self._app, self.queues.consumed()))
 
     def connected(self) -> None:
         """Note the connection, and whether it is one that came back."""

@@ -211,10 +211,11 @@ def test_ready_opens_the_books_that_are_to_be_expected() -> None:
     assert not site.watch.levels.up()
     site.watch.ready()
     assert site.watch.levels.up()
-    assert set(site.recorder.books) == {("proj.add", "trading"), ("proj.late", "celery")}
+    assert site.recorder.expected == [("proj.add", "trading"), ("proj.late", "celery")]
     site.app.task(shared=False, name="proj.later")(nothing)
     site.watch.ready()
-    assert len(site.recorder.books) == 2
+    assert len(site.recorder.expected) == 2
+    assert site.recorder.books == {}, "nothing has occurred"
     assert site.life == []
     site.watch.uninstall()
 
