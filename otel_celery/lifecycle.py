@@ -191,6 +191,9 @@ class WorkerLevels(Protocol):
     def last_loop(self) -> float | None:
         """Tell when the event loop last turned, in seconds since the epoch; None before the first turn."""
 
+    def loop_stall(self) -> float | None:
+        """Tell for how many seconds it has stood still though the pool had a free slot; None before the first turn."""
+
     def broker_connected(self) -> bool:
         """Tell whether the consumer has its broker connection."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -124,6 +123,7 @@ class Watch:
     def connected(self) -> None:
         """Note the connection, and whether it is one that came back."""
         self.levels.is_connected = True
+        self.levels.turns.resumed()
         self._connections += 1
         if self._connections > 1:
             self.observer.reconnected()
@@ -134,8 +134,12 @@ class Watch:
 
     def ticked(self) -> None:
         """Note that the event loop turned, and look after the children."""
-        self.levels.looped_at = time.time()
+        self.levels.turns.turned()
         self.children.look()
+
+    def overdue(self) -> None:
+        """Note that the event loop has not turned since the timer last asked it to."""
+        self.levels.turns.overdue()
 
     def closing(self) -> Callable[[], None]:
         """Note which requests wait for a slot, an ETA or a rate limit, before the consumer forgets them."""

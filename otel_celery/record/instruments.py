@@ -158,6 +158,7 @@ def _of_levels(tallies: Tallies, levels: WorkerLevels) -> dict[Metric, Read]:
         catalogue.POOL_SIZE: one(levels.pool_size),
         catalogue.DRAINING: one(levels.draining),
         catalogue.LAST_LOOP: one(levels.last_loop),
+        catalogue.LOOP_STALL: one(levels.loop_stall),
         catalogue.BROKER_CONNECTED: one(levels.broker_connected),
         catalogue.OLDEST_ACTIVE: oldest,
         catalogue.QUEUE_INFO: queues,

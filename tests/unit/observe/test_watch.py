@@ -236,11 +236,11 @@ def test_a_tick_is_a_turn_of_the_loop_and_a_look_at_the_children(site: Site) -> 
     """The tick's time is kept, and children that went are counted."""
     process = SimpleNamespace(_popen=SimpleNamespace(pid=11, returncode=None))
     site.worker.pool = SimpleNamespace(_pool=SimpleNamespace(_pool=[process]))
-    assert site.watch.levels.looped_at is None
+    assert site.watch.levels.turns.stall() is None
     site.watch.ticked()
     process._popen.returncode = -9
     site.watch.ticked()
-    assert site.watch.levels.looped_at is not None
+    assert site.watch.levels.turns.stall() is not None
     assert site.life == ["exited killed"]
 
 
