@@ -147,7 +147,14 @@ LAST_LOOP = Metric(
     Kind.GAUGE,
     "s",
     WORKER,
-    "When the worker's event loop last turned, in seconds since the epoch; not on the solo pool.",
+    "When the event loop last turned, or waited for a free slot, in seconds since the epoch; not on the solo pool.",
+)
+LOOP_STALL = Metric(
+    "celery.worker.loop.stall",
+    Kind.GAUGE,
+    "s",
+    WORKER,
+    "Seconds for which the event loop has stood still though a slot was free; not on the solo pool.",
 )
 PROCESS_EXITS = Metric(
     "celery.worker.process.exits",
@@ -235,6 +242,7 @@ METRICS = (
     POOL_SIZE,
     DRAINING,
     LAST_LOOP,
+    LOOP_STALL,
     PROCESS_EXITS,
     BROKER_CONNECTED,
     BROKER_RECONNECTS,

@@ -131,7 +131,10 @@ class WorkerObserver(Protocol):
     """Whether each request is to be told of ``in_trace``; it costs time, and few want it."""
 
     def task(self, name: str, queue: str) -> TaskObserver:
-        """Open, or find, the books of the task registered as ``name`` on ``queue``."""
+        """Open, or find, the books of the task registered as ``name`` on ``queue``, of which there was a message."""
+
+    def expect(self, pairs: Iterable[tuple[str, str]]) -> None:
+        """Note the names and queues of tasks that may come: their counters are to stand at zero before they do."""
 
     def message_unknown(self, reason: Unknown) -> None:
         """Note a message that never became a task."""
@@ -191,6 +194,9 @@ class WorkerLevels(Protocol):
 
     def last_loop(self) -> float | None:
         """Tell when the event loop last turned, in seconds since the epoch; None before the first turn."""
+
+    def loop_stall(self) -> float | None:
+        """Tell for how many seconds it has stood still though the pool had a free slot; None before the first turn."""
 
     def broker_connected(self) -> bool:
         """Tell whether the consumer has its broker connection."""

@@ -41,6 +41,9 @@ class ConsumerWatch(Protocol):
     def ticked(self) -> None:
         """Note that the event loop turned."""
 
+    def overdue(self) -> None:
+        """Note that the event loop has not turned since the timer last asked it to."""
+
     def closing(self) -> Callable[[], None]:
         """Note which requests wait; what is returned is called once the consumer has let go of them."""
 
@@ -120,6 +123,8 @@ class ObservedConsumer:
         elif not self._otel_tick_due:
             self._otel_tick_due = True
             self.call_soon(self._otel_tick)  # type: ignore[attr-defined]
+        else:
+            self._otel_tell(self._otel_watch.overdue)
 
     def _otel_tick(self) -> None:
         self._otel_tick_due = False

@@ -17,6 +17,7 @@ from otel_celery.lifecycle import OTHER
 from otel_celery.observe import plain
 from otel_celery.observe.held import Held
 from otel_celery.observe.life import accepted_at, is_active, is_waiting, runnable_at
+from otel_celery.observe.turns import Turns
 from otel_celery.version import __version__
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ class Levels:
         self.has_drained = False
         self.is_connected = False
         self.is_consuming = False
-        self.looped_at: float | None = None
+        self.turns = Turns(worker, self.active)
 
     def up(self) -> bool:
         """Tell whether the worker is ready, and its pool has not yet drained."""
@@ -106,8 +107,13 @@ class Levels:
         return ages
 
     def last_loop(self) -> float | None:
-        """Tell when the event loop last turned; None before its first turn, and on solo, where tasks hold it up."""
-        return None if self._pool_kind() == "solo" else self.looped_at
+        """Tell when the event loop last turned, or was held up by a full pool, by the machine's clock as it is now."""
+        stall = self.loop_stall()
+        return None if stall is None else time.time() - stall
+
+    def loop_stall(self) -> float | None:
+        """Tell for how long the loop has stood still; None before its first turn, and on solo, where tasks hold it."""
+        return None if self._pool_kind() == "solo" else self.turns.stall()
 
     def broker_connected(self) -> bool:
         """Tell whether the consumer has its broker connection."""

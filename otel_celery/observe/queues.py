@@ -20,10 +20,22 @@ class QueueNames:
     def __init__(self, worker: Any) -> None:
         """Remember the worker; its consumer may come and go."""
         self._worker = worker
+        self._last: list[Any] | None = None
 
     def consumed(self) -> dict[str, Any]:
-        """Map the label of each queue that this worker consumes to kombu's Queue."""
-        return {_label(queue): queue for queue in self._worker.app.amqp.queues.consume_from.values()}
+        """Map the label of each queue that this worker consumes to kombu's Queue.
+
+        kombu's consumer is asked, since Celery's app does not follow every order to add or cancel one. While there is
+        none, because the connection is being made anew, they are those of the last; before the first, the app's. May
+        be called from any thread: the dictionaries are copied in one step of the interpreter.
+        """
+        consumer = getattr(self._worker.consumer, "task_consumer", None)
+        if consumer is not None:
+            self._last = list(consumer.queues)
+        queues = self._last
+        if queues is None:
+            queues = list(self._worker.app.amqp.queues.consume_from.values())
+        return {_label(queue): queue for queue in queues}
 
     def of(self, exchange: str | None, routing_key: str | None, consumer_tag: str | None) -> str:
         """Name the queue that a message with this delivery information came from, or ``other``."""
@@ -36,7 +48,7 @@ class QueueNames:
         return bound[0] if len(bound) == 1 else OTHER
 
     def _alias(self, name: str) -> str:
-        queue = self._worker.app.amqp.queues.consume_from.get(name)
+        queue = next((queue for queue in self.consumed().values() if queue.name == name), None)
         return name if queue is None else _label(queue)
 
     def _by_tag(self, consumer_tag: str) -> str | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import threading
-import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -142,17 +141,17 @@ class Watch:
     # -- what the consumer tells ---------------------------------------------------------------------------------
 
     def ready(self) -> None:
-        """Note that messages are consumed; the first time, open the books of the tasks that are to be expected."""
+        """Note that messages are consumed; the first time, tell which tasks are to be expected."""
         first, self.levels.is_ready = not self.levels.is_ready, True
         self.levels.is_consuming = True
         if first and self._is_on:
-            for name, queue in routes.expected(self._app, self.queues.consumed()):
-                self.observer.task(name, queue)
+            self.observer.expect(routes.expected(self._app, self.queues.consumed()))
 
     def connected(self) -> None:
         """Note the connection, and whether it is one that came back."""
         self.levels.is_connected = True
         self.strays.vanish_as = Outcome.UNREPORTED
+        self.levels.turns.resumed()
         self._connections += 1
         if self._connections > 1:
             self.observer.reconnected()
@@ -163,9 +162,13 @@ class Watch:
 
     def ticked(self) -> None:
         """Note that the event loop turned, and look after the children."""
-        self.levels.looped_at = time.time()
+        self.levels.turns.turned()
         self.children.look()
         self.strays.say()
+
+    def overdue(self) -> None:
+        """Note that the event loop has not turned since the timer last asked it to."""
+        self.levels.turns.overdue()
 
     def closing(self) -> Callable[[], None]:
         """Note which requests wait for a slot, an ETA or a rate limit, before the consumer forgets them."""

@@ -50,6 +50,21 @@ class Histograms(Protocol):
         """Open one series; it is exported from its first observation on."""
 
 
+class Unrecorded:
+    """Keeps nothing: for books that only stand at zero; implements ``Histograms`` and ``Recorder``."""
+
+    def series(self, metric: catalogue.Metric, attributes: Mapping[str, str]) -> Unrecorded:
+        """Open none."""
+        del metric, attributes
+        return self
+
+    def record(self, value: float) -> None:
+        """Let it pass."""
+
+
+UNRECORDED = Unrecorded()
+
+
 class Tally:
     """Counts the observations of one series; whoever records holds the lock of the task's books."""
 
@@ -157,9 +172,21 @@ class SdkHistograms:
         return _Series(self._instruments[metric], attributes, self._record)
 
     def settle(self) -> None:
-        """Record what was put aside."""
-        while self._aside:
-            instrument, value, attributes, context = self._aside.popleft()
+        """Record what was put aside; several threads may."""
+        me = threading.get_ident()
+        if me not in self._recording:
+            self._recording.add(me)  # a signal may arrive in here as well
+            try:
+                self._settle()
+            finally:
+                self._recording.discard(me)
+
+    def _settle(self) -> None:
+        while True:
+            try:
+                instrument, value, attributes, context = self._aside.popleft()
+            except IndexError:  # empty, or another thread was faster
+                return
             instrument.record(value, attributes, context)
 
     def _record(self, observation: _Observation) -> None:
@@ -171,7 +198,8 @@ class SdkHistograms:
         try:
             instrument, value, attributes, context = observation
             instrument.record(value, attributes, context)
-            self.settle()
+            if self._aside:
+                self._settle()
         finally:
             self._recording.discard(me)
 

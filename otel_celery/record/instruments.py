@@ -159,8 +159,7 @@ def _of_levels(tallies: Tallies, levels: WorkerLevels) -> dict[Metric, Read]:
         return (Observation(age, {**worker, "task_name": label}) for label, age in ages.items())
 
     def queues() -> Iterator[Observation]:
-        labels = dict.fromkeys(tallies.labels.queue(name) for name in levels.queues())
-        return (Observation(1, {**worker, "queue": label}) for label in labels)
+        return (Observation(1, {**worker, "queue": label}) for label in tallies.labels.queues(levels.queues()))
 
     def info() -> Iterator[Observation]:
         yield Observation(1, {**worker, **{key: tallies.labels.clean(text) for key, text in levels.info().items()}})
@@ -173,6 +172,7 @@ def _of_levels(tallies: Tallies, levels: WorkerLevels) -> dict[Metric, Read]:
         catalogue.POOL_SIZE: one("pool_size"),
         catalogue.DRAINING: one("draining"),
         catalogue.LAST_LOOP: one("last_loop"),
+        catalogue.LOOP_STALL: one("loop_stall"),
         catalogue.BROKER_CONNECTED: one("broker_connected"),
         catalogue.OLDEST_ACTIVE: oldest,
         catalogue.QUEUE_INFO: queues,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from otel_celery.lifecycle import OTHER
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from otel_celery.settings import Bounds
 
@@ -16,28 +16,66 @@ MAX_QUEUES = 500
 """The operator names the queues that a worker consumes; this only keeps a mistake from growing without end."""
 
 
+class Places:
+    """The values of one label that have a place, and how many may."""
+
+    __slots__ = ("_limit", "_taken")
+
+    def __init__(self, limit: int, taken: Iterable[str] = ()) -> None:
+        """Begin with those that are ``taken``."""
+        self._limit = limit
+        self._taken = set(taken)
+
+    def __contains__(self, label: str) -> bool:
+        """Tell whether a value has its place; ``other`` needs none."""
+        return label in self._taken or label == OTHER
+
+    def have(self, label: str) -> bool:
+        """Tell whether a value has its place, or would find one."""
+        return label in self or len(self._taken) < self._limit
+
+    def take(self, label: str) -> None:
+        """Give a value its place."""
+        if label != OTHER:
+            self._taken.add(label)
+
+    def copy(self) -> Places:
+        """Copy them."""
+        return Places(self._limit, self._taken)
+
+
 class Labels:
-    """The label values of one worker."""
+    """The label values of one worker; a place is for what occurred, and stays its own."""
 
     def __init__(self, bounds: Bounds, folded: Callable[[str], None]) -> None:
         """``folded`` hears what kind of value was replaced by ``other`` because its bound was reached."""
         self._bounds = bounds
         self._folded = folded
-        self._limits = {"task_name": bounds.task_names, "exception": bounds.exceptions, "queue": MAX_QUEUES}
-        self._seen: dict[str, set[str]] = {what: set() for what in self._limits}
+        limits = {"task_name": bounds.task_names, "exception": bounds.exceptions, "queue": MAX_QUEUES}
+        self._places = {what: Places(limit) for what, limit in limits.items()}
+        self._queues_left_out = 0
 
     def task_name(self, name: str) -> str:
         """Label a task; one that the operator left out is ``other``."""
-        return OTHER if self._is_left_out(name) else self._bounded("task_name", name)
+        return OTHER if self.is_left_out(name) else self._bounded("task_name", name)
 
     def known_task_name(self, name: str) -> str:
         """Label a task as it was labelled when its books were opened; nothing new is taken up."""
         label = self.clean(name)
-        return label if label in self._seen["task_name"] and not self._is_left_out(name) else OTHER
+        return label if label in self._places["task_name"] and not self.is_left_out(name) else OTHER
 
     def queue(self, name: str) -> str:
-        """Label a queue."""
+        """Label the queue that a message came from."""
         return self._bounded("queue", name)
+
+    def queues(self, names: Iterable[str]) -> list[str]:
+        """Label the queues of a list that may be asked for at any time: they take no place, and are bounded alike."""
+        labels = list(dict.fromkeys(map(self.clean, names)))
+        kept, left_out = labels[:MAX_QUEUES], len(labels) - MAX_QUEUES
+        while self._queues_left_out < left_out:
+            self._queues_left_out += 1
+            self._folded("queue")
+        return kept if left_out <= 0 else list(dict.fromkeys([*kept, OTHER]))
 
     def exception(self, name: str) -> str:
         """Label an exception's class; never its message, which may hold secrets."""
@@ -47,18 +85,21 @@ class Labels:
         """Cut a value, and replace lone surrogates: one of them would make every later scrape fail."""
         return value[: self._bounds.label_length].encode("utf-8", "replace").decode("utf-8") or OTHER
 
-    def _is_left_out(self, name: str) -> bool:
+    def places(self, what: str) -> Places:
+        """Copy the places that are taken, for whoever wants to see what would still fit."""
+        return self._places[what].copy()
+
+    def is_left_out(self, name: str) -> bool:
+        """Tell whether the operator wants no series of a task."""
         allow, deny = self._bounds.allow, self._bounds.deny
         return bool(allow and not _any_matches(name, allow)) or _any_matches(name, deny)
 
     def _bounded(self, what: str, value: str) -> str:
-        label, seen = self.clean(value), self._seen[what]
-        if label in seen or label == OTHER:
-            return label
-        if len(seen) >= self._limits[what]:
+        label, places = self.clean(value), self._places[what]
+        if not places.have(label):
             self._folded(what)
             return OTHER
-        seen.add(label)
+        places.take(label)
         return label
 
 

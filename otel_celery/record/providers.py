@@ -176,7 +176,7 @@ def _flush(reader: MetricReader, until: float) -> None:
 
 def _limits(bounds: Bounds) -> CardinalityLimits:
     """Lift the SDK's limit of 2 000 points to what our own bounds allow; beyond it, it drops every label."""
-    pairs = PAIRS_PER_TASK_NAME * bounds.task_names + 1
+    pairs = (PAIRS_PER_TASK_NAME + 1) * bounds.task_names + 1
     points = max(pairs * max(len(catalogue.METRICS), bounds.exceptions + 1), MAX_QUEUES + 1)
     kinds = (Counter, UpDownCounter, Histogram, ObservableCounter, ObservableUpDownCounter, ObservableGauge)
     return dict.fromkeys(kinds, points)

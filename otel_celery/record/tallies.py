@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 from otel_celery import catalogue
 from otel_celery.lifecycle import OTHER, Exit, Limit, Loss, Outcome, Revocation, Unknown, Where
+from otel_celery.record.histograms import UNRECORDED
 from otel_celery.record.labels import Labels
 from otel_celery.record.traced import Traced
+from otel_celery.record.zeros import Zeros
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from otel_celery.record.histograms import Histograms
     from otel_celery.settings import Bounds
@@ -26,7 +28,10 @@ if TYPE_CHECKING:
 logger = logging.getLogger("otel_celery")
 
 PAIRS_PER_TASK_NAME = 4
-"""How many (task, queue) pairs there may be for each task name that is allowed; a task seldom has two queues."""
+"""How many (task, queue) pairs there may be for each task name that is allowed; a task seldom has two queues.
+
+Beyond that each name has one more, on ``other``: it is the queue that is folded, and the task keeps its name.
+"""
 
 _SUCCESS = Outcome.SUCCESS
 """Looked up for each task, and faster than as a member of the enumeration."""
@@ -127,6 +132,8 @@ class Tallies:
         self._histograms = histograms
         self._lock = threading.RLock()
         self._tasks: dict[tuple[str, str], TaskTally] = {}
+        self._zeros = Zeros(self.labels, self._max_pairs)
+        self._at_zero: list[TaskTally] | None = []
         self._said: set[object] = set()
         self.unknown = dict.fromkeys(Unknown, 0)
         self.exits = dict.fromkeys(Exit, 0)
@@ -137,20 +144,42 @@ class Tallies:
         self.is_closed = False
 
     def tasks(self) -> list[TaskTally]:
-        """List the books of all tasks."""
-        return list(self._tasks.values())
+        """List the books of all tasks: of those that occurred, and at zero of those expected that find a place."""
+        with self._lock:
+            if self._at_zero is None:
+                self._at_zero = [self._book(pair, UNRECORDED) for pair in self._zeros.fitting(self._tasks.keys())]
+            return [*self._tasks.values(), *self._at_zero]
+
+    def expect(self, pairs: Iterable[tuple[str, str]]) -> None:
+        """Show the books of these tasks and queues at zero, for as long as there are places that nothing else needs."""
+        with self._lock:
+            self._zeros.expect(pairs)
+            self._at_zero = None
+            late = len(self._zeros) - len(self._zeros.fitting(()))
+        if late and self._say_once("late"):
+            logger.warning(
+                "otel-celery: the counters of %d of the %d tasks that worker %s may be sent do not stand at zero until "
+                "they first run: OTEL_PYTHON_CELERY_MAX_TASK_NAMES has too few places",
+                late,
+                len(self._zeros),
+                self.worker,
+            )
 
     def task(self, name: str, queue: str) -> TaskTally:
         """Open, or find, the books of one task on one queue."""
         with self._lock:
             pair = (self.labels.task_name(name), self.labels.queue(queue))
             if pair not in self._tasks and len(self._tasks) >= self._max_pairs:
-                self._fold("task_name")
-                pair = (OTHER, OTHER)
+                self._fold("queue")
+                pair = (pair[0], OTHER)
             if pair not in self._tasks:
-                attributes = {"worker": self.worker, "task_name": pair[0], "queue": pair[1]}
-                self._tasks[pair] = TaskTally(attributes, self._histograms, self.labels.exception)
+                self._tasks[pair] = self._book(pair, self._histograms)
+                self._at_zero = None
             return self._tasks[pair]
+
+    def _book(self, pair: tuple[str, str], histograms: Histograms) -> TaskTally:
+        attributes = {"worker": self.worker, "task_name": pair[0], "queue": pair[1]}
+        return TaskTally(attributes, histograms, self.labels.exception)
 
     def message_unknown(self, reason: Unknown) -> None:
         """Count a message that never became a task."""

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from otel_celery.lifecycle import WorkerLevels
 
 LOOP_STALE_SECONDS = 30.0
-"""How long the event loop may stand still before the worker counts as stuck."""
+"""How long the event loop may stand still before the worker counts as stuck; the alert CeleryWorkerStuck agrees."""
 
 
 class Health(Protocol):
@@ -43,7 +42,13 @@ class WorkerHealth:
             return "the connection to the broker is lost"
         if not self._levels.consuming():
             return "the worker has its connection back, and does not consume yet"
-        looped = self._levels.last_loop()
-        if looped is not None and time.time() - looped > LOOP_STALE_SECONDS:
-            return f"the event loop has not turned for {time.time() - looped:.0f} s"
+        return self._idle()
+
+    def _idle(self) -> str | None:
+        """Tell why a worker that consumes takes no tasks all the same."""
+        if not list(self._levels.queues()):
+            return "the worker consumes no queue"
+        stall = self._levels.loop_stall()
+        if stall is not None and stall > LOOP_STALE_SECONDS:
+            return f"the event loop has not turned for {stall:.0f} s"
         return None

@@ -80,6 +80,10 @@ class FakeLevels:
         """Have turned at a fixed moment, so that two scrapes are the same."""
         return 1_800_000_000.25
 
+    def loop_stall(self) -> float:
+        """Stand still for a fixed time."""
+        return 0.75
+
     def consuming(self) -> bool:
         """Consume."""
         return True

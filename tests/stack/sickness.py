@@ -57,7 +57,7 @@ HISTORY: dict[str, Callable[[int], float]] = {
     f"process_start_time_seconds{{{LEAVING}}}": changing(1e9, 2e9, 3e9),
     f"process_start_time_seconds{{{STUCK}}}": always(1e9),
     # The stuck one is connected, but its loop does not turn; the other one has no broker.
-    f'celery_worker_last_loop_timestamp_seconds{{{STUCK},worker="w@stuck"}}': always(1e9),
+    f'celery_worker_loop_stall_seconds{{{STUCK},worker="w@stuck"}}': growing(1),
     f'celery_worker_broker_connected{{{STUCK},worker="w@stuck"}}': always(1),
     f'celery_worker_broker_connected{{{DOWN},worker="w@down"}}': always(0),
     f'celery_worker_broker_reconnects_total{{{STUCK},worker="w@stuck"}}': growing(0.1),

@@ -86,7 +86,7 @@ LISTED = {
     "Memory": "celery_worker_info process_resident_memory_bytes",
     "Open File Descriptors": "celery_worker_info process_max_fds process_open_fds",
     "Children That Went": "celery_worker_process_exits_total",
-    "Event Loop Lag": "celery_worker_last_loop_timestamp_seconds",
+    "Event Loop Lag": "celery_worker_loop_stall_seconds",
     "Uptime": "celery_worker_info process_start_time_seconds",
     "Broker Connection": "celery_worker_broker_connected",
     "Broker Reconnects": "celery_worker_broker_reconnects_total",

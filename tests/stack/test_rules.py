@@ -24,7 +24,7 @@ INTERVALS = {"scrape_interval", "scrape_timeout", "evaluation_interval", "interv
 OPERATORS = ("podmonitor", "prometheusrule", "kubernetes-alerts")
 
 OF_OTHERS = {
-    "up", "process_start_time_seconds",
+    "up", "process_start_time_seconds", "ALERTS",
     "redis_up", "redis_key_size", "pg_up",
     "prometheus_rule_evaluation_failures_total",
     "prometheus_target_scrape_pool_exceeded_label_limits_total",

@@ -9,6 +9,7 @@ import pytest
 from otel_celery.lifecycle import OTHER, Exit, Limit, Loss, Outcome, Revocation, Unknown, Where, guarded
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from enum import Enum
 
     from otel_celery.lifecycle import TaskObserver
@@ -26,6 +27,9 @@ class Listener:
     def task(self, name: str, queue: str) -> TaskObserver:
         """Keep no books."""
         raise NotImplementedError(name, queue)
+
+    def expect(self, pairs: Iterable[tuple[str, str]]) -> None:
+        """Expect none."""
 
     def message_unknown(self, reason: Unknown) -> None:
         """Listen to something else."""

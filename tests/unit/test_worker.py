@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import sys
-import time
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 from unittest.mock import Mock
@@ -339,7 +338,10 @@ def test_a_mistake_of_ours_is_one_line_and_the_worker_runs(
 @pytest.mark.parametrize(
     ("levels", "sentence"),
     [
-        (FakeLevels(looped_at=None), None),
+        (FakeLevels(looped_at=None, stall=None), None),
+        (FakeLevels(names=[]), "the worker consumes no queue"),
+        (FakeLevels(names=[], is_consuming=False), "the worker has its connection back, and does not consume yet"),
+        (FakeLevels(names=[], stall=100), "the worker consumes no queue"),
         (FakeLevels(is_up=False), "the worker has not begun to consume"),
         (FakeLevels(is_connected=False), "the connection to the broker is lost"),
         (FakeLevels(is_consuming=False), "the worker has its connection back, and does not consume yet"),
@@ -358,7 +360,7 @@ def test_ready_or_the_sentence_why_not(levels: FakeLevels, sentence: str | None)
 )
 def test_a_loop_that_stands_still_is_not_ready(seconds: float, sentence: str | None) -> None:
     """A worker that is connected but stuck shows after half a minute."""
-    assert WorkerHealth(FakeLevels(looped_at=time.time() - seconds)).ready() == sentence
+    assert WorkerHealth(FakeLevels(stall=seconds)).ready() == sentence
 
 
 def test_whoever_answers_is_alive() -> None:

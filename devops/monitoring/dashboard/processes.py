@@ -7,7 +7,7 @@ from typing import Any
 from devops.monitoring.dashboard import links
 from devops.monitoring.dashboard.promql import Vector, foreign, of_workers, series
 from devops.monitoring.dashboard.style import BYTES, EVENTS, ORANGE, RATIO, RED, SECONDS, Query, limited, lines
-from devops.monitoring.dashboard.tables import ago, workers
+from devops.monitoring.dashboard.tables import workers
 from otel_celery import catalogue
 
 TITLE = "Worker Processes"
@@ -45,14 +45,14 @@ def panels() -> list[Any]:
         limited(
             lines(
                 "Event Loop Lag",
-                "How long ago each worker's event loop last turned, the time since the last scrape included. A worker "
-                "that is connected but stuck climbs here. The solo pool has no loop.",
-                Query(ago(series(catalogue.LAST_LOOP).by("max", "worker")), "{{worker}}"),
+                "For how long each worker's event loop has not turned, less the time that a full pool holds it up. A "
+                "worker that is connected but stuck climbs here. The solo pool has no loop.",
+                Query(series(catalogue.LOOP_STALL).by("max", "worker"), "{{worker}}"),
                 unit=SECONDS,
                 nothing="No worker with an event loop has been scraped",
             ),
-            (60, ORANGE),
-            (120, RED),
+            (30, ORANGE),
+            (60, RED),
         )
         .data_links([links.narrowed("worker")])
         .links(links.runbook("CeleryWorkerStuck"))

@@ -22,7 +22,7 @@ from otel_celery.observe.held import Held
 from otel_celery.observe.request import observed
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from otel_celery.lifecycle import Exit, Limit, Outcome, Revocation, Unknown, Where, WorkerObserver
 
@@ -93,11 +93,16 @@ class Recorder:
         self.life: list[str] = []
         self.books: dict[tuple[str, str], Book] = {}
         self.errors: list[Exception] = []
+        self.expected: list[tuple[str, str]] = []
         self._kind = book
 
     def task(self, name: str, queue: str) -> Book:
         """Open, or find, the books of a task."""
         return self.books.setdefault((name, queue), self._kind(self.life, (name, queue)))
+
+    def expect(self, pairs: Iterable[tuple[str, str]]) -> None:
+        """Write them down."""
+        self.expected += pairs
 
     def message_unknown(self, reason: Unknown) -> None:
         """Write it down."""

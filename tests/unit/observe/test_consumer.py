@@ -123,6 +123,10 @@ class FakeWatch:
         """Tick."""
         self.say("ticked")
 
+    def overdue(self) -> None:
+        """Be overdue."""
+        self.say("overdue")
+
     def closing(self) -> Callable[[], None]:
         """Note, and settle later."""
         self.say("closing")
@@ -251,10 +255,11 @@ def test_without_a_hub_the_loop_itself_ticks() -> None:
     each.on_ready()
     ((_, tick),) = each.timer.entries
     tick()
-    tick()
     assert watch.said[3:] == []
+    tick()
+    assert watch.said[3:] == ["overdue"], "the loop has not turned since it was asked: the pool may be full"
     assert len(each.soon) == 1
     each.soon.pop()()
-    assert watch.said[3:] == ["ticked"]
+    assert watch.said[4:] == ["ticked"]
     tick()
     assert len(each.soon) == 1

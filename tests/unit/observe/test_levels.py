@@ -200,10 +200,23 @@ def test_the_pools_kind_is_its_alias(levels: Levels, worker: Worker, pool: Any, 
 
 def test_the_loop_of_solo_tells_nothing(levels: Levels, worker: Worker) -> None:
     """On solo a long task holds the loop up, which is no fault."""
-    levels.looped_at = 1_000.0
-    assert levels.last_loop() == 1_000.0
+    levels.turns.turned()
+    assert levels.loop_stall() is not None
+    assert levels.last_loop() is not None
     worker.pool_cls = Solo
+    assert levels.loop_stall() is None
     assert levels.last_loop() is None
+
+
+def test_a_step_of_the_clock_is_no_stall(levels: Levels, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the port judges by does not move; the timestamp is of the clock as it is now."""
+    levels.turns.turned()
+    for step in (3_600.0, -3_600.0):
+        stepped = time.time() + step
+        monkeypatch.setattr("otel_celery.observe.levels.time.time", lambda stepped=stepped: stepped)
+        assert levels.loop_stall() == pytest.approx(0.0, abs=20)
+        assert levels.last_loop() == pytest.approx(stepped, abs=20)
+        monkeypatch.undo()
 
 
 def test_the_queues_are_those_consumed(levels: Levels) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from threading import Event, Thread
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from kombu import Exchange, Queue, binding
+from kombu import Consumer, Exchange, Queue, binding
 from kombu.common import Broadcast
 
 from otel_celery.observe.queues import QueueNames
@@ -21,7 +22,7 @@ def names(*queues: Queue, tags: dict[str, str] | None = None) -> QueueNames:
     """Consume these queues, with these tags on an AMQP broker."""
     worker = Worker(make_app(task_queues=list(queues)))
     if tags is not None:
-        worker.consumer = SimpleNamespace(task_consumer=SimpleNamespace(_active_tags=tags))
+        worker.consumer = SimpleNamespace(task_consumer=SimpleNamespace(_active_tags=tags, queues=list(queues)))
     return QueueNames(worker)
 
 
@@ -52,9 +53,10 @@ def test_tags_change_with_the_connection() -> None:
     """The tags are looked up in whatever consumer there is now."""
     each = names(Queue("a", DIRECT, "key"), Queue("b", DIRECT, "key"), tags={"a": "1", "b": "2"})
     assert each.of("shop", "key", "1") == "a"
-    each._worker.consumer.task_consumer = SimpleNamespace(_active_tags={"b": "1"})
+    each._worker.consumer.task_consumer = SimpleNamespace(_active_tags={"b": "1"}, queues=[Queue("b", DIRECT, "key")])
     assert each.of("shop", "key", "1") == "b"
-    each._worker.consumer = None
+    both = list(each._worker.app.amqp.queues.values())
+    each._worker.consumer.task_consumer = SimpleNamespace(_active_tags={}, queues=both)
     assert each.of("shop", "key", "1") == "other"
 
 
@@ -142,3 +144,55 @@ def test_a_queue_that_is_added_later_counts() -> None:
     each: Any = QueueNames(Worker(app))
     app.amqp.queues.select_add("b")
     assert set(each.consumed()) >= {"b"}
+
+
+def consuming(app: Any) -> tuple[Any, Consumer]:
+    """Consume an app's queues with a real consumer of kombu's, over the broker in memory."""
+    consumer = app.amqp.TaskConsumer(app.connection_for_read().channel())
+    consumer.consume()
+    return QueueNames(Worker(app, consumer=SimpleNamespace(task_consumer=consumer))), consumer
+
+
+def test_the_consumer_knows_what_it_consumes_and_the_app_may_not() -> None:
+    """An order to add or cancel a queue reaches the consumer, whatever this version's app keeps of it."""
+    each, consumer = consuming(make_app(task_queues=[Queue("a"), Queue("b")]))
+    assert set(each.consumed()) == {"a", "b"}
+    consumer.add_queue(Queue("c"))
+    consumer.consume()
+    consumer.cancel_by_queue("a")
+    assert set(each.consumed()) == {"b", "c"}
+    consumer.cancel_by_queue("b")
+    consumer.cancel_by_queue("c")
+    assert each.consumed() == {}
+
+
+def test_the_last_ones_count_while_the_connection_is_made_anew() -> None:
+    """A worker that seeks its broker has not given its queues up."""
+    each, consumer = consuming(make_app(task_queues=[Queue("a"), Queue("b")]))
+    consumer.cancel_by_queue("a")
+    assert set(each.consumed()) == {"b"}
+    each._worker.consumer.task_consumer = None
+    assert set(each.consumed()) == {"b"}
+
+
+def test_a_scrape_may_ask_while_queues_are_added_and_cancelled() -> None:
+    """The names are copied in one step, whatever the worker's thread does meanwhile."""
+    each, consumer = consuming(make_app(task_queues=[Queue(f"q{number}") for number in range(50)]))
+    queues: Any = consumer._queues
+    over = Event()
+
+    def change() -> None:
+        while not over.is_set():
+            for number in range(200):
+                queues[f"x{number}"] = Queue(f"x{number}")
+            for number in range(200):
+                queues.pop(f"x{number}")
+
+    changing = Thread(target=change)
+    changing.start()
+    try:
+        for _ in range(300):
+            assert {f"q{number}" for number in range(50)} <= set(each.consumed())
+    finally:
+        over.set()
+        changing.join()

@@ -246,10 +246,11 @@ def test_ready_opens_the_books_that_are_to_be_expected() -> None:
     assert not site.watch.levels.up()
     site.watch.ready()
     assert site.watch.levels.up()
-    assert set(site.recorder.books) == {("proj.add", "trading"), ("proj.late", "celery")}
+    assert site.recorder.expected == [("proj.add", "trading"), ("proj.late", "celery")]
     site.app.task(shared=False, name="proj.later")(nothing)
     site.watch.ready()
-    assert len(site.recorder.books) == 2
+    assert len(site.recorder.expected) == 2
+    assert site.recorder.books == {}, "nothing has occurred"
     assert site.life == []
     site.watch.uninstall()
 
@@ -270,11 +271,11 @@ def test_a_tick_is_a_turn_of_the_loop_and_a_look_at_the_children(site: Site) -> 
     """The tick's time is kept, and children that went are counted."""
     process = SimpleNamespace(_popen=SimpleNamespace(pid=11, returncode=None))
     site.worker.pool = SimpleNamespace(_pool=SimpleNamespace(_pool=[process]))
-    assert site.watch.levels.looped_at is None
+    assert site.watch.levels.turns.stall() is None
     site.watch.ticked()
     process._popen.returncode = -9
     site.watch.ticked()
-    assert site.watch.levels.looped_at is not None
+    assert site.watch.levels.turns.stall() is not None
     assert site.life == ["exited killed"]
 
 

@@ -43,6 +43,7 @@ OURS = {
     "celery_worker_pool_size": Family("gauge", WORKER),
     "celery_worker_draining": Family("gauge", WORKER),
     "celery_worker_last_loop_timestamp_seconds": Family("gauge", WORKER),
+    "celery_worker_loop_stall_seconds": Family("gauge", WORKER),
     "celery_worker_process_exits_total": Family("counter", frozenset({"worker", "reason"})),
     "celery_worker_broker_connected": Family("gauge", WORKER),
     "celery_worker_broker_reconnects_total": Family("counter", WORKER),

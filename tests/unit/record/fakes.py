@@ -33,6 +33,7 @@ class FakeLevels:
     is_connected: bool = True
     is_consuming: bool = True
     looped_at: float | None = 1_000.5
+    stall: float | None = 0.25
     running: int = 0
     ages: dict[str, float] = field(default_factory=dict)
     names: list[str] = field(default_factory=lambda: ["celery"])
@@ -76,6 +77,10 @@ class FakeLevels:
     def last_loop(self) -> float | None:
         """Tell when the loop turned."""
         return self.looped_at
+
+    def loop_stall(self) -> float | None:
+        """Tell for how long the loop has stood still."""
+        return self.stall
 
     def consuming(self) -> bool:
         """Consume, or not."""

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from typing import TYPE_CHECKING
+from collections import deque
+from threading import Thread
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from opentelemetry.exporter.prometheus import PrometheusMetricReader
@@ -26,7 +29,7 @@ if TYPE_CHECKING:
 
     from opentelemetry.metrics import Meter
 
-    from otel_celery.record.histograms import Histograms
+    from otel_celery.record.histograms import Histograms, Recorder
 
 METRICS = (catalogue.DURATION, catalogue.RUNTIME, catalogue.PREFETCH_WAIT)
 SERIES = tuple(
@@ -150,3 +153,70 @@ def test_a_signal_handler_may_record_on_top_of_a_record() -> None:
     assert data is not None
     (point,) = data.resource_metrics[0].scope_metrics[0].metrics[0].data.data_points
     assert (handled, point.count) == ([1], 2)  # type: ignore[union-attr]
+
+
+class Slow(float):
+    """A value whose recording lets other threads in, and may do something in between."""
+
+    during: Callable[[], None] | None = None
+
+    def __gt__(self, other: float) -> bool:
+        """Compare as the SDK does to find the bucket."""
+        during, self.during = self.during, None
+        if during is not None:
+            during()
+        return float(self) > other
+
+
+def put_aside(histograms: SdkHistograms, series: Recorder, number: int) -> None:
+    """Have observations put aside, as from a signal handler that arrives while this thread records."""
+    histograms._recording.add(threading.get_ident())
+    for _ in range(number):
+        series.record(0.25)
+    histograms._recording.clear()
+
+
+def test_a_signal_handler_may_record_while_what_was_put_aside_is_settled() -> None:
+    """The flush at a worker's end records under the SDK's locks, too: what arrives there is put aside again."""
+    memory = InMemoryMetricReader()
+    histograms = SdkHistograms(MeterProvider([memory], shutdown_on_exit=False).get_meter(SCOPE), (1.0,))
+    series = histograms.series(catalogue.DURATION, {})
+    value = Slow(0.5)
+    value.during = lambda: series.record(0.25)
+    histograms._recording.add(threading.get_ident())
+    series.record(value)
+    histograms._recording.clear()
+    settling = Thread(target=histograms.settle, daemon=True)
+    settling.start()
+    settling.join(30)
+    assert not settling.is_alive(), "it waits for a lock that it holds itself"
+    data = memory.get_metrics_data()
+    assert data is not None
+    (point,) = data.resource_metrics[0].scope_metrics[0].metrics[0].data.data_points
+    assert point.count == 2  # type: ignore[union-attr]
+
+
+def test_many_threads_may_settle_at_once() -> None:
+    """Whoever finds nothing left is done, though there was something a moment ago; and nothing counts twice."""
+
+    class Raced(deque[Any]):
+        """Observations of which the last is always taken by another thread just before."""
+
+        def popleft(self) -> Any:
+            """Take one; the other thread takes what is the last."""
+            if len(self) == 1:
+                self.clear()
+            return super().popleft()
+
+    memory = InMemoryMetricReader()
+    histograms = SdkHistograms(MeterProvider([memory], shutdown_on_exit=False).get_meter(SCOPE), (1.0,))
+    series = histograms.series(catalogue.DURATION, {})
+    histograms._aside = Raced()
+    put_aside(histograms, series, 3)
+    histograms.settle()
+    put_aside(histograms, series, 1)
+    series.record(0.5)
+    data = memory.get_metrics_data()
+    assert data is not None
+    (point,) = data.resource_metrics[0].scope_metrics[0].metrics[0].data.data_points
+    assert point.count == 3  # type: ignore[union-attr]

@@ -267,7 +267,7 @@ def test_the_sdks_own_limit_is_never_reached(bounds: Bounds) -> None:
             book = opened.tallies.task(f"t{name}", f"q{queue}")
             for exception in range(bounds.exceptions + 5):
                 book.raised(f"E{exception}")
-    pairs = 4 * bounds.task_names + 1
+    pairs = 5 * bounds.task_names + 1
     assert len(samples(opened.registry, "celery_task_received_total")) == pairs
     assert len(samples(opened.registry, "celery_task_failures_by_exception_total")) == pairs * (bounds.exceptions + 1)
     assert "overflow" not in scrape(opened.registry)
@@ -277,6 +277,46 @@ def test_many_queues_do_not_reach_the_sdks_own_limit() -> None:
     """A worker of many queues and few tasks lists each of its queues."""
     opened = recording(Bounds(task_names=1, exceptions=1), FakeLevels(names=[f"q{number}" for number in range(300)]))
     assert len(samples(opened.registry, "celery_worker_queue_info")) == 300
+    assert "overflow" not in scrape(opened.registry)
+
+
+def test_queues_that_are_only_consumed_take_no_place_and_are_folded_once() -> None:
+    """A worker of six hundred queues lists five hundred and other, and the queue of a message has its name."""
+    opened = recording(levels=FakeLevels(names=[f"q{number}" for number in range(600)]))
+    for _ in range(3):
+        found = [sample.labels["queue"] for sample in samples(opened.registry, "celery_worker_queue_info")]
+    assert found == [*(f"q{number}" for number in range(500)), "other"]
+    assert value(opened.registry, "otel_celery_folded_total", what="queue") == 100, "whoever scrapes folds nothing more"
+    opened.tallies.task("proj.add", "q599").received(redelivered=False)
+    assert value(opened.registry, "celery_task_received_total", task_name="proj.add", queue="q599") == 1
+
+
+def test_zeros_give_way_on_the_port_and_no_series_falls() -> None:
+    """Of seven hundred tasks the last by alphabet run: they have their names, and nothing is lost."""
+    opened = recording(levels=FakeLevels())
+    names = [f"proj.t{number:03}" for number in range(700)]
+    opened.tallies.expect((name, "trading") for name in names)
+    before = {s.labels["task_name"]: s.value for s in samples(opened.registry, "celery_tasks_total")}
+    assert before == dict.fromkeys(names[:500], 0.0)
+    last: dict[str, float] = before
+    for turn, name in enumerate([*names[695:], *names[695:], names[0]]):
+        book = opened.tallies.task(name, "trading")
+        book.received(redelivered=False)
+        book.started(0.1)
+        book.ended(Outcome.SUCCESS, 0.1, 0.1)
+        found = {
+            s.labels["task_name"]: s.value
+            for s in samples(opened.registry, "celery_tasks_total")
+            if s.labels["status"] == "success"
+        }
+        assert sum(found.values()) == turn + 1
+        assert len(found) == 500
+        assert all(found.get(known, 0.0) >= number for known, number in last.items()), "a counter fell"
+        last = found
+    assert {name for name, number in last.items() if number} == {names[0], *names[695:]}
+    assert value(opened.registry, "otel_celery_folded_total", what="task_name") == 0
+    counts = [s.value for s in samples(opened.registry, "celery_task_duration_seconds") if s.name.endswith("_count")]
+    assert sorted(counts) == [1, 2, 2, 2, 2, 2], "zeros open no histogram"
     assert "overflow" not in scrape(opened.registry)
 
 

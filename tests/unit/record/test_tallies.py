@@ -212,12 +212,70 @@ def test_twenty_thousand_tasks_are_so_many_books(seen: Observations) -> None:
 
 
 def test_so_many_pairs_of_task_and_queue(seen: Observations) -> None:
-    """A task that goes through ever new queues ends in the book of other on other."""
+    """A task that goes through ever new queues ends in its own book on other: its name has a place."""
     tallies = Tallies("w@h", Bounds(task_names=2), seen)
     books = [tallies.task("a", f"q{number}") for number in range(20)]
     assert len({id(book) for book in books}) == PAIRS_PER_TASK_NAME * 2 + 1
-    assert books[-1].attributes == {"worker": "w@h", "task_name": "other", "queue": "other"}
+    assert books[-1].attributes == {"worker": "w@h", "task_name": "a", "queue": "other"}
+    assert tallies.folded == {"task_name": 0, "exception": 0, "queue": 12}
+    assert tallies.task("b", "q0").attributes == {"worker": "w@h", "task_name": "b", "queue": "other"}
+    assert tallies.task("c", "q0").attributes == {"worker": "w@h", "task_name": "other", "queue": "other"}
     assert tallies.task("a", "q0") is books[0], "a book that stands is kept"
+
+
+def pairs_of(tallies: Tallies) -> list[tuple[str, str]]:
+    """List the labels of all books, in their order."""
+    return [(book.attributes["task_name"], book.attributes["queue"]) for book in tallies.tasks()]
+
+
+def test_what_runs_has_a_place_before_what_is_expected(seen: Observations, caplog: pytest.LogCaptureFixture) -> None:
+    """Zeros fill the places that are left in the order they are expected, and the last of them gives way first."""
+    tallies = Tallies("w@h", Bounds(task_names=3), seen)
+    tallies.expect((name, "q") for name in "abcdz")
+    assert pairs_of(tallies) == [("a", "q"), ("b", "q"), ("c", "q")]
+    assert tallies.folded["task_name"] == 0
+    (line,) = [record.getMessage() for record in caplog.records]
+    assert "2 of the 5 tasks that worker w@h may be sent do not stand at zero" in line
+    book = tallies.task("z", "q")
+    assert pairs_of(tallies) == [("z", "q"), ("a", "q"), ("b", "q")]
+    assert tallies.task("z", "q") is book
+    tallies.task("b", "q")
+    tallies.task("y", "q")
+    assert pairs_of(tallies) == [("z", "q"), ("b", "q"), ("y", "q")]
+    assert tallies.task("a", "q").attributes["task_name"] == "other", "all places are of tasks that run"
+
+
+def test_a_second_queue_of_a_name_that_runs_needs_no_other_name(seen: Observations) -> None:
+    """A place is a name's: its expected pairs stand at zero whatever other names there are."""
+    tallies = Tallies("w@h", Bounds(task_names=1), seen)
+    tallies.task("b", "q")
+    tallies.expect([("a", "q"), ("b", "p"), ("b", "q")])
+    assert pairs_of(tallies) == [("b", "q"), ("b", "p")]
+
+
+def test_queues_and_pairs_of_what_is_expected_take_no_place(seen: Observations) -> None:
+    """Six hundred queues with a task each: the one that a message comes from has its name."""
+    tallies = Tallies("w@h", Bounds(), seen)
+    tallies.expect(("a", f"q{number}") for number in range(600))
+    assert len(tallies.tasks()) == 500
+    assert tallies.task("a", "q599").attributes["queue"] == "q599"
+    assert len(tallies.tasks()) == 500
+    few = Tallies("w@h", Bounds(task_names=1), seen)
+    few.expect(("a", f"q{number}") for number in range(20))
+    assert len(few.tasks()) == PAIRS_PER_TASK_NAME
+    for number in range(10, 10 + PAIRS_PER_TASK_NAME):
+        assert few.task("a", f"q{number}").attributes["queue"] == f"q{number}"
+    assert len(few.tasks()) == PAIRS_PER_TASK_NAME
+
+
+def test_what_is_expected_is_labelled_as_what_runs(seen: Observations) -> None:
+    """A long name, or one left out, stands at zero under the label that its runs will have."""
+    tallies = Tallies("w@h", Bounds(label_length=3, deny=("secret",)), seen)
+    tallies.expect([("abcd", "q"), ("abce", "q"), ("secret", "q")])
+    assert pairs_of(tallies) == [("abc", "q"), ("other", "q")]
+    tallies.task("abcf", "q")
+    tallies.task("secret", "q")
+    assert pairs_of(tallies) == [("abc", "q"), ("other", "q")]
 
 
 def test_a_task_left_out_counts_under_other(seen: Observations) -> None:
