@@ -21,7 +21,7 @@ def original(module: str, name: str) -> Any:
     """Give what a module of the standard library held before it was patched, or holds, where it was not."""
     if gevent := sys.modules.get("gevent.monkey"):
         return gevent.get_original(module, name)
-    if eventlet := sys.modules.get("eventlet.patcher"):
+    if (eventlet := sys.modules.get("eventlet.patcher")) and eventlet.already_patched:
         return getattr(eventlet.original(module), name)
     return getattr(import_module(module), name)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from concurrent.futures import Executor
+from concurrent import futures
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ def holds_up(pool: Any, active: Callable[[], int]) -> bool:
     prefork pool on Celery's event loop and a pool of threads never keep anybody waiting. Of a pool that we do not know
     it is taken from ``active``, the number of tasks that Celery counts as running.
     """
-    if isinstance(getattr(pool, "executor", None), Executor):
+    if isinstance(getattr(pool, "executor", None), futures.Executor):
         return False
     inner = getattr(pool, "_pool", None)
     free = getattr(inner, "free_count", None) or getattr(inner, "free", None)  # gevent's, or eventlet's

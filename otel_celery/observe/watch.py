@@ -29,8 +29,7 @@ if TYPE_CHECKING:
 MAX_KNOWN_ROUTES = 10_000
 """How many (task, exchange, routing key, tag) are remembered: routing keys are the publishers' to choose."""
 
-_COMPOSING = threading.RLock()
-"""Held while one worker's classes stand in front of what all workers of an app share."""
+_locks: dict[str, Any] = {}
 
 
 class Watch:
@@ -75,7 +74,7 @@ class Watch:
         ``app.Task.Request`` and a task's own are everybody's: another worker of the app, at once or later, must find
         what the application put there, and its consumer's requests report to its own watch.
         """
-        with _COMPOSING:
+        with _composing():
             try:
                 for owner in (self._app.Task, *self._app.tasks.values()) if self._is_on else ():
                     guarded(self.observer, Where.REQUEST, self._put_in_front, owner)
@@ -247,3 +246,8 @@ def _put_back(owner: Any, original: Any) -> None:
         del owner.Request
     else:
         owner.Request = original
+
+
+def _composing() -> Any:
+    """Give the lock of what all workers of an app share, made when it is first needed: a patch may come before that."""
+    return _locks.setdefault("composing", threading.RLock())

@@ -54,7 +54,7 @@ class Listener:
         (Unknown, ["unknown_task", "undecodable", "invalid"]),
         (Exit, ["recycled", "killed", "exited", "timed_out"]),
         (Where, ["request", "consumer", "children", "relay", "levels", "port", "push"]),
-        (Loss, ["torn", "malformed", "limit", "mismatch", "unsupported", "name"]),
+        (Loss, ["torn", "malformed", "limit", "mismatch", "unsupported", "value", "name"]),
     ],
 )
 def test_each_word_is_a_label_value(words: type[Enum], values: list[str]) -> None:

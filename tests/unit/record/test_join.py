@@ -23,7 +23,7 @@ def test_readmes_join_gives_the_services_rate(promtool: str, tmp_path: Path) -> 
     series = [
         line for line in scrape(opened.registry).splitlines() if line.startswith(("target_info{", "celery_tasks_"))
     ]
-    assert len(series) == 7
+    assert len(series) == 8
     resource = opened.provider._sdk_config.resource.attributes
     tests = tmp_path / "join.yml"
     tests.write_text(json.dumps({"tests": [the_test(series, expression, resource)]}))  # JSON is YAML
