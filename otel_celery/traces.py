@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from celery import current_app
 
 from otel_celery import settings as environment
+from otel_celery.masking import plain
 from otel_celery.variables import SettingsError
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def for_worker(worker: Any, settings: Traces | None, fail: Callable[[str], None]
 
         return WorkerTraces(worker, settings)
     except Exception as error:  # noqa: BLE001  also what the SDK raises for an unknown propagator
-        fail(f"{error}; traces are off")
+        fail(f"{plain(str(error))}; traces are off")
         return None
 
 
@@ -81,7 +82,7 @@ def _asked_for() -> Traces | None:
 
 
 def _say(error: Exception) -> None:
-    sys.stderr.write(f"otel-celery: ERROR: {error}; traces are off in process {os.getpid()}\n")
+    sys.stderr.write(f"otel-celery: ERROR: {plain(str(error))}; traces are off in process {os.getpid()}\n")
 
 
 def _log(error: Exception) -> None:

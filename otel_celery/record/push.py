@@ -17,6 +17,7 @@ from opentelemetry.sdk.metrics import ObservableCounter
 from opentelemetry.sdk.metrics.export import AggregationTemporality, MetricExportResult, MetricReader
 
 from otel_celery.hush import Hush
+from otel_celery.masking import plain
 from otel_celery.record.producers import add_produced
 
 if TYPE_CHECKING:
@@ -121,7 +122,7 @@ class Pusher:
             try:
                 self._exporter.shutdown()
             except Exception as error:  # noqa: BLE001  the last values have left, or not
-                logger.debug("otel-celery: the exporter %s did not shut down: %r", self._place, error)
+                logger.debug("otel-celery: the exporter %s did not shut down: %s", self._place, plain(repr(error)))
 
     def _push(self) -> None:
         self._hush.heard.clear()
@@ -132,7 +133,7 @@ class Pusher:
                 return
             result = self._exporter.export(collected, timeout_millis=self._timeout * 1000)
         except Exception as error:  # noqa: BLE001  whatever it is, the next export is tried
-            self._tell(repr(error))
+            self._tell(plain(repr(error)))
         else:
             self._tell("" if result is MetricExportResult.SUCCESS else self._hush.reason())
 
