@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 
 HOST = "127.0.0.1"
 SCRAPERS, HALF_REQUESTS = 20, 500
-TARGETS = {"scrapers": 0.40, "halves": 0.95}
+TARGETS = {"scrapers": 0.40, "halves": 0.95, "chunks": 0.40, "pipeline": 0.40, "heads": 0.40, "pings": 0.40}
+"""One client that does its worst may cost no more than twenty that scrape in a loop."""
 TASK_NAMES = 26
 """Each that has run makes some 75 lines."""
 
@@ -65,7 +66,44 @@ def halves(port: int) -> list[socket.socket]:
     return held
 
 
-CLIENTS: dict[str, Callable[[int], object]] = {"scrapers": scrapers, "halves": halves}
+HEAD = b"GET /-/healthy HTTP/1.1\r\nHost: localhost\r\n"
+WORDS = {
+    "chunks": (HEAD + b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\nx\r\n" * 2_000),
+    "pipeline": (b"", (HEAD + b"\r\n") * 200),
+    "heads": (b"", HEAD + b"".join(b"a%d:\r\n" % (number % 10) for number in range(2_500)) + b"\r\n"),
+    "pings": (b"", HEAD + b"\r\n"),
+}
+"""What one client says first, and then again and again, without credentials."""
+
+
+def speaker(kind: str) -> Callable[[int], object]:
+    """Make a client that says its words as fast as they are taken, and begins anew wherever it is put out."""
+    first, again = WORDS[kind]
+
+    def say(port: int) -> None:
+        while True:
+            with contextlib.suppress(OSError), socket.create_connection((HOST, port), timeout=30) as client:
+                client.sendall(first)
+                if kind != "pings":
+                    threading.Thread(target=swallow, args=(client,), daemon=True).start()
+                while True:
+                    client.sendall(again)
+                    if kind == "pings" and not client.recv(65536):
+                        break
+
+    def swallow(client: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while client.recv(65536):
+                pass
+
+    return lambda port: threading.Thread(target=say, args=(port,), daemon=True).start()
+
+
+CLIENTS: dict[str, Callable[[int], object]] = {
+    "scrapers": scrapers,
+    "halves": halves,
+    **{kind: speaker(kind) for kind in WORDS},
+}
 
 
 def be(kind: str, port: int) -> None:
