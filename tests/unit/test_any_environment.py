@@ -6,6 +6,7 @@ import os
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -15,8 +16,6 @@ from otel_celery.settings import traces as read_traces
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
-
-    import pytest
 
 SECRET = "hunter2Hunter"
 OURS = "OTEL_PYTHON_CELERY_"
@@ -104,6 +103,7 @@ def is_a_sentence(said: str) -> bool:
     return 0 < len(said) <= 240 and said.isprintable() and SECRET not in said
 
 
+@pytest.mark.timeout(900)  # ten seconds on a machine with nothing else to do
 @settings(max_examples=1_500, deadline=timedelta(seconds=30), suppress_health_check=list(HealthCheck), database=None)
 @given(environments)
 def test_any_environment_is_settings_or_a_sentence(environ: dict[str, str]) -> None:

@@ -15,7 +15,7 @@ from otel_celery.serve.loop import REST, Loop
 from otel_celery.serve.protocol import Conversation
 from otel_celery.serve.site import sentence
 from otel_celery.serve.wires import PlainWire
-from tests.benchmarks.endpoint import WORDS, clients
+from tests.benchmarks.clients import WORDS, clients
 
 if TYPE_CHECKING:
     from collections.abc import Callable
