@@ -12,13 +12,13 @@ import re
 LONGEST = 240
 """Characters of a refusal, so that the line which says what follows from it has at most 300."""
 
-ROOM = 80
+ROOM = 120
 """Characters of a value that are quoted at most."""
 
 MASK = "***"
 
 _MAX_TEXT = 20_000
-_SHORTEST = 6
+_SHORTEST = 8
 """Characters of a secret that is looked for by itself: a header may as well be ``true``."""
 
 _kept: set[str] = set()
@@ -43,7 +43,8 @@ class RefusedError(ValueError):
 
     def __init__(self, sentence: str) -> None:
         """Make one short line of it."""
-        super().__init__(plain(sentence, LONGEST))
+        # What is kept is out of the values already; here it might be a part of the variable's name.
+        super().__init__(_line(_recognised(sentence[:_MAX_TEXT]), LONGEST))
 
 
 def keep(secret: str) -> None:
@@ -57,6 +58,10 @@ def masked(text: str) -> str:
     text = text[:_MAX_TEXT]
     for secret in sorted(_kept, key=len, reverse=True):
         text = text.replace(secret, MASK)
+    return _recognised(text)
+
+
+def _recognised(text: str) -> str:
     text = _URL.sub(lambda found: masked_url(found.group()), text)
     text = _ASKED.sub(f"?{MASK}", text)
     return _SCHEMED.sub(rf"\1 {MASK}", _NAMED.sub(rf"\1{MASK}", text))
@@ -94,7 +99,11 @@ def quoted(value: object, room: int = ROOM) -> str:
 
 def plain(text: str, room: int = LONGEST) -> str:
     """Make one line of at most so many characters, all of them printable, without secrets."""
-    line = " ".join(masked(text).split())
+    return _line(masked(text), room)
+
+
+def _line(text: str, room: int) -> str:
+    line = " ".join(text.split())
     return _cut("".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in line[:room]), room)
 
 

@@ -6,12 +6,7 @@ import pytest
 
 from otel_celery import masking
 from otel_celery.masking import RefusedError, keep, masked, masked_url, plain, quoted
-
-
-@pytest.fixture(autouse=True)
-def _forget(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep what a test keeps for that test."""
-    monkeypatch.setattr(masking, "_kept", set())
+from otel_celery.settings import SettingsError, read
 
 
 @pytest.mark.parametrize(
@@ -68,6 +63,13 @@ def test_what_was_kept_is_never_shown() -> None:
     keep("hidden value")
     keep("true")
     assert masked("it was true that hidden values, and 'hidden value'") == "it was true that ***s, and '***'"
+
+
+def test_a_variable_is_named_whatever_is_kept() -> None:
+    """A header may have the value that is a part of its name."""
+    keep("PROMETHEUS_PORT")
+    with pytest.raises(SettingsError, match=r"^PROMETHEUS_PORT='x' is"):
+        read({"PROMETHEUS_ENABLED": "true", "PROMETHEUS_PORT": "x"})
 
 
 @pytest.mark.parametrize(

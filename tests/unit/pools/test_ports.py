@@ -50,7 +50,7 @@ def test_a_port_that_is_none_is_refused(value: str) -> None:
     name = "OTEL_PYTHON_CELERY_POOL_TRADING_PORT"
     with pytest.raises(PlanError) as caught:
         ports.assign([TRADING], {name: value})
-    said = repr(value) if len(value) < 80 else f"'{value[:78]}…"
+    said = repr(value) if len(value) < 120 else f"'{value[:118]}…"
     assert str(caught.value) == f"{name}={said} is not allowed: it must be a whole number from 1 to 65535"
 
 
