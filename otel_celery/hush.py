@@ -12,11 +12,13 @@ from collections import deque
 from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
+from otel_celery.masking import plain
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 MAX_REASON = 300
-"""Characters; some errors quote half of a page."""
+"""Characters; some errors quote half of a page, and some the request with its secrets."""
 
 _RETRY = re.compile(r", retrying in [\d.]+s")
 
@@ -61,4 +63,4 @@ class Hush(logging.Filter):
     def reason(self) -> str:
         """Say why the export failed: what was heard first is the cause, what follows are its repetitions."""
         heard = _RETRY.sub("", self.heard[0]) if self.heard else "the exporter does not say why"
-        return heard[:MAX_REASON].rstrip(". ")
+        return plain(heard, MAX_REASON).rstrip(". ")

@@ -8,11 +8,12 @@ themselves: they may hold secrets, and are only looked at here.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
 
-from otel_celery.variables import SettingsError
+from otel_celery.masking import MASK, keep, masked_url, plain
+from otel_celery.variables import SettingsError, is_host, whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -34,7 +35,15 @@ FILTERS = ("trace_based", "always_on", "always_off")
 SHORT_TIMEOUT = 100
 """Milliseconds below which a timeout looks as if it was meant in seconds, as Python's exporters read it."""
 
-_HEADER = re.compile(r"[!#$%&'*+\-.^_`|~\w]+\s*=.*")
+MAX_ENDPOINT = 2000
+"""Characters."""
+
+_HEADER = re.compile(r"([\x21\x23-\x27*+\-.0-9A-Z^-z|~]+)[ \t]*=[ \t]*([\x20\x21\x23-\x2b\x2d-:<-\x5b\x5d-\x7e]*)")
+"""What OpenTelemetry reads as a header; what it does not, it leaves out and logs, value and all."""
+
+_CREDENTIAL = {HTTP: re.compile(r"[\t\x20-\x7e\x80-\xff]*"), GRPC: re.compile(r"[\x20-\x7e]*")}
+_KEY = {HTTP: re.compile(r"[!#$%&'*+\-.^_`|~0-9a-z]+"), GRPC: re.compile(r"(?!.*-bin$)[0-9a-z_.-]+")}
+"""What each protocol takes for the name and the value of a header: the error about another one quotes them all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +51,8 @@ class Otlp:
     """How one signal leaves by OTLP."""
 
     protocol: str
-    endpoint: str
-    """The whole URL; a gRPC endpoint may be without a scheme."""
+    endpoint: str = field(repr=False)
+    """The whole URL, which may hold secrets; a gRPC endpoint may be without a scheme."""
     timeout: float
     """In seconds, for one export with its repetitions."""
     compression: str
@@ -55,9 +64,8 @@ class Otlp:
 
     @property
     def place(self) -> str:
-        """Name the endpoint without the credentials that its URL may hold."""
-        before, at, after = self.endpoint.rpartition("@")
-        return f"{before.partition('//')[0]}//{after}" if at and "//" in before else after
+        """Name the endpoint without the secrets that its URL may hold."""
+        return plain(masked_url(self.endpoint))
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,10 +172,11 @@ def otlp(reader: Reader, signal: str, protocol: str | None = None) -> Otlp:
         return own if reader.text(own) else f"{general}{name}"
 
     protocol = protocol or reader.choice(variable("PROTOCOL"), (GRPC, HTTP), default=HTTP)
-    _look_at_headers(reader, variable("HEADERS"))
+    _look_at_headers(reader, variable("HEADERS"), protocol)
     endpoint = _endpoint(reader, variable("ENDPOINT"), protocol)
     if protocol == HTTP and not reader.text(f"{general}{signal}_ENDPOINT"):
-        endpoint = f"{endpoint.rstrip('/')}/v1/{signal.lower()}"
+        url = urlsplit(endpoint)
+        endpoint = urlunsplit(url._replace(path=f"{url.path.rstrip('/')}/v1/{signal.lower()}"))
     scheme = endpoint.partition("://")[0] if "://" in endpoint else None
     return Otlp(
         protocol,
@@ -184,11 +193,11 @@ def otlp(reader: Reader, signal: str, protocol: str | None = None) -> Otlp:
 def short_timeouts(reader: Reader, signals: Iterable[str]) -> tuple[str, ...]:
     """Say which timeouts, of these signals or of all, look as if they were meant in seconds."""
     names = (*(f"OTEL_EXPORTER_OTLP_{signal}_TIMEOUT" for signal in signals), "OTEL_EXPORTER_OTLP_TIMEOUT")
-    found = {name: reader.text(name) or "" for name in names}
+    found = {name: whole(reader.text(name) or "", SHORT_TIMEOUT - 1) for name in names}
     return tuple(
-        f"{name}={value} is read as milliseconds, as OpenTelemetry's specification says; for seconds write {value}000"
-        for name, value in found.items()
-        if value.isascii() and value.isdigit() and 0 < int(value) < SHORT_TIMEOUT
+        f"{name}={number} is read as milliseconds, as OpenTelemetry's specification says; for seconds write {number}000"
+        for name, number in found.items()
+        if number
     )
 
 
@@ -196,20 +205,38 @@ def _endpoint(reader: Reader, variable: str, protocol: str) -> str:
     value = reader.text(variable)
     if value is None:
         return "http://localhost:4317" if protocol == GRPC else "http://localhost:4318"
-    try:
-        url = urlsplit(value if "://" in value else f"//{value}")
-        is_place = bool(url.hostname) and (url.port is None or url.port > 0)
-    except ValueError:
-        is_place = False
-    else:
-        is_place = is_place and url.scheme in ({"http", "https", ""} if protocol == GRPC else {"http", "https"})
-    if not is_place:
+    if not _is_place(value, {"http", "https", ""} if protocol == GRPC else {"http", "https"}):
         raise SettingsError(variable, value, "a URL that begins with http:// or https://")
+    _keep_secrets(value)
     return value
 
 
-def _look_at_headers(reader: Reader, variable: str) -> None:
-    """Refuse headers that the exporter would leave out; their values are secrets, and never shown."""
+def _is_place(value: str, schemes: set[str]) -> bool:
+    """Tell whether a text is a URL with one of these schemes, and a host that can be looked up."""
+    if len(value) > MAX_ENDPOINT or not value.isprintable() or " " in value:
+        return False
+    try:
+        url = urlsplit(value if "://" in value else f"//{value}")
+        has_port = url.port is None or url.port > 0
+    except ValueError:
+        return False
+    return has_port and url.scheme in schemes and is_host(url.hostname or "")
+
+
+def _keep_secrets(endpoint: str) -> None:
+    url = urlsplit(endpoint if "://" in endpoint else f"//{endpoint}")
+    for secret in (url.password, url.netloc.rpartition("@")[0], url.query, *(v for _, v in parse_qsl(url.query))):
+        if secret:
+            keep(secret)
+            keep(unquote(secret))
+
+
+def _look_at_headers(reader: Reader, variable: str, protocol: str) -> None:
+    """Refuse headers that the exporter would leave out, or fail on; their values are secrets, and never shown."""
     for item in reader.names(variable):
-        if not _HEADER.fullmatch(item):
-            raise SettingsError(variable, "***", "name=value pairs, comma-separated, with values percent-encoded")
+        found = _HEADER.fullmatch(item)
+        name, value = (unquote(part).strip() for part in found.groups()) if found else ("", "")
+        for secret in (item.partition("=")[2].strip(), value, value.rpartition(" ")[2]):
+            keep(secret)
+        if not (_KEY[protocol].fullmatch(name.lower()) and _CREDENTIAL[protocol].fullmatch(value)):
+            raise SettingsError(variable, MASK, "name=value pairs, comma-separated, with values percent-encoded")

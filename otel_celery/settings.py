@@ -8,13 +8,16 @@ The table of variables stands in README; their standard meaning is the OpenTelem
 from __future__ import annotations
 
 import difflib
+import fnmatch
 import math
+import re
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from otel_celery import pushing, tracing
+from otel_celery import credentials, files, pushing, tracing
 from otel_celery.catalogue import BUCKETS
+from otel_celery.masking import plain
 from otel_celery.variables import Reader, SettingsError
 
 if TYPE_CHECKING:
@@ -27,6 +30,12 @@ DEFAULT_PORT = 9464
 """The OpenTelemetry specification's default for OTEL_EXPORTER_PROMETHEUS_PORT."""
 
 MAX_BUCKETS = 60
+
+MAX_WARNINGS = 10
+"""Unknown variables that are named one by one."""
+
+_SERVICE = "_SERVICE_HOST"
+"""What Kubernetes gives each Service, beside variables that begin alike."""
 
 EX_CONFIG = 78
 """sysexits.h: how a strict worker ends on bad configuration or a taken port, and every command on the former."""
@@ -100,18 +109,24 @@ def read(environ: Mapping[str, str]) -> Settings:
     if reader.boolean("OTEL_SDK_DISABLED", default=False):
         return Settings(strict=strict)
     exporters = _exporters(reader)
+    port = _port(reader) if "prometheus" in exporters else None
     push = pushing.push(reader, tuple(name for name in exporters if name != "prometheus"))
     spans = tracing.traces(reader)
     pushed = [signal for signal, asked_for in (("METRICS", push), ("TRACES", spans)) if asked_for is not None]
     return Settings(
-        port=_port(reader) if "prometheus" in exporters else None,
+        port=port,
         push=push,
         traces=spans,
         buckets=_buckets(reader),
         bounds=_bounds(reader),
         child_metrics=reader.boolean(f"{PREFIX}CHILD_METRICS", default=True),
         strict=strict,
-        warnings=(*_unknown(environ), *(pushing.short_timeouts(reader, pushed) if pushed else ())),
+        warnings=(
+            *reader.ignored,
+            *_open_to_others(port),
+            *_unknown(environ),
+            *(pushing.short_timeouts(reader, pushed) if pushed else ()),
+        ),
     )
 
 
@@ -130,24 +145,22 @@ def is_strict(environ: Mapping[str, str]) -> bool:
 
 
 def _exporters(reader: Reader) -> tuple[str, ...]:
-    names = reader.names("OTEL_METRICS_EXPORTER")
-    if "none" in names and len(names) > 1:
-        raise SettingsError("OTEL_METRICS_EXPORTER", ",".join(names), "none alone, or exporters without none")
+    names = reader.exporters("OTEL_METRICS_EXPORTER")
     enabled = reader.text("PROMETHEUS_ENABLED")
     if enabled is not None:
         wanted = reader.boolean("PROMETHEUS_ENABLED", default=False)
         names = (*(n for n in names if n not in {"prometheus", "none"}), *(("prometheus",) if wanted else ()))
-    return tuple(dict.fromkeys(n for n in names if n != "none"))
+    return tuple(name for name in names if name != "none")
 
 
 def _port(reader: Reader) -> Port:
-    standard = reader.integer("OTEL_EXPORTER_PROMETHEUS_PORT", default=DEFAULT_PORT, low=1, high=65535)
+    standard = reader.port("OTEL_EXPORTER_PROMETHEUS_PORT", default=DEFAULT_PORT)
     return Port(
-        host=reader.text("OTEL_EXPORTER_PROMETHEUS_HOST") or "localhost",
-        number=reader.integer("PROMETHEUS_PORT", default=standard, low=1, high=65535),
+        host=reader.host("OTEL_EXPORTER_PROMETHEUS_HOST", default="localhost"),
+        number=reader.port("PROMETHEUS_PORT", default=standard),
         standard=standard,
         tls=_tls(reader),
-        credentials=reader.file(f"{PREFIX}CREDENTIALS_FILE"),
+        credentials=_credentials(reader),
     )
 
 
@@ -160,6 +173,29 @@ def _tls(reader: Reader) -> TLS | None:
     if certificate is None or private is None:
         return None
     return TLS(certificate, private, reader.file(client_ca))
+
+
+def _credentials(reader: Reader) -> Path | None:
+    """Refuse a file that a client could not be admitted by, as long as somebody looks; later the port's log says it."""
+    variable = f"{PREFIX}CREDENTIALS_FILE"
+    path = reader.file(variable)
+    if path is not None:
+        try:
+            credentials.read(path)
+        except (OSError, credentials.UnusableError) as error:
+            why = getattr(error, "strerror", None) or str(error)
+            raise SettingsError(variable, str(path), f"a file of credentials ({why})") from None
+    return path
+
+
+def _open_to_others(port: Port | None) -> tuple[str, ...]:
+    """Warn of the files with secrets that every user of the machine may read."""
+    secrets = () if port is None else (port.credentials, port.tls.key if port.tls else None)
+    return tuple(
+        plain(f"{path} holds secrets, and every user of this machine may read it: chmod o-r (Kubernetes: defaultMode)")
+        for path in secrets
+        if path is not None and files.is_open_to_others(path)
+    )
 
 
 def _buckets(reader: Reader) -> tuple[float, ...]:
@@ -178,13 +214,24 @@ def _buckets(reader: Reader) -> tuple[float, ...]:
     return bounds
 
 
+def _patterns(reader: Reader, variable: str) -> tuple[str, ...]:
+    """Read patterns as fnmatch takes them, which is as long as they can be made a regular expression."""
+    patterns = reader.names(variable)
+    try:
+        for pattern in patterns:
+            re.compile(fnmatch.translate(pattern))
+    except (re.error, OverflowError, RecursionError):
+        raise SettingsError(variable, ",".join(patterns), "patterns as of fnmatch, comma-separated") from None
+    return patterns
+
+
 def _bounds(reader: Reader) -> Bounds:
     return Bounds(
         task_names=reader.integer(f"{PREFIX}MAX_TASK_NAMES", default=500, low=1, high=100_000),
         exceptions=reader.integer(f"{PREFIX}MAX_EXCEPTIONS", default=50, low=1, high=10_000),
         label_length=reader.integer(f"{PREFIX}LABEL_LENGTH", default=200, low=8, high=10_000),
-        allow=reader.names(f"{PREFIX}TASKS_ALLOW"),
-        deny=reader.names(f"{PREFIX}TASKS_DENY"),
+        allow=_patterns(reader, f"{PREFIX}TASKS_ALLOW"),
+        deny=_patterns(reader, f"{PREFIX}TASKS_DENY"),
     )
 
 
@@ -209,14 +256,25 @@ _OURS = tuple(
 
 
 def _unknown(environ: Mapping[str, str]) -> tuple[str, ...]:
+    strange = sorted(name for name in environ if _is_strange(name, environ))
     sentences = []
-    for name in sorted(environ):
-        if not name.startswith(PREFIX) or name in _OURS or _is_pool_port(name):
-            continue
-        near = difflib.get_close_matches(name, _OURS, n=1)
+    for name in strange[:MAX_WARNINGS]:
+        near = difflib.get_close_matches(name[:100], _OURS, n=1)
         hint = f"; did you mean {near[0]}?" if near else ""
-        sentences.append(f"{name} is not a setting of otel-celery and was ignored{hint}")
+        sentences.append(f"{plain(name, 100)} is not a setting of otel-celery and was ignored{hint}")
+    if len(strange) > MAX_WARNINGS:
+        sentences.append(
+            f"{len(strange) - MAX_WARNINGS} more variables are not settings of otel-celery and were ignored"
+        )
     return tuple(sentences)
+
+
+def _is_strange(name: str, environ: Mapping[str, str]) -> bool:
+    """Tell whether a variable looks like ours, and is neither that nor about a Service that is called like us."""
+    if not name.startswith(PREFIX) or name in _OURS or _is_pool_port(name):
+        return False
+    services = (other.removesuffix(_SERVICE) for other in environ if other.endswith(_SERVICE))
+    return not any(name.startswith((f"{service}_SERVICE_", f"{service}_PORT")) for service in services)
 
 
 def _is_pool_port(name: str) -> bool:

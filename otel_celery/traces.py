@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from celery import current_app
 
 from otel_celery import settings as environment
+from otel_celery.masking import plain
 from otel_celery.saying import say
 from otel_celery.variables import SettingsError
 
@@ -38,7 +39,7 @@ def for_worker(worker: Any, settings: Traces | None, fail: Callable[[str], None]
 
         return WorkerTraces(worker, settings)
     except Exception as error:  # noqa: BLE001  also what the SDK raises for an unknown propagator
-        fail(f"{error}; traces are off")
+        fail(f"{plain(str(error))}; traces are off")
         return None
 
 
@@ -82,7 +83,7 @@ def _asked_for() -> Traces | None:
 
 
 def _say(error: Exception) -> None:
-    say(logging.ERROR, f"{error}; traces are off in process {os.getpid()}")
+    say(logging.ERROR, f"{plain(str(error))}; traces are off in process {os.getpid()}")
 
 
 def _log(error: Exception) -> None:

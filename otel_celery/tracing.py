@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from otel_celery.pushing import OTLP, Exporter, otlp
-from otel_celery.variables import SettingsError
 
 if TYPE_CHECKING:
     from otel_celery.variables import Reader
@@ -40,14 +39,12 @@ def traces(reader: Reader) -> Traces | None:
 
     Raises SettingsError on the first value that is not allowed.
     """
-    names = tuple(dict.fromkeys(reader.names(EXPORTER)))
-    if "none" in names and len(names) > 1:
-        raise SettingsError(EXPORTER, ",".join(names), "none alone, or exporters without none")
+    names = reader.exporters(EXPORTER)
     if names in {(), ("none",)} or "celery" in reader.names("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS"):
         return None
     return Traces(
         tuple(Exporter(name, otlp(reader, "TRACES", OTLP[name]) if name in OTLP else None, "traces") for name in names),
         flush_seconds=reader.integer(FLUSH, default=500, low=0, high=60_000, unit="milliseconds") / 1000,
         log_ids=reader.boolean("OTEL_PYTHON_LOG_CORRELATION", default=False),
-        id_generator=reader.text("OTEL_PYTHON_ID_GENERATOR") or "random",
+        id_generator=reader.name("OTEL_PYTHON_ID_GENERATOR", default="random"),
     )

@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from otel_celery.masking import quoted
 from otel_celery.pools.client import Identity
+from otel_celery.variables import is_host
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 F = TypeVar("F", bound="Callable[..., Any]")
+
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
@@ -27,6 +30,13 @@ def options(command: F) -> F:
     ):
         command = add(command)
     return command
+
+
+def host(value: str) -> str:
+    """Take a host's name or address, as it can be looked up: on another one the lookup would raise."""
+    if not is_host(value):
+        raise click.BadParameter(f"{quoted(value)} is neither a host's name nor an address")
+    return value
 
 
 def identity(ca_file: Path | None, cert_file: Path | None, key_file: Path | None) -> Identity:

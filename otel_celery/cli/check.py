@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-import errno
 import os
-import socket
 import ssl
 import sys
 from importlib.metadata import entry_points
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from otel_celery import settings
 from otel_celery.cli.failure import misconfigured
+from otel_celery.masking import plain
 from otel_celery.pushing import CUMULATIVE, GRPC
+from otel_celery.serve.access import AccessError, tls_context
+from otel_celery.serve.listeners import addresses, listen
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from otel_celery.pushing import Otlp, Push
+    from otel_celery.pushing import Exporter, Otlp, Push
     from otel_celery.tracing import Traces
 
 NOTHING = 1
@@ -117,49 +118,40 @@ def _trace_plans(found: Traces) -> Iterator[str]:
 
 
 def _port_problems(port: settings.Port | None) -> Iterator[str]:
-    """Try the port: it may be taken, by a worker that runs now as well."""
+    """Do what the worker does: the port may be taken, by a worker that runs now as well."""
     if port is None:
         return
-    if port.tls is not None:
-        yield from _tls_problems(port.tls)
     try:
-        found = socket.getaddrinfo(port.host, port.number, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        for address in found:  # localhost is two: the worker opens both, where there are both
-            _open(*address, alone=len(found) == 1)
+        if port.tls is not None:
+            tls_context(port.tls)
+        for listener in listen(addresses(port.host), port.number):
+            listener.close()
+    except AccessError as error:
+        yield str(error)
     except OSError as error:
         yield f"the port {port.number} on {port.host} cannot be opened now: {error.strerror}"
 
 
-def _open(family: int, kind: int, protocol: int, _: str, address: Any, *, alone: bool) -> None:
-    with socket.socket(family, kind, protocol) as attempt:
-        attempt.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family == socket.AF_INET6:
-            attempt.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        try:
-            attempt.bind(address)
-        except OSError as error:
-            if alone or error.errno != errno.EADDRNOTAVAIL:
-                raise
-
-
-def _tls_problems(tls: settings.TLS) -> Iterator[str]:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+def _otlp_problems(exporter: Exporter, otlp: Otlp) -> Iterator[str]:
+    """Try the certificates, on which the exporter fails with each export."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     try:
-        context.load_cert_chain(tls.certificate, tls.key, password="")
-    except OSError as error:
-        yield f"{tls.certificate} and {tls.key} are no usable pair: {error}"
-    try:
-        context.load_verify_locations(cafile=tls.client_ca or tls.certificate)
-    except OSError as error:
-        yield f"{tls.client_ca or tls.certificate} holds no usable certificate: {error}"
+        if otlp.certificate is not None:
+            context.load_verify_locations(cafile=otlp.certificate)
+        if otlp.client_certificate is not None:
+            context.load_cert_chain(otlp.client_certificate, otlp.client_key, password="")
+    except (OSError, ValueError) as error:
+        yield f"the certificates for {exporter.place} cannot be used: {plain(str(error))}"
 
 
 def _exporter_problems(found: settings.Settings) -> Iterator[str]:
-    """Name the exporters that nothing installed offers."""
+    """Name the exporters that nothing installed offers, or that have no usable certificates."""
     for asked_for in (found.push, found.traces):
         for exporter in asked_for.exporters if asked_for is not None else ():
             if not entry_points(group=exporter.group, name=exporter.entry_point):
                 yield exporter.missing
+            if exporter.otlp is not None:
+                yield from _otlp_problems(exporter, exporter.otlp)
 
 
 def _app_problems(app: str | None) -> Iterator[str]:
@@ -173,7 +165,7 @@ def _app_problems(app: str | None) -> Iterator[str]:
         loaded = find_app(app)
         loaded.loader.import_default_modules()
     except Exception as error:  # noqa: BLE001  whatever the user's modules raise is the answer
-        yield f"the app {app!r} cannot be loaded: {type(error).__name__}: {error}"
+        yield f"the app {app!r} cannot be loaded: {type(error).__name__}: {plain(str(error))}"
     else:
         tasks = [name for name in loaded.tasks if not name.startswith("celery.")]
         click.echo(f"The app {app!r} is {loaded.main or 'unnamed'}, with {len(tasks)} tasks.")

@@ -11,6 +11,8 @@ import click
 
 from otel_celery.cli import asking
 from otel_celery.cli.failure import misconfigured
+from otel_celery.credentials import UnusableError
+from otel_celery.masking import plain
 from otel_celery.pools import client, ports
 
 if TYPE_CHECKING:
@@ -21,7 +23,9 @@ OK = 200
 
 @click.command()
 @click.argument("question", type=click.Choice(["ready", "healthy"]))
-@click.option("--host", help="Where the port is.  [default: OTEL_EXPORTER_PROMETHEUS_HOST, or localhost]")
+@click.option(
+    "--host", type=asking.host, help="Where the port is.  [default: OTEL_EXPORTER_PROMETHEUS_HOST, or localhost]"
+)
 @click.option("--port", type=click.IntRange(1, 65535), help="Its number.  [default: PROMETHEUS_PORT and the like]")
 @asking.options
 def probe(
@@ -45,7 +49,7 @@ def probe(
     where = replace(where, host=host or where.host, number=port or where.number)
     try:
         status, body = client.get(where, f"/-/{question}", timeout, asking.identity(ca_file, cert_file, key_file))
-    except (OSError, http.client.HTTPException) as error:
-        raise click.ClickException(f"{where.host}:{where.number} does not answer: {error}") from None
-    click.echo(body.strip(), err=status != OK)
+    except (OSError, http.client.HTTPException, UnusableError) as error:
+        raise click.ClickException(f"{where.host}:{where.number} does not answer: {plain(str(error))}") from None
+    click.echo(plain(body), err=status != OK)
     raise SystemExit(status != OK)

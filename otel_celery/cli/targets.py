@@ -8,6 +8,7 @@ from typing import IO, TYPE_CHECKING
 
 import click
 
+from otel_celery.cli import asking
 from otel_celery.cli.failure import misconfigured
 from otel_celery.cli.pools import FILE, NAMES, chosen
 
@@ -17,7 +18,12 @@ if TYPE_CHECKING:
 
 @click.command()
 @FILE
-@click.option("--host", default=socket.gethostname, help="How Prometheus reaches it.  [default: this machine's name]")
+@click.option(
+    "--host",
+    type=asking.host,
+    default=socket.gethostname,
+    help="How Prometheus reaches it.  [default: this machine's name]",
+)
 @click.option(
     "--output",
     type=click.File("w", encoding="utf-8", atomic=True),

@@ -42,6 +42,8 @@ class Load:
         self.sent = 0
         self.lost = 0
         """Messages that the broker did not take."""
+        self.why = ""
+        """The exception of the last one of these."""
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Send until ``stopping`` is set."""
@@ -58,8 +60,9 @@ class Load:
         for name in chosen(count):
             try:
                 app.send_task(name, expires=EXPIRES, retry=False)
-            except app.connection_for_write().connection_errors:
+            except Exception as error:  # noqa: BLE001  kombu's OperationalError, and what each transport adds to it
                 self.lost += 1
+                self.why = type(error).__name__
             else:
                 self.sent += 1
 

@@ -54,6 +54,6 @@ class Screen:
 
     async def _draw(self) -> Table:
         drawn = table(await asyncio.to_thread(ask, self._pools, self._port, TIMEOUT))
-        lost = f", {self._load.lost} not taken by the broker" if self._load.lost else ""
+        lost = f", {self._load.lost} not taken by the broker ({self._load.why})" if self._load.lost else ""
         drawn.caption = f"{self._load.sent} tasks sent{lost}"
         return drawn

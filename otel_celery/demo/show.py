@@ -10,13 +10,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kombu.utils.url import maybe_sanitize_url
 from rich.console import Console
 
 from otel_celery.demo.app import app
 from otel_celery.demo.broker import embedded
 from otel_celery.demo.load import Load
 from otel_celery.demo.screen import Screen
+from otel_celery.masking import masked_url, plain
 from otel_celery.pools import command, plan, ports
 from otel_celery.pools.runner import Runner
 from otel_celery.pools.section import PlanError
@@ -75,7 +75,7 @@ class Show:
         return status
 
     def _announce(self, url: str, log: Path) -> None:
-        self._console.print(f"Broker: {maybe_sanitize_url(url)}")
+        self._console.print(f"Broker: {plain(masked_url(url))}")
         scheme = "http" if self._port.tls is None else "https"
         for pool in self._pools:
             self._console.print(f"{pool.name:<12}{scheme}://localhost:{pool.port}/metrics")

@@ -9,6 +9,8 @@ import ssl
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from otel_celery.credentials import read
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -42,15 +44,12 @@ def get(port: Port, path: str, timeout: float, identity: Identity | None = None)
         connection.close()
 
 
-def _authorisation(port: Port) -> dict[str, str]:
+def _authorisation(port: Port) -> dict[str, bytes]:
     """Show the first of the port's own credentials: ``user:password``, or a bearer token."""
-    if port.credentials is None:
-        return {}
-    lines = (line.strip() for line in port.credentials.read_text(encoding="utf-8-sig").splitlines())
-    first = next((line for line in lines if line and not line.startswith("#")), "")
-    if ":" in first:
-        return {"Authorization": f"Basic {base64.b64encode(first.encode()).decode()}"}
-    return {"Authorization": f"Bearer {first}"}
+    first = next(iter(read(port.credentials)), b"") if port.credentials is not None else b""
+    if b":" in first:
+        return {"Authorization": b"Basic " + base64.b64encode(first)}
+    return {"Authorization": b"Bearer " + first} if first else {}
 
 
 def _connection(port: Port, host: str, timeout: float, identity: Identity) -> http.client.HTTPConnection:

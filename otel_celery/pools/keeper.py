@@ -50,7 +50,7 @@ class Keeper:
             started = self._clock()
             try:
                 status = await self._live()
-            except OSError as error:  # no more processes, or no more files, for now
+            except (OSError, ValueError) as error:  # no more processes, or no more files, for now; or a NUL somewhere
                 self._tell(f"could not be started ({error})")
                 status = 1
             if self._asked is not None:
@@ -84,6 +84,9 @@ class Keeper:
                 stderr=writing,
                 start_new_session=True,  # the terminal's Ctrl-C is for us to pass on, once
             )
+        except BaseException:
+            os.close(reading)
+            raise
         finally:
             os.close(writing)
         process = self._process
@@ -103,6 +106,12 @@ class Keeper:
         transport, _ = await asyncio.get_running_loop().connect_read_pipe(
             lambda: asyncio.StreamReaderProtocol(reader), pipe
         )
+        try:
+            await self._pass_on(reader)
+        finally:  # also where it is cancelled: a process that left the group holds the other end
+            transport.close()
+
+    async def _pass_on(self, reader: asyncio.StreamReader) -> None:
         rest = b""
         while chunk := await reader.read(CHUNK):
             *lines, rest = (rest + chunk).split(b"\n")
@@ -112,7 +121,6 @@ class Keeper:
                 self._say(line)
         if rest:
             self._say(rest)
-        transport.close()
 
     async def _sweep(self, group: int, lines: asyncio.Task[None]) -> None:
         """End what the worker left running: the next one needs its port, and nobody hears its results."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from otel_celery.masking import ROOM, plain, quoted
 from otel_celery.pools.section import PlanError, Section, nearest
 
 if sys.version_info >= (3, 11):
@@ -71,7 +72,7 @@ def read(file: Path) -> tuple[Pool, ...]:
     try:
         return parse(file.read_text(encoding="utf-8"))
     except OSError as error:
-        raise PlanError(f"{file} cannot be read: {error.strerror}") from None
+        raise PlanError(f"{file} cannot be read: {error.strerror or error}") from None
     except ValueError as error:  # PlanError, or bytes that are no text
         raise PlanError(f"{file}: {error}") from None
 
@@ -80,14 +81,16 @@ def parse(text: str) -> tuple[Pool, ...]:
     """Make Pools of a file's text, in the file's order."""
     try:
         document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # TOMLDecodeError, or a number, or brackets, without end
         raise PlanError(f"this is not TOML: {error}") from None
     top = Section("", document, ("defaults", "pools")).values
     defaults = Section("defaults", top.get("defaults", {}), KEYS)
     tables = Section("pools", top.get("pools", {})).values
     if not tables:
         raise PlanError("there is no pool in it: each needs a table, [pools.<name>]")
-    pools = tuple(_pool(name, Section(f"pools.{name}", table, KEYS, defaults)) for name, table in tables.items())
+    pools = tuple(
+        _pool(name, Section(f"pools.{plain(name, ROOM)}", table, KEYS, defaults)) for name, table in tables.items()
+    )
     _distinct(pools)
     return pools
 
@@ -97,13 +100,15 @@ def select(pools: Iterable[Pool], names: Iterable[str]) -> tuple[Pool, ...]:
     by_name = {pool.name: pool for pool in pools}
     wanted = set(names)
     for name in sorted(wanted - by_name.keys()):
-        raise PlanError(f"there is no pool {name!r} among {', '.join(by_name)}{nearest(name, by_name)}")
+        raise PlanError(f"there is no pool {quoted(name)} among {', '.join(by_name)}{nearest(name, by_name)}")
     return tuple(pool for pool in by_name.values() if not wanted or pool.name in wanted)
 
 
 def _pool(name: str, section: Section) -> Pool:
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]*", name):
-        raise PlanError(f"the pool's name {name!r} is not allowed: it must be letters, digits, - and _, a letter first")
+        raise PlanError(
+            f"the pool's name {quoted(name)} is not allowed: it must be letters, digits, - and _, a letter first"
+        )
     return Pool(
         name=name,
         app=section.text("app"),
@@ -132,4 +137,4 @@ def _distinct(pools: Iterable[Pool]) -> None:
     for pool in pools:
         other = seen.setdefault(pool.name.upper().replace("-", "_"), pool.name)
         if other != pool.name:
-            raise PlanError(f"the pools {other!r} and {pool.name!r} would share the variable of their port")
+            raise PlanError(f"the pools {quoted(other)} and {quoted(pool.name)} would share the variable of their port")

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from otel_celery.masking import ROOM, plain, quoted
 from otel_celery.pools.section import PlanError, nearest
 from otel_celery.settings import PREFIX, Port, read
+from otel_celery.variables import is_service_link, of_a_service, whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -28,22 +30,24 @@ def assign(pools: Iterable[Pool], environ: Mapping[str, str]) -> tuple[Pool, ...
     Raises PlanError on a port that is none, on two pools with one port, and on PROMETHEUS_PORT for several pools.
     """
     pools = tuple(pools)
-    shared = environ.get(SHARED, "").strip()
+    shared = _value(environ, SHARED)
     if shared and len(pools) > 1:
         names = ", ".join(variable(pool) for pool in pools)
-        raise PlanError(f"{SHARED}={shared!r} cannot be the port of {len(pools)} pools: use {names}")
+        raise PlanError(f"{SHARED}={quoted(shared)} cannot be the port of {len(pools)} pools: use {names}")
     assigned = tuple(_assign(pool, environ) for pool in pools)
     _distinct(assigned)
     return assigned
 
 
 def strays(pools: Iterable[Pool], environ: Mapping[str, str]) -> tuple[str, ...]:
-    """Tell of variables that name the port of no pool in the file."""
+    """Tell of variables that name the port of no pool in the file, and of those that are about a Kubernetes Service."""
     known = {variable(pool) for pool in pools}
-    return tuple(
-        f"{name} names no pool of the file, and was ignored{nearest(name, known)}"
-        for name in sorted(environ)
-        if name.startswith(f"{PREFIX}POOL_") and name.endswith("_PORT") and name not in known
+    named = sorted(name for name in environ if name.startswith(f"{PREFIX}POOL_") and name.endswith("_PORT"))
+    links = [name for name in (SHARED, *named) if is_service_link(environ.get(name, ""))]
+    strange = [name for name in named if name not in known and name not in links]
+    return (
+        *(of_a_service(name, environ[name]) for name in links if name == SHARED or name in known),
+        *(f"{plain(name, ROOM)} names no pool of the file, and was ignored{nearest(name, known)}" for name in strange),
     )
 
 
@@ -58,16 +62,23 @@ def served(environ: Mapping[str, str]) -> Port:
 def _assign(pool: Pool, environ: Mapping[str, str]) -> Pool:
     """Apply the pool's own variable, or the shared one: what names the pool knows better."""
     for name in (variable(pool), SHARED):
-        value = environ.get(name, "").strip()
+        value = _value(environ, name)
         if value:
             return replace(pool, port=_number(name, value))
     return pool
 
 
+def _value(environ: Mapping[str, str], name: str) -> str:
+    """Read a variable; what Kubernetes says of a Service counts as unset."""
+    value = environ.get(name, "").strip()
+    return "" if is_service_link(value) else value
+
+
 def _number(name: str, value: str) -> int:
-    if not (value.isascii() and value.isdigit() and 1 <= int(value) <= 65535):  # noqa: PLR2004  TCP's own bound
-        raise PlanError(f"{name}={value!r} is not allowed: it must be a whole number from 1 to 65535")
-    return int(value)
+    number = whole(value, 65535)
+    if number is None or not 1 <= number <= 65535:  # noqa: PLR2004  TCP's own bound
+        raise PlanError(f"{name}={quoted(value)} is not allowed: it must be a whole number from 1 to 65535")
+    return number
 
 
 def _distinct(pools: tuple[Pool, ...]) -> None:

@@ -5,17 +5,20 @@ from __future__ import annotations
 import difflib
 from typing import TYPE_CHECKING
 
+from otel_celery.masking import ROOM, RefusedError, plain, quoted
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from typing import TypeGuard
 
 
-class PlanError(ValueError):
+class PlanError(RefusedError):
     """The pools cannot be started as asked; the message is one sentence for the operator."""
 
 
 def nearest(word: str, words: Iterable[str]) -> str:
     """Add the question that a misspelt word deserves, or nothing."""
-    near = difflib.get_close_matches(word, tuple(words), n=1)
+    near = difflib.get_close_matches(word[:ROOM], tuple(words), n=1)
     return f"; did you mean {near[0]}?" if near else ""
 
 
@@ -27,7 +30,7 @@ class Section:
     ) -> None:
         """Refuse what is no table, and keys that are not among ``keys``."""
         if not isinstance(values, dict):
-            raise PlanError(f"{path} = {values!r} is not allowed: it must be a table")
+            raise PlanError(f"{path} = {quoted(values)} is not allowed: it must be a table")
         self.values: Mapping[str, object] = values
         self._path = path
         self._defaults = defaults
@@ -39,19 +42,22 @@ class Section:
     def refusal(self, key: str, value: object, allowed: str) -> PlanError:
         """Name the key where it stands, the value it has, and what is allowed."""
         inherited = key not in self.values and self._defaults is not None
-        return PlanError(f"{'defaults.' + key if inherited else self._at(key)} = {value!r} is not allowed: {allowed}")
+        return PlanError(
+            f"{'defaults.' + key if inherited else self._at(key)} = {quoted(value)} is not allowed: {allowed}"
+        )
 
     def text(self, key: str, default: str | None = None) -> str:
         """Read a text; without a default it has to be there."""
         value = self._get(key, default)
-        if not isinstance(value, str) or not value.strip():
-            raise self.refusal(key, value, "it must be a text that is not empty")
+        if not _is_text(value):
+            how = "on one line" if isinstance(value, str) and value.strip() else "that is not empty"
+            raise self.refusal(key, value, f"it must be a text {how}")
         return value
 
     def texts(self, key: str, default: Iterable[str], *, at_least: int = 0) -> tuple[str, ...]:
         """Read a list of texts."""
         value = self._get(key, list(default))
-        texts = isinstance(value, list) and all(isinstance(item, str) and item.strip() for item in value)
+        texts = isinstance(value, list) and all(_is_text(item) for item in value)
         if not isinstance(value, list) or not texts or len(value) < at_least:
             raise self.refusal(key, value, "it must be a list of texts" + (", at least one" if at_least else ""))
         return tuple(value)
@@ -82,4 +88,10 @@ class Section:
         return default
 
     def _at(self, key: str) -> str:
-        return f"{self._path}.{key}" if self._path else key
+        name = plain(key, ROOM)
+        return f"{self._path}.{name}" if self._path else name
+
+
+def _is_text(value: object) -> TypeGuard[str]:
+    """Tell whether a value is a text that a command line and a log can hold."""
+    return isinstance(value, str) and bool(value.strip()) and value.isprintable()

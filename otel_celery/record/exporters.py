@@ -20,6 +20,7 @@ from opentelemetry.sdk.metrics import (
 from opentelemetry.sdk.metrics.export import AggregationTemporality, MetricExporter, MetricReader
 from opentelemetry.sdk.metrics.view import ExplicitBucketHistogramAggregation, ExponentialBucketHistogramAggregation
 
+from otel_celery.masking import plain
 from otel_celery.otlp import options
 from otel_celery.pushing import GRPC, HTTP
 
@@ -58,7 +59,7 @@ def load(exporter: Exporter) -> type[MetricExporter | MetricReader]:
             for module in _LAZY[exporter.otlp.protocol] if exporter.otlp is not None else ():
                 importlib.import_module(module)
         except Exception as error:
-            raise ExporterError(f"the exporter {exporter.name!r} cannot be loaded: {error!r}") from error
+            raise ExporterError(f"the exporter {exporter.name!r} cannot be loaded: {plain(repr(error))}") from error
         if not isinstance(loaded, type) or not issubclass(loaded, (MetricExporter, MetricReader)):
             raise ExporterError(f"the exporter {exporter.name!r} is neither a MetricExporter nor a MetricReader")
         return loaded
@@ -73,7 +74,7 @@ def make(loaded: type[MetricExporter | MetricReader], exporter: Exporter, push: 
     try:
         return loaded(**_options(exporter.otlp, push)) if exporter.otlp is not None else loaded()
     except Exception as error:
-        raise ExporterError(f"the exporter {exporter.name!r} cannot be made: {error!r}") from error
+        raise ExporterError(f"the exporter {exporter.name!r} cannot be made: {plain(repr(error))}") from error
 
 
 def _options(otlp: Otlp, push: Push) -> dict[str, Any]:

@@ -16,7 +16,8 @@ from opentelemetry.instrumentation.utils import suppress_instrumentation
 from opentelemetry.sdk.metrics import ObservableCounter
 from opentelemetry.sdk.metrics.export import AggregationTemporality, MetricExportResult, MetricReader
 
-from otel_celery.hush import MAX_REASON, Hush
+from otel_celery.hush import Hush
+from otel_celery.masking import plain
 from otel_celery.record.isolation import Isolation
 from otel_celery.record.producers import add_produced
 
@@ -130,7 +131,7 @@ class Pusher:
             try:
                 self._exporter.shutdown()
             except Exception as error:  # noqa: BLE001  the last values have left, or not
-                logger.debug("otel-celery: the exporter %s did not shut down: %r", self._place, error)
+                logger.debug("otel-celery: the exporter %s did not shut down: %s", self._place, plain(repr(error)))
 
     def _push(self) -> None:
         self._hush.heard.clear()
@@ -141,7 +142,7 @@ class Pusher:
                 return
             result = self._isolation.export(collected, self._timeout)
         except Exception as error:  # noqa: BLE001  whatever it is, the next export is tried
-            self._tell(repr(error)[:MAX_REASON])
+            self._tell(plain(repr(error)))
         else:
             self._tell("" if result is MetricExportResult.SUCCESS else self._hush.reason())
 

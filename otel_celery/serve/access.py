@@ -12,6 +12,7 @@ import ssl
 import time
 from typing import TYPE_CHECKING
 
+from otel_celery import credentials, files
 from otel_celery.serve.expiry import expiry
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ class Certificates:
         return tuple(_stamp(file) for file in files if file is not None)
 
 
-def tls_context(files: TLS) -> ssl.SSLContext:
+def tls_context(given: TLS) -> ssl.SSLContext:
     """Make a server's context: TLS 1.2 or newer, and clients' certificates from the given CA file alone.
 
     Raises AccessError when the files cannot be used, or the certificate has expired.
@@ -81,15 +82,17 @@ def tls_context(files: TLS) -> ssl.SSLContext:
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.options |= ssl.OP_NO_RENEGOTIATION
     try:
-        context.load_cert_chain(files.certificate, files.key, password=_no_password)
-        _refuse_expired(files.certificate)
+        text = _text(given.certificate)
+        files.check(given.key)
+        context.load_cert_chain(given.certificate, given.key, password=_no_password)
+        _refuse_expired(given.certificate, text)
     except (OSError, ValueError) as error:
-        raise AccessError(f"{files.certificate} and {files.key} are no usable pair ({_why(error)})") from error
-    if files.client_ca is not None:
+        raise AccessError(f"{given.certificate} and {given.key} are no usable pair ({_why(error)})") from error
+    if given.client_ca is not None:
         try:
-            context.load_verify_locations(cafile=files.client_ca)
+            context.load_verify_locations(cadata=_text(given.client_ca))
         except (OSError, ValueError) as error:
-            raise AccessError(f"{files.client_ca} is no usable CA file ({_why(error)})") from error
+            raise AccessError(f"{given.client_ca} is no usable CA file ({_why(error)})") from error
         context.verify_mode = ssl.CERT_REQUIRED
     return context
 
@@ -103,8 +106,13 @@ def _why(error: Exception) -> str:
     return getattr(error, "reason", None) or getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 
-def _refuse_expired(certificate: Path) -> None:
-    end = expiry(certificate.read_text(encoding="ascii", errors="replace"))
+def _text(path: Path) -> str:
+    """Read a PEM file; a pipe, which OpenSSL would wait for, is refused."""
+    return files.read(path).decode("ascii", "replace")
+
+
+def _refuse_expired(certificate: Path, text: str) -> None:
+    end = expiry(text)
     if end is not None and end < dt.datetime.now(dt.timezone.utc):
         raise AccessError(f"{certificate} has expired on {end:%Y-%m-%d}")
 
@@ -119,7 +127,7 @@ class Credentials:
         """Read this file at the first request, and again whenever it changes."""
         self._path = path
         self._stamp: object = ()  # of no file, nor of a missing one
-        self._unreadable = False
+        self._said = ""
         self._basic: tuple[bytes, ...] = ()
         self._bearer: tuple[bytes, ...] = ()
 
@@ -140,23 +148,30 @@ class Credentials:
 
     def _refresh(self) -> None:
         stamp = _stamp(self._path)
-        if stamp == self._stamp and not self._unreadable:
+        if stamp == self._stamp and not self._said:
             return
         self._stamp = stamp
-        secrets = [line.strip() for line in self._lines() if line.strip() and not line.strip().startswith(b"#")]
+        secrets = self._lines()
         self._basic = tuple(_digest(secret) for secret in secrets if b":" in secret)
         self._bearer = tuple(_digest(secret) for secret in secrets if b":" not in secret)
 
     def _lines(self) -> list[bytes]:
         try:
-            lines = self._path.read_bytes().removeprefix(b"\xef\xbb\xbf").splitlines()
-        except OSError as error:
-            if not self._unreadable:
-                self._unreadable = True
-                _logger.error("Every scrape is refused: %s cannot be read (%s)", self._path, error.strerror)  # noqa: TRY400  no traceback: it is said
+            lines = credentials.read(self._path)
+        except (OSError, credentials.UnusableError) as error:
+            why = getattr(error, "strerror", None) or str(error)
+            self._say(f"{self._path} cannot be read ({why})")
             return []
-        self._unreadable = False
+        if not lines:
+            self._say(f"{self._path} holds no credentials")
+        else:
+            self._said = ""
         return lines
+
+    def _say(self, trouble: str) -> None:
+        if trouble != self._said:
+            self._said = trouble
+            _logger.error("Every scrape is refused: %s", trouble)
 
 
 def _among(given: bytes, digests: Iterable[bytes]) -> bool:

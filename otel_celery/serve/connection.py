@@ -26,6 +26,12 @@ SLICES = 16
 
 _READ = 16 * 1024
 
+_THROWN_AWAY = 256 * 1024
+"""How much is read at once of what a client still says when all is over."""
+
+_LONGEST_LEAVE = 4 * 1024 * 1024
+"""How much of that is read at all."""
+
 
 class Phase(IntEnum):
     """What a client is at; when there is room for one less, the lowest goes first."""
@@ -60,6 +66,7 @@ class Connection:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.socket = sock
         self.closed = False
+        self._thrown_away = 0
         self._clock = clock
         self._wire = wire
         self._conversation = conversation
@@ -88,12 +95,14 @@ class Connection:
         self._write()
 
     def _read(self) -> None:
+        is_leaving = self.phase is Phase.LEAVING
         try:
-            data = self.socket.recv(_READ)
+            data = self.socket.recv(_THROWN_AWAY if is_leaving else _READ)
         except (BlockingIOError, InterruptedError):
             return
-        if self.phase is Phase.LEAVING:
-            self.closed = not data
+        if is_leaving:
+            self._thrown_away += len(data)
+            self.closed = not data or self._thrown_away > _LONGEST_LEAVE
             return
         self._hear(data)
 
@@ -153,9 +162,7 @@ class Connection:
 
     def _responded(self) -> None:
         self._enter(Phase.IDLE)
-        self._answer()  # the next request may have come in the same packet
-        if self.phase is Phase.IDLE and self._conversation.pending:
-            self._enter(Phase.HEAD)
+        self._answer()  # it may have been the last one
 
     def _leave(self) -> None:
         self._enter(Phase.LEAVING)

@@ -1,7 +1,8 @@
-"""HTTP as a conversation of bytes: h11 parses, nothing here touches a socket."""
+"""HTTP as a conversation of bytes: h11 parses whole heads, nothing here touches a socket."""
 
 from __future__ import annotations
 
+import re
 from email.utils import formatdate
 from http import HTTPStatus
 from typing import TYPE_CHECKING
@@ -18,14 +19,27 @@ if TYPE_CHECKING:
 MAX_HEAD = 16 * 1024
 """The bytes that a request's head may have."""
 
+MAX_LINES = 100
+"""The lines that it may have: to parse one takes longer than to send it, and anybody may."""
+
+_END = re.compile(rb"\n\r?\n")
+
 
 class Conversation:
-    """One client's requests and our answers, in turn: a pipelined request waits until the one before it is answered."""
+    """One client's requests and our answers, in turn.
+
+    The loop shares its process's one lock with the thread that hands out tasks, so only what is needed is parsed: a
+    head has to be complete and of reasonable size, no request has a body, and who sends a second request before the
+    first one is answered is answered once, and let go.
+    """
 
     def __init__(self, answering: Answering) -> None:
         """Ask ``answering`` for the answer to each request."""
         self._answering = answering
         self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_HEAD)
+        self._heard = bytearray()
+        self._searched = 0
+        self._ended = False
         self._request: h11.Request | None = None
         self.over = False
         """Nothing more will be answered: close once everything is sent."""
@@ -33,11 +47,12 @@ class Conversation:
     @property
     def pending(self) -> bool:
         """Tell whether a request has begun and is not complete."""
-        return self._request is not None or bool(self._http.trailing_data[0])
+        return bool(self._heard)
 
     def receive(self, data: bytes) -> None:
         """Take bytes from the client; none at all means that it will send no more."""
-        self._http.receive_data(data)
+        self._ended = self._ended or not data
+        self._heard += data
 
     def advance(self) -> list[bytes]:
         """Return the pieces of the next response; none if a request is not complete, or all is over."""
@@ -46,31 +61,49 @@ class Conversation:
         if self._http.our_state is h11.DONE:
             self._http.start_next_cycle()
         try:
-            request = self._next_request()
+            self._request = self._next_request()
         except h11.RemoteProtocolError as error:
-            return self._refuse(sentence(error.error_status_hint, str(error)))
-        if request is None:
+            return self._respond_last(sentence(error.error_status_hint, str(error)))
+        if self._request is None:
+            self.over = self._ended
             return []
-        if not request.http_version.startswith(b"1."):
-            return self._refuse(sentence(505, "only HTTP/1.0 and HTTP/1.1 are spoken here"))
-        return self._respond(self._answering(*_plain(request)))
+        if not self._request.http_version.startswith(b"1."):
+            return self._respond_last(sentence(505, "only HTTP/1.0 and HTTP/1.1 are spoken here"))
+        answer = self._answering(*_plain(self._request))
+        return self._respond_last(answer) if self._heard else self._respond(answer)
 
     def _next_request(self) -> h11.Request | None:
-        while True:
-            event = self._http.next_event()
-            if isinstance(event, h11.Request):
-                self._request = event
-                if _size(event) > MAX_HEAD:
-                    raise h11.RemoteProtocolError("the request's head is too long", error_status_hint=431)
-                if not event.http_version.startswith(b"1."):
-                    return event
-            elif isinstance(event, h11.EndOfMessage):
-                return self._request
-            elif not isinstance(event, h11.Data):
-                self.over = isinstance(event, h11.ConnectionClosed)
-                return None
+        head = self._next_head()
+        if head is None:
+            return None
+        self._http.receive_data(head)
+        request = self._http.next_event()
+        if not isinstance(request, h11.Request):
+            return None
+        self._request = request  # a refusal of HEAD has no body either
+        if request.http_version.startswith(b"1."):
+            if _has_body(request):
+                raise h11.RemoteProtocolError("a request has no body here", error_status_hint=413)
+            self._http.next_event()  # its end
+        return request
 
-    def _refuse(self, answer: Answer) -> list[bytes]:
+    def _next_head(self) -> bytes | None:
+        """Cut a complete head off what was heard, and the empty lines that some clients send between requests."""
+        end = _END.search(self._heard, max(0, self._searched - 2))
+        self._searched = len(self._heard)
+        length = end.end() if end else self._searched
+        if length > MAX_HEAD or self._heard.count(b"\n", 0, length) > MAX_LINES:
+            raise h11.RemoteProtocolError("the request's head is too long", error_status_hint=431)
+        if end is None:
+            if self._heard and (self._ended or self._heard[0] <= ord(" ")):
+                raise h11.RemoteProtocolError("this is no request")
+            return None
+        head = bytes(self._heard[:length])
+        self._heard = self._heard[length:].lstrip(b"\r\n")
+        self._searched = 0
+        return head
+
+    def _respond_last(self, answer: Answer) -> list[bytes]:
         pieces = self._respond(answer, ("Connection", "close"))
         self.over = True
         return pieces
@@ -89,13 +122,14 @@ class Conversation:
         head = self._http.send(h11.Response(status_code=answer.status, headers=headers, reason=reason.encode()))
         self._http.send_with_data_passthrough(h11.Data(data=body))  # counts its length, and would return it as it is
         self._http.send(h11.EndOfMessage())
-        self._request = None
         self.over = self._http.our_state is not h11.DONE
         return [piece for piece in (head, body) if piece]
 
 
-def _size(request: h11.Request) -> int:
-    return len(request.target) + sum(len(name) + len(value) + 4 for name, value in request.headers)
+def _has_body(request: h11.Request) -> bool:
+    """Tell whether a body follows; h11 has seen that the length is a number."""
+    headers = dict(request.headers)
+    return b"transfer-encoding" in headers or headers.get(b"content-length", b"0").strip(b"0") != b""
 
 
 def _plain(request: h11.Request) -> tuple[str, str, Mapping[str, str]]:

@@ -11,6 +11,7 @@ from otel_celery.serve.access import Certificates, Credentials
 from otel_celery.serve.connection import Connection
 from otel_celery.serve.exposition import Exposition
 from otel_celery.serve.forks import gate
+from otel_celery.serve.hosts import Hosts
 from otel_celery.serve.listeners import addresses, listen
 from otel_celery.serve.loop import Loop, connection_limit
 from otel_celery.serve.protocol import Conversation
@@ -57,9 +58,11 @@ def open_endpoint(  # noqa: PLR0913  four of them are keywords, and each is some
     credentials = None if port.credentials is None else Credentials(port.credentials)
     site = Site(Exposition(registry), health, credentials, report)
 
+    hosts = Hosts(port.host)
+
     def welcome(sock: socket.socket) -> Connection:
         wire = PlainWire() if certificates is None else TLSWire(certificates.context())
-        return Connection(sock, wire, Conversation(site.answer))
+        return Connection(sock, wire, Conversation(hosts.guard(sock, site.answer)))
 
     endpoint = Endpoint(port, welcome, on_open, report, retry_seconds)
     endpoint.start(on_taken)

@@ -1,8 +1,9 @@
 """What clients of the port can do to the worker that serves it, and to each other.
 
 A real prefork worker with two children, whose exposition has some 2 000 lines, is timed unloaded, with twenty clients
-that scrape in a loop, and with 500 half requests held open; in turns, so that each round has its own unloaded rate.
-The clients run in a process of their own. With TLS, one client connects and says nothing while another scrapes.
+that scrape in a loop, with 500 half requests held open, and with one client of each kind that asks for too much; in
+turns, so that each round has its own unloaded rate. The clients run in a process of their own. With TLS, one client
+connects and says nothing while another scrapes.
 
     python -m tests.benchmarks.endpoint --rounds 5
 """
@@ -14,26 +15,22 @@ import contextlib
 import http.client
 import socket
 import ssl
-import subprocess
-import sys
-import threading
 import time
-from contextlib import contextmanager
 from statistics import median
 from typing import TYPE_CHECKING
 
 import trustme
 
+from tests.benchmarks.clients import CLIENTS, HALF_REQUESTS, HOST, clients, scrape
 from tests.benchmarks.rig import FIRST_TASK, MODES, Rig, rig, table
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from tests.worker.harness import Worker
 
-HOST = "127.0.0.1"
-SCRAPERS, HALF_REQUESTS = 20, 500
-TARGETS = {"scrapers": 0.40, "halves": 0.95}
+TARGETS = {"scrapers": 0.40, "halves": 0.95, "chunks": 0.40, "pipeline": 0.40, "heads": 0.40, "pings": 0.40}
+"""One client that does its worst may cost no more than twenty that scrape in a loop."""
 TASK_NAMES = 26
 """Each that has run makes some 75 lines."""
 
@@ -41,62 +38,7 @@ PAUSE = 0.3
 """Longer than a rendering is kept, so that each scrape that is timed is rendered."""
 
 
-# -- the clients, which run as `python -m tests.benchmarks.endpoint --as scrapers --port N` ---------------------------
-
-
-def scrapers(port: int) -> None:
-    """Scrape in a loop from twenty threads, with a new connection each time, until the process is ended."""
-
-    def scrape() -> None:
-        while True:
-            with contextlib.suppress(OSError, http.client.HTTPException):
-                _scrape(http.client.HTTPConnection(HOST, port, timeout=30))
-
-    for _ in range(SCRAPERS):
-        threading.Thread(target=scrape, daemon=True).start()
-
-
-def halves(port: int) -> list[socket.socket]:
-    """Open 500 connections, send half a request on each, and hold on to them."""
-    held = [socket.create_connection((HOST, port), timeout=30) for _ in range(HALF_REQUESTS)]
-    for connection in held:
-        with contextlib.suppress(OSError):  # the server may have made room already
-            connection.sendall(b"GET /metrics HTTP/1.1\r\nHost: here\r\n")
-    return held
-
-
-CLIENTS: dict[str, Callable[[int], object]] = {"scrapers": scrapers, "halves": halves}
-
-
-def be(kind: str, port: int) -> None:
-    """Be the clients of one kind until standard input ends."""
-    held = CLIENTS[kind](port)
-    sys.stdout.write("ready\n")
-    sys.stdout.flush()
-    sys.stdin.read()
-    del held
-
-
-@contextmanager
-def clients(kind: str, port: int) -> Iterator[None]:
-    """Run the clients of one kind in a process of their own."""
-    command = [sys.executable, "-m", "tests.benchmarks.endpoint", "--as", kind, "--port", str(port)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
-        try:
-            assert process.stdout is not None
-            process.stdout.readline()
-            yield
-        finally:
-            process.kill()
-
-
 # -- what is measured --------------------------------------------------------------------------------------------------
-
-
-def _scrape(connection: http.client.HTTPConnection) -> bytes:
-    with contextlib.closing(connection):
-        connection.request("GET", "/metrics")
-        return connection.getresponse().read()
 
 
 def scrape_seconds(connect: Callable[[], http.client.HTTPConnection], times: int = 10) -> list[float]:
@@ -105,7 +47,7 @@ def scrape_seconds(connect: Callable[[], http.client.HTTPConnection], times: int
     for _ in range(times):
         time.sleep(PAUSE)
         begun = time.perf_counter()
-        _scrape(connect())
+        scrape(connect())
         taken.append(time.perf_counter() - begun)
     return taken
 
@@ -177,12 +119,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5, help="how many rounds (default: 5)")
     parser.add_argument("--tasks", type=int, default=3_000, help="tasks of one measurement (default: 3000)")
-    parser.add_argument("--as", dest="kind", choices=tuple(CLIENTS), help=argparse.SUPPRESS)
-    parser.add_argument("--port", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.kind:
-        be(options.kind, options.port)
-        return
     with rig() as bench:
         names = [FIRST_TASK.replace("0", str(number)) for number in range(TASK_NAMES)]
         bench.set_aside("each", dict.fromkeys(names, 20))

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 from typing import TYPE_CHECKING
 
 import pytest
+import redis
 
 from tests.pools.fleet import Fleet, otel_celery
 from tests.services import free_port
@@ -55,8 +57,26 @@ def test_the_demo_runs_on_a_broker_of_the_users(
         fleet.wait_for(r"trading .*│ +yes │ +\d/2 │ +[1-9]\d* ")
         assert fleet.end() == 0
         fleet.gone()
-        assert f"Broker: {broker.replace(':guest@', ':**@')}" in fleet.said()
+        assert f"Broker: {broker.replace('guest:guest@', '***@')}" in fleet.said()
         assert not list(yard.directory.glob("otel-celery-demo-*/broker.log"))
+
+
+@pytest.mark.parametrize("dies", [True, False], ids=["its-broker-dies", "no-broker"])
+def test_a_demo_without_a_broker_goes_on(tmp_path: Path, ports: dict[str, str], dies: bool) -> None:  # noqa: FBT001
+    """What is not taken is counted, with the reason, and the end is that of any other demo."""
+    command = otel_celery("demo", *(() if dies else ("--broker", f"redis://127.0.0.1:{free_port()}/0")))
+    with Fleet(command, tmp_path / "out", {**ports, "TMPDIR": str(tmp_path)}) as fleet:
+        if dies:
+            fleet.wait_for(r"trading .*│ +yes │ +\d/2 │ +[1-9]\d* ")
+            (url,) = re.findall(r"Broker: (redis://\S+)", fleet.said())
+            with redis.Redis.from_url(url) as client:
+                client.shutdown(nosave=True, now=True)
+        fleet.wait_for(r"[1-9]\d* not taken by the broker \(OperationalError\)")
+        fleet.process.terminate()
+        fleet.end()
+        fleet.gone()
+        assert "Traceback" not in fleet.said()
+        assert "Stopped. The workers' log stays in " in fleet.said()
 
 
 def test_a_killed_demo_leaves_nothing_behind(tmp_path: Path, ports: dict[str, str]) -> None:

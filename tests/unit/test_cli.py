@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import http.server
 import json
 import socket
@@ -11,6 +12,7 @@ import threading
 from typing import TYPE_CHECKING, ClassVar
 
 import pytest
+import trustme
 from click.testing import CliRunner, Result
 
 from otel_celery.cli import main
@@ -182,7 +184,7 @@ def test_a_check_says_what_is_pushed_where() -> None:
     result = call(
         "check",
         OTEL_METRICS_EXPORTER="otlp,console",
-        OTEL_EXPORTER_OTLP_ENDPOINT="https://me:secret@collector:4318",
+        OTEL_EXPORTER_OTLP_ENDPOINT="https://me:secret@collector:4318?key=secret",
         OTEL_EXPORTER_OTLP_COMPRESSION="gzip",
         OTEL_METRIC_EXPORT_INTERVAL="5000",
         OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE="delta",
@@ -190,7 +192,7 @@ def test_a_check_says_what_is_pushed_where() -> None:
     )
     assert (result.exit_code, result.stderr) == (0, "")
     theirs = "Where the app, or opentelemetry-instrument, has set an SDK MeterProvider that pushes by itself"
-    place = "https://collector:4318/v1/metrics (http/protobuf)"
+    place = "https://***@collector:4318/v1/metrics?*** (http/protobuf)"
     assert result.stdout.splitlines() == [
         f"Metrics are pushed to {place} every 5 s, and once more as the worker ends.",
         "  at most 10 s an export, compression gzip.",
@@ -230,6 +232,93 @@ def test_a_check_reads_the_files_of_tls(tmp_path: Path) -> None:
     assert result.exit_code == 78
     assert "https://localhost" in result.stdout
     assert "no.pem and no.pem are no usable pair" in result.stderr
+
+
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    """Found an authority."""
+    return trustme.CA()
+
+
+def pem(path: Path, *blobs: trustme.Blob) -> str:
+    """Write a PEM file."""
+    path.write_bytes(b"".join(blob.bytes() for blob in blobs))
+    path.chmod(0o600)
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("flaw", "sentence"),
+    [
+        (None, ""),
+        ("expired", "has expired on 2024-05-01"),
+        ("another key", "are no usable pair (KEY_VALUES_MISMATCH)"),
+        ("CA", "is no usable CA file"),
+    ],
+)
+def test_a_check_refuses_the_certificates_that_a_worker_refuses(
+    tmp_path: Path, authority: trustme.CA, flaw: str | None, sentence: str
+) -> None:
+    """The same code tries them, and the worker's sentence is printed."""
+    end = dt.datetime(2024, 5, 1, tzinfo=dt.timezone.utc) if flaw == "expired" else None
+    leaf, other = authority.issue_cert("localhost", not_after=end), authority.issue_cert("localhost")
+    key = other if flaw == "another key" else leaf
+    files = {
+        "OTEL_PYTHON_CELERY_TLS_CERT_FILE": pem(tmp_path / "cert.pem", *leaf.cert_chain_pems),
+        "OTEL_PYTHON_CELERY_TLS_KEY_FILE": pem(tmp_path / "key.pem", key.private_key_pem),
+        "OTEL_PYTHON_CELERY_TLS_CLIENT_CA_FILE": pem(
+            tmp_path / "ca.pem", leaf.private_key_pem if flaw == "CA" else authority.cert_pem
+        ),
+    }
+    result = call("check", PROMETHEUS_ENABLED="true", PROMETHEUS_PORT=str(free_port()), **files)
+    assert (result.exit_code, sentence in result.stderr) == (78 if flaw else 0, True)
+    assert result.stderr.count("\n") == bool(flaw)
+
+
+def test_a_check_reads_the_certificates_of_otlp(tmp_path: Path) -> None:
+    """Each export would fail on them."""
+    (tmp_path / "no.pem").write_text("nothing")
+    result = call("check", OTEL_METRICS_EXPORTER="otlp", OTEL_EXPORTER_OTLP_CERTIFICATE="no.pem")
+    assert result.exit_code == 78
+    assert "the certificates for http://localhost:4318/v1/metrics (http/protobuf) cannot be used" in result.stderr
+
+
+def test_a_check_says_what_is_ignored_and_what_others_may_read(tmp_path: Path) -> None:
+    """Neither is a mistake that ends a worker."""
+    secret = tmp_path / "credentials"
+    secret.write_text("user:password")
+    secret.chmod(0o644)
+    port = free_port()
+    result = call(
+        "check",
+        PROMETHEUS_ENABLED="true",
+        PROMETHEUS_PORT="tcp://10.43.0.12:9090",
+        OTEL_EXPORTER_PROMETHEUS_PORT=str(port),
+        OTEL_PYTHON_CELERY_CREDENTIALS_FILE=str(secret),
+    )
+    assert result.exit_code == 0
+    assert f"http://localhost:{port}/metrics" in result.stdout
+    assert "about the Service prometheus, and was ignored" in result.stdout
+    assert "every user of this machine may read it" in result.stdout
+
+
+@pytest.mark.parametrize("command", [("probe", "ready"), ("targets",)])
+@pytest.mark.parametrize("host", ["a..b", "x" * 300, "\udcff", "http://user:hidden@h"])
+def test_a_host_that_is_none_is_wrong_usage(command: tuple[str, ...], host: str) -> None:
+    """And not a traceback of IDNA's."""
+    result = call(*command, "--host", host)
+    assert result.exit_code == 2
+    assert "is neither a host's name nor an address" in result.stderr
+    assert "hidden" not in result.output
+
+
+def test_a_probe_prints_one_line(monkeypatch: pytest.MonkeyPatch, health: int) -> None:
+    """Whatever it is that answers on that port."""
+    monkeypatch.setattr(Health, "answers", {"/-/ready": (200, b"\x1b[2J<html>\n" * 1000)})
+    result = call("probe", "ready", "--port", str(health))
+    assert result.stdout.count("\n") == 1
+    assert "\x1b" not in result.stdout
+    assert len(result.stdout) < 300
 
 
 def test_a_check_loads_the_app() -> None:

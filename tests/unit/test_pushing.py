@@ -49,6 +49,7 @@ def test_the_defaults_are_the_specifications() -> None:
         ({"METRICS_ENDPOINT": "http://other:1/write"}, "http://other:1/write"),
         ({"ENDPOINT": "http://collector:4318", "METRICS_ENDPOINT": "http://other"}, "http://other"),
         ({"ENDPOINT": "http://collector:4318", "METRICS_ENDPOINT": ""}, "http://collector:4318/v1/metrics"),
+        ({"ENDPOINT": "https://c/otlp?key=x"}, "https://c/otlp/v1/metrics?key=x"),
         ({"PROTOCOL": "grpc", "ENDPOINT": "http://collector:4317"}, "http://collector:4317"),
         ({"PROTOCOL": "grpc", "ENDPOINT": "collector:4317"}, "collector:4317"),
     ],
@@ -97,7 +98,7 @@ def test_another_signal_has_its_own_variables() -> None:
         ("OTEL_EXPORTER_OTLP_METRICS_PROTOCOL", "http", "grpc or http/protobuf"),
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4318", "a URL that begins with http:// or https://"),
         ("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "http://", "a URL that begins with http:// or https://"),
-        ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://c:port", "a URL that begins with http:// or https://"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://c:65536", "a URL that begins with http:// or https://"),
         ("OTEL_EXPORTER_OTLP_TIMEOUT", "0.5", "a whole number of milliseconds from 1 to 86400000"),
         ("OTEL_METRIC_EXPORT_INTERVAL", "0", "a whole number of milliseconds from 1 to 86400000"),
         ("OTEL_METRIC_EXPORT_TIMEOUT", "-1", "a whole number of milliseconds from 1 to 86400000"),
@@ -124,11 +125,22 @@ def test_a_bad_value_is_one_sentence(variable: str, value: str, allowed: str) ->
     assert read({"OTEL_METRICS_EXPORTER": "prometheus", variable: value}).push is None
 
 
-@pytest.mark.parametrize("headers", ["secret", "a=b,secret", "=secret", "a b=secret"])
-def test_a_bad_header_is_refused_without_showing_it(headers: str) -> None:
-    """What the exporter would leave out is said; its value is nobody's business."""
+@pytest.mark.parametrize(
+    ("protocol", "headers"),
+    [
+        *(
+            (HTTP, headers)
+            for headers in ("secret", "a=b,secret", "=secret", "a b=secret", 'a="secret"', "a=b\\secret")
+        ),
+        # These the exporter would take, and what it speaks with would quote all headers in its refusal.
+        *((HTTP, headers) for headers in ("a=secret%0Ax", "a=%0D%0Asecret%00x", "a=secret%E2%82%ACx", "%C3%A9=secret")),
+        *((GRPC, headers) for headers in ("a!=secret", "a-bin=secret", "a=secret%C3%A9x", "a=secret%09x")),
+    ],
+)
+def test_a_bad_header_is_refused_without_showing_it(protocol: str, headers: str) -> None:
+    """What the exporter would leave out, or fail on, is said; its value is nobody's business."""
     with pytest.raises(SettingsError) as error:
-        push(OTEL_EXPORTER_OTLP_HEADERS=headers)
+        push(OTEL_EXPORTER_OTLP_HEADERS=headers, OTEL_EXPORTER_OTLP_PROTOCOL=protocol)
     assert "secret" not in str(error.value)
     assert "OTEL_EXPORTER_OTLP_HEADERS='***' is not allowed" in str(error.value)
     assert push(OTEL_EXPORTER_OTLP_HEADERS="authorization=Bearer%20x,x-y=").exporters
@@ -190,5 +202,6 @@ def test_each_exporter_knows_its_entry_point_and_its_extra(names: str, entry_poi
 def test_credentials_in_an_endpoint_are_not_shown() -> None:
     """The log and `otel-celery check` name the place alone."""
     told = by_otlp(OTEL_EXPORTER_OTLP_ENDPOINT="https://user:secret@c:4318")
-    assert told.place == "https://c:4318/v1/metrics"
+    assert told.place == "https://***@c:4318/v1/metrics"
+    assert "secret" not in repr(read(ON | {"OTEL_EXPORTER_OTLP_ENDPOINT": "https://user:secret@c:4318"}))
     assert told.endpoint == "https://user:secret@c:4318/v1/metrics"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import urllib.request
 from typing import TYPE_CHECKING
 
@@ -116,6 +117,66 @@ def test_a_bad_value_is_said_and_metrics_stay_off(site: Site, variable: str, val
     assert line.startswith(f"{variable}={value!r} is not allowed")
     assert "metrics are off" in line
     assert "Traceback" not in worker.log + strict.log
+
+
+@pytest.mark.solo
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("OTEL_EXPORTER_PROMETHEUS_HOST", "a..b"),  # IDNA refuses it, with an exception of its own
+        ("OTEL_EXPORTER_PROMETHEUS_HOST", "\udcff"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "http:/user:hunter2hunter2@collector:4318"),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "authorization=hunter2hunter2%0Ax"),
+        (f"{OURS}BUCKETS", "9" * 100_000),
+        (f"{OURS}CREDENTIALS_FILE", "{fifo}"),
+    ],
+)
+def test_any_bad_value_is_a_short_sentence_and_strict_ends_with_78(
+    site: Site, tmp_path: Path, variable: str, value: str
+) -> None:
+    """On one line of at most 300 characters, without the secret, and without a traceback."""
+    os.mkfifo(tmp_path / "fifo")
+    environment = {variable: value.format(fifo=tmp_path / "fifo"), "OTEL_METRICS_EXPORTER": "otlp,prometheus"}
+    strict = HOOK.start(site, "solo", environment={**environment, f"{OURS}STRICT": "true"})
+    assert strict.process.wait(20) == EX_CONFIG
+    (line,) = errors(strict)
+    assert line.startswith(f"otel-celery: ERROR: {variable}=")
+    assert len(line) <= 300
+    assert "hunter2" not in strict.log
+    assert "Traceback" not in strict.log
+
+
+@pytest.mark.solo
+def test_a_service_called_prometheus_is_said_once_and_sets_no_port(site: Site) -> None:
+    """Kubernetes puts its address into every pod; a strict worker lives, and the next source of the port counts."""
+    port = free_port()
+    link = {"PROMETHEUS_PORT": "tcp://10.43.0.12:9090", "PROMETHEUS_SERVICE_HOST": "10.43.0.12"}
+    environment = {**link, "OTEL_EXPORTER_PROMETHEUS_PORT": str(port), f"{OURS}STRICT": "true"}
+    worker = HOOK.start(site, "solo", environment=environment)
+    worker.port = port
+    worker.wait_ready()
+    assert worker.scrape().value("celery_worker_up") == 1
+    assert worker.stop() == 0
+    assert worker.log.count("is Kubernetes's, about the Service prometheus, and was ignored") == 1
+
+
+@pytest.mark.solo
+@pytest.mark.parametrize("protocol", ["http/protobuf", "grpc"])
+def test_a_collector_that_is_away_shows_no_secret(site: Site, protocol: str) -> None:
+    """Neither the endpoint's, nor its query's, nor the headers' is in what the worker says of it."""
+    environment = {
+        **dict.fromkeys(("OTEL_METRICS_EXPORTER", "OTEL_TRACES_EXPORTER"), "otlp"),
+        "OTEL_EXPORTER_OTLP_PROTOCOL": protocol,
+        "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://user:hunter2hunter2@127.0.0.1:{free_port()}/x?key=hunter2hunter2",
+        "OTEL_EXPORTER_OTLP_HEADERS": "authorization=Bearer%20hunter2hunter2",
+        "OTEL_METRIC_EXPORT_INTERVAL": "300",
+        "OTEL_METRIC_EXPORT_TIMEOUT": "1000",
+    }
+    worker = HOOK.start(site, "solo", environment=environment)
+    run_one(site, worker)
+    wait_until(lambda: "metrics cannot be pushed to http://***@127.0.0.1:" in worker.log, "it is said", 30)
+    assert worker.stop() == 0
+    assert "hunter2" not in worker.log
 
 
 @pytest.mark.parametrize(

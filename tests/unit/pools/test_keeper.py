@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 import signal
 from pathlib import Path
 
 import pytest
 
+from otel_celery.pools import backoff
 from otel_celery.pools.command import Command
 from otel_celery.pools.keeper import Keeper, described
 from tests.worker.harness import wait_until
@@ -89,6 +91,31 @@ def test_a_line_of_any_length_does_not_stop_the_listening() -> None:
     told = Told("head -c 3000000 /dev/zero | tr '\\0' x; exit 2")
     told.run()
     assert sum(len(line) for line in told.lines if set(line) == {"x"}) == 3_000_000
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="descriptors are counted in /proc")
+@pytest.mark.parametrize("error", [OSError(errno.EAGAIN, "no more processes"), ValueError("embedded null byte")])
+def test_a_start_that_fails_leaves_no_pipe(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    """However often it is tried; it is said each time, and tried again."""
+
+    async def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", fail)
+    monkeypatch.setattr(backoff, "FIRST", 0.0)  # no wait: 0 doubles to 0
+    held = len(list(Path("/proc/self/fd").iterdir()))
+    told = Told("exit 2")
+    failures = 20
+
+    def say(line: bytes) -> None:
+        told.lines.append(line.decode())
+        if len(told.lines) == 2 * failures:
+            told.keeper.stop(signal.SIGTERM)
+
+    told.keeper = Keeper(Command("x", ("x",), os.environ), say)
+    told.run()
+    assert told.lines[0] == f"x could not be started ({error})"
+    assert len(list(Path("/proc/self/fd").iterdir())) == held
 
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="processes are looked up in /proc")

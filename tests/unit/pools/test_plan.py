@@ -168,3 +168,31 @@ def test_a_name_that_no_pool_has_is_refused_with_the_nearest() -> None:
     """A misspelt pool is one sentence."""
     with pytest.raises(PlanError, match=r"there is no pool 'tradign' among trading, .*; did you mean trading\?"):
         plan.select(plan.read(plan.EXAMPLE), ("tradign",))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[" * 100_000,
+        "a = " + "[" * 100_000,
+        "[pools.a]\napp = 'x'\nport = " + "9" * 5_000,
+        "[pools.a]\napp = 'x'\nport = 0x" + "f" * 5_000,
+        "[pools.a]\napp = '" + "x" * 100_000 + "'\nport = 0",
+        '[pools.a]\n"' + "x\\n" * 50_000 + '" = 1',
+        '[pools."' + "x\\n" * 50_000 + '"]\napp = "x"',
+        '[pools.a]\napp = "x\\u0000"\nport = 1',
+        '[pools.a]\napp = "x"\nport = 1\nqueues = ["a\\nb"]',
+        "[pools.a]\napp = 'x'\nport = 'redis://user:hidden@host/0?key=hidden'",
+        "pools = 'redis://user:hidden@host/0'",
+    ],
+)
+def test_any_file_is_one_short_sentence(text: str, tmp_path: Path) -> None:
+    """Of printable letters, and without secrets."""
+    file = tmp_path / "pools.toml"
+    file.write_text(text)
+    with pytest.raises(PlanError) as caught:
+        plan.read(file)
+    said = str(caught.value)
+    assert len(said) <= 240
+    assert said.isprintable()
+    assert "hidden" not in said

@@ -44,13 +44,34 @@ def test_prometheus_port_for_several_pools_is_refused_with_the_variables_to_use(
     )
 
 
-@pytest.mark.parametrize("value", ["0", "65536", "-1", "9101.0", "x", "٩"])
+@pytest.mark.parametrize("value", ["0", "65536", "-1", "9101.0", "x", "٩", "9" * 5000])
 def test_a_port_that_is_none_is_refused(value: str) -> None:
     """The sentence names the variable, the value and what is allowed."""
     name = "OTEL_PYTHON_CELERY_POOL_TRADING_PORT"
     with pytest.raises(PlanError) as caught:
         ports.assign([TRADING], {name: value})
-    assert str(caught.value) == f"{name}={value!r} is not allowed: it must be a whole number from 1 to 65535"
+    said = repr(value) if len(value) < 120 else f"'{value[:118]}…"
+    assert str(caught.value) == f"{name}={said} is not allowed: it must be a whole number from 1 to 65535"
+
+
+def test_a_service_called_prometheus_sets_no_port() -> None:
+    """Nor does one that is called like a pool's variable; the file's ports count, and it is said once."""
+    link = "tcp://10.43.0.12:9090"
+    environ = {"PROMETHEUS_PORT": link, "OTEL_PYTHON_CELERY_POOL_TRADING_PORT": link}
+    environ["OTEL_PYTHON_CELERY_POOL_OTHER_PORT"] = link  # that of nobody: no concern of ours
+    assert ports.assign([TRADING, SLOW], environ) == (TRADING, SLOW)
+    assert [sentence.split("=")[0] for sentence in ports.strays([TRADING, SLOW], environ)] == [
+        "PROMETHEUS_PORT",
+        "OTEL_PYTHON_CELERY_POOL_TRADING_PORT",
+    ]
+
+
+def test_the_refusal_of_hundreds_of_pools_is_one_sentence() -> None:
+    """The list of their variables is cut."""
+    pools = [Pool(f"pool{number}", "app", 9000 + number, ("q",)) for number in range(500)]
+    with pytest.raises(PlanError) as caught:
+        ports.assign(pools, {"PROMETHEUS_PORT": "9201"})
+    assert len(str(caught.value)) <= 240
 
 
 def test_two_pools_with_one_port_are_refused() -> None:

@@ -106,6 +106,51 @@ def test_missing_from_the_start_is_said(tmp_path, caplog) -> None:
     assert caplog.text.count("cannot be read") == 1
 
 
+def test_a_pipe_in_the_files_place_stops_nothing(serve, secrets) -> None:
+    """Nobody writes to it: every scrape is refused, and all else is answered at once."""
+    served = serve(Port(number=0, credentials=secrets))
+    secrets.unlink()
+    os.mkfifo(secrets)
+    assert served.fetch(Authorization="Bearer token-of-the-agent").status == 401
+    assert served.fetch("/-/healthy").status == 200
+    secrets.unlink()
+    secrets.write_text(FILE, encoding="utf-8")
+    assert served.fetch(Authorization="Bearer token-of-the-agent").status == 200
+
+
+def test_a_pipe_in_a_certificates_place_stops_nothing(serve, files, caplog) -> None:
+    """The old certificate is kept, as where the new one cannot be used."""
+    pair = files.pair()
+    served = serve(Port(number=0, tls=pair))
+    assert served.fetch(tls=files.client()).status == 200
+    pair.certificate.unlink()
+    os.mkfifo(pair.certificate)
+    time.sleep(access.CHECK_EVERY)  # it is not looked at more often
+    assert served.fetch(tls=files.client()).status == 200
+    assert "it is a pipe or a device, not a file" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("user:$2y$05$abcdefgh\nuser:password\n", "line 1 holds a hash, as htpasswd makes them"),
+        ("# nobody yet\n", "holds no credentials"),
+        ("x" * (1 << 20) + "x", "it has more than 1048576 bytes"),
+    ],
+)
+def test_a_file_that_admits_nobody_says_so_once(secrets, caplog, text: str, why: str) -> None:
+    """Whoever holds a hash is not admitted by it, and the log does not show it."""
+    credentials = Credentials(secrets)
+    assert credentials.admit("Bearer token-of-the-agent")
+    secrets.write_text(text)
+    assert not any(credentials.admit(header) for header in (basic("user:$2y$05$abcdefgh"), "Bearer x", "Bearer "))
+    (record,) = caplog.records
+    assert why in record.getMessage()
+    assert "abcdefgh" not in caplog.text
+    secrets.write_text(FILE, encoding="utf-8")
+    assert credentials.admit("Bearer token-of-the-agent")
+
+
 def test_no_secret_is_kept(secrets, caplog) -> None:
     """Neither a repr nor the log nor an attribute shows a secret."""
     credentials = Credentials(secrets)

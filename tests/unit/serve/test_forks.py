@@ -106,7 +106,7 @@ def test_children_outlive_a_killed_parent(script, serve) -> None:
     worker = script(SURVIVED, str(port))
     worker.hear()
     with socket.create_connection(("127.0.0.1", port), timeout=8) as client:
-        client.sendall(b"GET /-/ready HTTP/1.1\r\nHost: x\r\n\r\n")
+        client.sendall(b"GET /-/ready HTTP/1.1\r\nHost: localhost\r\n\r\n")
         assert client.recv(4096).startswith(b"HTTP/1.1 200")
         worker.tell()
         worker.hear()

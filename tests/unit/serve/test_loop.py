@@ -15,7 +15,7 @@ from otel_celery.serve.loop import MAX_CONNECTIONS, connection_limit
 
 SIZE = 5_000_000
 
-REQUEST = b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n"
+REQUEST = b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 
 class Large:

@@ -39,10 +39,21 @@ def test_keep_alive() -> None:
     assert not conversation.pending
 
 
-def test_pipelining() -> None:
-    """Requests in one packet are answered in their order."""
-    responses, _ = told(GET + GET.replace(b"metrics", b"second") + GET.replace(b"GET", b"HEAD"))
-    assert [response.rpartition(b"\r\n")[2] for response in responses] == [b"GET /metrics \n", b"GET /second \n", b""]
+def test_who_does_not_wait_is_answered_once() -> None:
+    """Whoever sends a second request before the first is answered is told that the connection ends."""
+    responses, conversation = told(GET + GET.replace(b"metrics", b"second"))
+    assert [response.rpartition(b"\r\n")[2] for response in responses] == [b"GET /metrics \n"]
+    assert b"Connection: close\r\n" in responses[0]
+    assert conversation.over
+
+
+def test_one_request_after_the_other() -> None:
+    """Who waits is answered on one connection as often as it asks; an empty line in between is no request."""
+    conversation = Conversation(answering)
+    for number in range(3):
+        conversation.receive(GET.replace(b"metrics", b"%d" % number) + b"\r\n")
+        assert b"".join(conversation.advance()).endswith(b"GET /%d \n" % number)
+        assert not conversation.over
 
 
 def test_head_has_the_length_and_no_body() -> None:
@@ -66,10 +77,11 @@ def test_repeated_header_is_one_list() -> None:
     assert response.endswith(b"a, b\n")
 
 
-def test_body_of_a_get_is_ignored() -> None:
-    """A request's body is read and thrown away, and the next request understood."""
-    responses, _ = told(GET[:-2] + b"Content-Length: 5\r\n\r\nhello" + GET)
-    assert len(responses) == 2
+def test_an_empty_body_is_none() -> None:
+    """Some clients say that nothing follows."""
+    (response,), conversation = told(GET[:-2] + b"Content-Length: 0\r\n\r\n")
+    assert b"HTTP/1.1 200 OK" in response
+    assert not conversation.over
 
 
 @pytest.mark.parametrize(
@@ -83,6 +95,12 @@ def test_body_of_a_get_is_ignored() -> None:
         (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", 400),
         (b"GET / HTTP/1.1\r\nHost: here\r\nContent-Length: many\r\n\r\n", 400),
         (b"GET / HTTP/1.1\r\nHost: here\r\nBad Name: x\r\n\r\n", 400),
+        (GET[:-2] + b"Content-Length: 5\r\n\r\nhello", 413),
+        (GET[:-2] + b"Transfer-Encoding: chunked\r\n\r\n1\r\nx\r\n", 413),
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 400),
+        (GET[:-2] + b"a:\r\n" * 2_500 + b"\r\n", 431),
+        (GET[:-2] + b"a:\r\n" * 2_500, 431),
+        (b"\n" * 200, 400),
         (b"GET / HTTP/1.1\r\nHost: here\r\nX: " + b"x" * MAX_HEAD, 431),
         (b"GET / HTTP/1.1\r\nHost: here\r\nX: " + b"x" * MAX_HEAD + b"\r\n\r\n", 431),
         (b"HEAD / HTTP/1.1\r\nHost: here\r\nX: " + b"x" * MAX_HEAD + b"\r\n\r\n", 431),
@@ -98,9 +116,19 @@ def test_refusals(words: bytes, status: int) -> None:
 
 
 def test_nonsense_after_a_request() -> None:
-    """A good request is answered although nonsense follows, which is then refused."""
+    """A good request is answered although nonsense follows, which nobody looks at."""
     responses, conversation = told(GET + b"nonsense\r\n\r\n")
-    assert [response[9:12] for response in responses] == [b"200", b"400"]
+    assert [response[9:12] for response in responses] == [b"200"]
+    assert conversation.over
+
+
+def test_half_a_request_and_an_end() -> None:
+    """A client that leaves in the middle is told so, in case it listens."""
+    conversation = Conversation(answering)
+    conversation.receive(GET[:-2])
+    assert conversation.advance() == []
+    conversation.receive(b"")
+    assert b"".join(conversation.advance()).startswith(b"HTTP/1.1 400 ")
     assert conversation.over
 
 

@@ -48,7 +48,7 @@ def test_closing(serve) -> None:
     before = descriptors()
     served = serve()
     with served.connect() as client:
-        client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        client.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
         client.recv(4096)
         start = time.monotonic()
         served.endpoint.close()
@@ -130,7 +130,7 @@ def test_closing_during_a_scrape_that_hangs(serve, registry) -> None:
     registry.register(Hanging())
     served = serve()
     with served.connect() as client:
-        client.sendall(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
+        client.sendall(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n")
         assert reached.wait(8)
         start = time.monotonic()
         served.endpoint.close()

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import socket
 
 import pytest
 from prometheus_client import CollectorRegistry
+
+from otel_celery.settings import Port
 
 
 def test_metrics(served) -> None:
@@ -120,17 +123,83 @@ def test_a_megabyte_of_head_is_told_so(served) -> None:
 
 
 def test_pipelined_over_the_network(served) -> None:
-    """Requests in one packet are answered in one go, the last one closing."""
-    request = b"GET /-/ready HTTP/1.1\r\nHost: x\r\n\r\n"
-    heard = served.say(request * 50 + request[:-2] + b"Connection: close\r\n\r\n")
-    assert heard.count(b"HTTP/1.1 200 OK") == 51
+    """The first of several requests in one packet is answered, and the connection closed."""
+    heard = served.say(b"GET /-/ready HTTP/1.1\r\nHost: localhost\r\n\r\n" * 50)
+    assert heard.count(b"HTTP/1.1 200 OK") == 1
+    assert b"Connection: close" in heard
+
+
+def test_who_talks_on_when_all_is_over_is_put_out(served) -> None:
+    """What it says is thrown away, and not without end."""
+    said = 0
+    with served.connect() as client:
+        client.sendall(b"GET / HTTP/1.0\r\n\r\n")
+        with contextlib.suppress(OSError):
+            while said < 1 << 28:
+                said += client.send(b"x" * 65536)
+    assert said < 1 << 28
+
+
+HOSTS = [
+    "localhost",
+    "LOCALHOST:9101",
+    "127.0.0.1",
+    "127.8.8.8:80",
+    "[::1]:9101",
+    "[::1]",
+    "a.localhost:1",
+    "10.0.0.7:8443",
+]
+
+
+@pytest.mark.parametrize("host", [*HOSTS, "[fd00::7]:9", "host.docker.internal:9101", "host.containers.internal", ""])
+def test_a_host_that_nobodys_dns_can_point_here_is_answered(served, host: str) -> None:
+    """The loopback's names, addresses, and what a container calls the machine that it runs on."""
+    assert served.fetch(Host=host).status == 200
+
+
+@pytest.mark.parametrize(
+    "host", ["evil.example", "evil.example:9101", "127.0.0.1.evil.example", "localhost.evil.example", "x"]
+)
+@pytest.mark.parametrize("path", ["/metrics", "/-/healthy", "/-/ready", "/"])
+def test_a_browser_that_was_led_here_is_refused(served, host: str, path: str) -> None:
+    """A page of evil.example, whose name has come to mean 127.0.0.1, reads nothing; the sentence says what to send."""
+    refused = served.fetch(path, Host=host)
+    assert refused.status == 421
+    assert b"orders" not in refused.body
+    assert refused.body.endswith(b"in front of it has to send Host: localhost\n")
+
+
+@pytest.mark.parametrize("host", ["a b", "[", "evil.example:port", "::1:::", "x" * 5000, "\xff"])
+def test_a_host_that_is_none_is_refused(served, host: str) -> None:
+    """Whatever it is made of."""
+    assert served.fetch(Host=host).status in {400, 421}
+
+
+def test_an_old_client_need_not_name_a_host(served) -> None:
+    """HTTP/1.0 knows no Host, and no browser speaks it."""
+    assert b"HTTP/1.1 200 OK" in served.say(b"GET /metrics HTTP/1.0\r\n\r\n")
+
+
+def test_the_configured_host_is_answered(serve, monkeypatch) -> None:
+    """A name of the loopback's that the operator has chosen."""
+    resolve = socket.getaddrinfo
+    monkeypatch.setattr(socket, "getaddrinfo", lambda _, *rest, **named: resolve("127.0.0.1", *rest, **named))
+    served = serve(Port(host="metrics.example", number=0))
+    assert served.fetch(Host="Metrics.Example:80").status == 200
+    assert served.fetch(Host="other.example").status == 421
+
+
+def test_who_listens_for_the_network_answers_to_any_name(serve) -> None:
+    """The machine's name, a pod's, or that of a proxy."""
+    assert serve(Port(host="0.0.0.0", number=0)).fetch(Host="metrics.example").status == 200  # noqa: S104  a value
 
 
 def test_request_in_single_bytes(served) -> None:
     """A request that comes a byte at a time is understood."""
     with served.connect() as client:
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        for byte in b"GET /-/ready HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n":
+        for byte in b"GET /-/ready HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n":
             client.sendall(bytes([byte]))
         assert client.recv(4096).startswith(b"HTTP/1.1 200 OK")
 
@@ -138,7 +207,7 @@ def test_request_in_single_bytes(served) -> None:
 def test_half_closed_client(served) -> None:
     """A client that closes its side after the request still gets the response."""
     with served.connect() as client:
-        client.sendall(b"GET /-/ready HTTP/1.1\r\nHost: x\r\n\r\n")
+        client.sendall(b"GET /-/ready HTTP/1.1\r\nHost: localhost\r\n\r\n")
         client.shutdown(socket.SHUT_WR)
         heard = b""
         while piece := client.recv(4096):
