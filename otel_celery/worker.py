@@ -18,6 +18,7 @@ from celery import signals
 from otel_celery import settings as environment
 from otel_celery import traces
 from otel_celery.commandline import is_spawned_child
+from otel_celery.masking import plain
 from otel_celery.saying import say
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def _enter_spawned() -> None:
     except environment.SettingsError:
         pass  # the main process has said it, and its metrics are off
     except Exception as error:  # noqa: BLE001  the child runs on without us
-        say(logging.ERROR, f"what tasks record in this process is not shown: {error!r}")
+        say(logging.ERROR, f"what tasks record in this process is not shown: {plain(repr(error))}")
 
 
 class Instrumentation:
@@ -119,7 +120,7 @@ class Instrumentation:
         except environment.SettingsError as error:
             report.mistakes.append(f"{error}; metrics are off")
         except Exception as error:  # noqa: BLE001  the worker runs on without us
-            report.failures.append(f"could not start, metrics are off: {error!r}")
+            report.failures.append(f"could not start, metrics are off: {plain(repr(error))}")
         from otel_celery.controller import when_logging_is_set_up  # noqa: PLC0415  as Session
 
         when_logging_is_set_up(worker, report.read_out)
