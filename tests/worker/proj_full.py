@@ -22,6 +22,8 @@ health.LOOP_STALE_SECONDS = float(os.environ["T_STALE"])
 if folder := os.environ.get("T_FOLDER"):
     folders = ("data_folder_in", "data_folder_out", "control_folder")
     app.conf.update(broker_transport_options=dict.fromkeys(folders, folder))
+if os.environ["T_BROKER"].startswith("sqla+"):
+    app.conf.update(broker_transport_options={})  # they are SQLAlchemy's
 GO = Path(os.environ["T_RECORD"]).with_suffix(".go")
 
 

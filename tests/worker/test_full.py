@@ -102,6 +102,20 @@ def test_a_full_prefork_pool_is_ready_on_a_transport_without_an_event_loop(
 
 
 @pytest.mark.prefork
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of what kombu asks of SQLAlchemy 2.1
+def test_a_full_prefork_pool_is_ready_on_sql(tmp_path: Path) -> None:
+    """The same, where the broker is a database."""
+    pytest.importorskip("sqlalchemy")
+    with open_site(f"sqla+sqlite:///{tmp_path}/broker.db", "", tmp_path) as site:
+        worker = start(site, "prefork").wait_ready()
+        for _ in range(SLOTS + WAITING):
+            site.client.send_task("proj.held")
+        wait_until(lambda: is_full(worker), "every slot is taken")
+        stays_ready(worker, 3 * STALE)
+        all_end(worker)
+
+
+@pytest.mark.prefork
 def test_a_full_prefork_pool_is_ready_on_memory(site: Site) -> None:
     """The same, where the worker is the only one to publish."""
     worker = start(site, "prefork", T_BROKER="memory://", T_SELF=str(SLOTS + WAITING))
