@@ -115,7 +115,7 @@ task("reject", own(lambda request, _: request.reject(requeue=False)))
 task("leaning", staticmethod(lean_on_celerys))
 
 if find_spec("celery_batches"):
-    from celery_batches import Batches  # type: ignore[import-untyped]
+    from celery_batches import Batches
 
     @app.task(name="own.batch", base=Batches, flush_every=4, flush_interval=1)
     def batch(requests):
