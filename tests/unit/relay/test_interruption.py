@@ -4,13 +4,21 @@ from __future__ import annotations
 
 from tests.unit.relay.test_hub import run
 
-LINES = 80
+LINES = 100
 
 SCRIPT = f"""
 sys.path.insert(0, ".")
 from billiard.exceptions import SoftTimeLimitExceeded
 from tests.unit.interrupt import Interrupter
 
+kind = type(provider._measurement_consumer)
+record, recorded = kind.consume_measurement, []
+
+def consume_measurement(self, measurement):
+    record(self, measurement)
+    recorded.append(measurement)
+
+kind.consume_measurement = consume_measurement
 begin()
 interrupter = Interrupter(("relay/child.py", "relay/sdk.py", "relay/sender.py", "otel_celery/native.py"))
 told, tell_parent = os.pipe()
@@ -18,13 +26,15 @@ wait, let_go = os.pipe()
 
 def work(number, is_patient):
     has_reached = False
+    recorded.clear()
     with interrupter.at(number):
         try:
             orders.add(1)
         except SoftTimeLimitExceeded:
             has_reached = True
+    is_recorded = bool(recorded)
     orders.add(10)
-    os.write(tell_parent, bytes([interrupter.has_raised, has_reached]))
+    os.write(tell_parent, bytes([interrupter.has_raised, has_reached, is_recorded]))
     os.close(let_go)
     if is_patient:
         os.read(wait, 1)
@@ -42,10 +52,10 @@ for is_patient in (True, False):
             finally:
                 os._exit(0)
         pids.append(pid)
-        counts.append(list(os.read(told, 2)))
-    reached = sum(r for _, r in counts)
-    swallowed = [n for n, (raised, r) in enumerate(counts) if raised != r]
-    expected = before + 10 * {LINES} + {LINES} - reached
+        counts.append(list(os.read(told, 3)))
+    reached = sum(r for _, r, _ in counts)
+    swallowed = [n for n, (raised, r, _) in enumerate(counts) if raised != r]
+    expected = before + 10 * {LINES} + sum(is_recorded for *_, is_recorded in counts)
     seen = until("orders", expected)
     if is_patient:
         os.close(let_go)

@@ -62,13 +62,16 @@ def test_a_renewed_provider_begins_anew() -> None:
 
 
 def test_the_next_use_is_heard_once() -> None:
-    """A measurement is recorded all the same, and a second one is not heard; the first is heard before and after."""
-    reader, heard = InMemoryMetricReader(), list[int]()
+    """A measurement is recorded all the same, and a second one is not heard.
+
+    The first is heard before and after: whoever collects in between is told once more.
+    """
+    reader, heard = InMemoryMetricReader(), list[bool]()
     provider = MeterProvider([reader], shutdown_on_exit=False)
     counter = provider.get_meter("m").create_counter("c")
 
     def hear() -> bool:
-        heard.append(1)
+        heard.append(reader.get_metrics_data() is not None)
         return True
 
     sdk.on_use(provider, hear)
@@ -77,7 +80,7 @@ def test_the_next_use_is_heard_once() -> None:
     counter.add(1)
     provider.get_meter("m").create_observable_gauge("g", [lambda _: []])
     data = reader.get_metrics_data()
-    assert heard == [1, 1]
+    assert heard == [False, False, True]
     assert data is not None
     assert data.resource_metrics[0].scope_metrics[0].metrics[0].data.data_points[0].value == 2  # type: ignore[union-attr]
 
