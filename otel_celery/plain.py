@@ -8,6 +8,7 @@ raise from any of its special methods. Of a subclass the base class is asked, so
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def text(value: Any, length: int) -> str:
 
 
 def label(value: Any, length: int) -> Any:
-    """Give a label value of the type that the SDK takes it for, with each text in it cut to a length.
+    """Give a label value of the type that the SDK takes it for, with each text and each sequence in it cut to a length.
 
     Raises whatever the value's own methods raise, and RecursionError where it is nested without end.
     """
@@ -78,7 +79,7 @@ def _nested(value: Any, length: int) -> Any:
     if issubclass(type(value), bytes):
         return bytes.__getitem__(value, slice(length))
     if isinstance(value, Sequence):
-        return tuple([label(each, length) for each in value])
+        return tuple([label(each, length) for each in islice(value, length)])
     return dict(labels(value, length)) if isinstance(value, Mapping) else text(value, length)
 
 

@@ -7,7 +7,6 @@ and the whole push is lost; the console's cannot write bytes. What is made here 
 from __future__ import annotations
 
 import json
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from otel_celery import plain
@@ -41,7 +40,7 @@ def label(value: Any, length: int) -> Label:
     """
     made = plain.label(value, length)
     if type(made) is tuple:
-        return tuple([_scalar(each, length) for each in islice(made, length)])
+        return tuple([_scalar(each, length) for each in made])
     return _scalar(made, length)
 
 

@@ -34,7 +34,7 @@ SENTENCES = {
     "take the view that asks for it off",
     Loss.VALUE: "a number or a label of %s is nothing that can be made plain, and that point is left out",
     Loss.TORN: "a child was killed while it sent its metrics%s; what it was sending is lost",
-    Loss.MALFORMED: "something%s that is no child of this worker spoke to its relay, and was not listened to",
+    Loss.MALFORMED: "something%s that was sent to this worker's relay cannot be understood, and is left out",
 }
 
 

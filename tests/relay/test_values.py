@@ -138,17 +138,21 @@ def test_f66_every_value_is_shown_from_a_child_as_from_a_thread(site: Site, pool
     assert seen[1] == seen[0]
 
 
-LEAVE_OUT = tuple(f".{kind}.big" for kind in SYNCHRONOUS + OBSERVABLE)
-"""OTLP has no integers of more than 64 bits."""
+WAYS = [
+    pytest.param("prefork", "fork", marks=pytest.mark.prefork),
+    pytest.param("prefork", "spawn", marks=pytest.mark.prefork),
+    pytest.param("threads", "", marks=pytest.mark.threads),
+]
 
 
-def test_f66_every_value_over_otlp(site: Site, receiver, raised: dict[str, str]) -> None:
-    """Integers are pushed as integers, all others as doubles; and the labels of everything."""
-    worker = started(site, "prefork", **pushing(receiver, OTEL_METRIC_EXPORT_INTERVAL="500"))
+@pytest.mark.parametrize(("pool", "method"), WAYS)
+def test_f66_every_value_over_otlp(site: Site, receiver, raised: dict[str, str], pool: str, method: str) -> None:
+    """Integers of at most 64 bits are pushed as integers, all others as doubles; and the labels of everything."""
+    environment = {"T_START_METHOD": method} if method else {}
+    worker = started(site, pool, **pushing(receiver, OTEL_METRIC_EXPORT_INTERVAL="500"), **environment)
     for _ in range(RUNS):
-        call(site, "values.play", leave_out=LEAVE_OUT)
-    expected = {(kind, name): it for (kind, name), it in numbers(raised).items() if name != "big"}
-    wait_for_all(expected, lambda: pushed(receiver))
+        assert call(site, "values.play") == raised
+    wait_for_all(numbers(raised), lambda: pushed(receiver))
     whole = {name for kind, name in pushed(receiver, "as_int") if kind == "gauge"}
     assert whole == {"int", "bool", "anyint", "intenum", "intflag", "nointstr", "allint"} - refused(raised, "gauge")
     for place in PLACES:

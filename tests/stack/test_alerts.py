@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
+from otel_celery.serve.health import LOOP_STALE_SECONDS
 from tests.stack.rulebook import PROMTOOLS, UNITS, alerts, needed, run
 from tests.stack.servers import MONITORING
 
@@ -44,6 +45,13 @@ def test_every_alert_is_seen_before_while_and_after_it_fires() -> None:
         if True in fires[:-1] and not fires[-1] and (not fires[0] or "for" not in alerts()[checks[0]["alertname"]]):
             seen.add(checks[0]["alertname"])
     assert seen == set(alerts())
+
+
+def test_the_alert_on_a_stuck_worker_is_its_ports_verdict() -> None:
+    """Both go by one measure, and by the same half a minute of it."""
+    alert = alerts()["CeleryWorkerStuck"]
+    assert alert["expr"].startswith(f"celery_worker_loop_stall_seconds > {LOOP_STALE_SECONDS:g} and ")
+    assert "for" not in alert
 
 
 def threshold(nth: int, *, looser: bool) -> Callable[[dict[str, Any]], bool]:

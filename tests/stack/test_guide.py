@@ -37,7 +37,6 @@ NOT_RUN = {
     WORKER: "the worker that all the others ask: the fixture starts it by this line",
     "systemctl status celery-pool@trading": "no systemd runs here; test_systemd.py has the unit's name",
     "dmesg -T | grep -i 'killed process'": "the kernel's log, which not everybody may read",
-    "chronyc tracking": "the machine's clock is not the stack's",
     "py-spy dump --pid <main process>": "it looks into another process, which not everybody may do",
     "py-spy dump --pid <child>": "the same",
     "rabbitmq-diagnostics ping": "the broker here is Redis",

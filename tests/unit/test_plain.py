@@ -6,13 +6,16 @@ import marshal
 from decimal import Decimal
 from fractions import Fraction
 from types import NoneType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
 from otel_celery import plain
 from tests.relay.hostile import MAKERS, Flags, Small, Word, raising
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 class Leaving:
@@ -98,6 +101,23 @@ def test_labels_are_cleaned_cut_and_ordered() -> None:
 def test_keys_that_are_cut_alike_are_one() -> None:
     """The last one stays, whatever the types of the two values."""
     assert plain.labels({"k" * 9: 1, "k" * 8 + "x": "a"}, 8) == (("k" * 8, "a"),)
+
+
+def test_a_sequence_is_asked_for_no_more_than_can_be_shown() -> None:
+    """Nor is what stands in it: a task may label with all that it works on."""
+
+    class Long(tuple[int, ...]):
+        """Raises where more is asked of it."""
+
+        __slots__ = ()
+
+        def __iter__(self) -> Iterator[int]:
+            """Give twenty."""
+            yield from range(20)
+            raise AssertionError("one more was asked for")
+
+    for made in (plain.label(Long(), 20), plain.label([Long()], 20)[0]):
+        assert made == tuple(range(20))
 
 
 def test_an_integer_of_thousands_of_digits_is_a_text() -> None:

@@ -356,7 +356,13 @@ def test_ready_or_the_sentence_why_not(levels: FakeLevels, sentence: str | None)
 
 
 @pytest.mark.parametrize(
-    ("seconds", "sentence"), [(0, None), (29, None), (100, "the event loop has not turned for 100 s")]
+    ("seconds", "sentence"),
+    [
+        (0, None),
+        (30, None),
+        (31, "the event loop has not turned for 31 s"),
+        (100, "the event loop has not turned for 100 s"),
+    ],
 )
 def test_a_loop_that_stands_still_is_not_ready(seconds: float, sentence: str | None) -> None:
     """A worker that is connected but stuck shows after half a minute."""
