@@ -54,6 +54,14 @@ def test_the_alert_on_a_stuck_worker_is_its_ports_verdict() -> None:
     assert "for" not in alert
 
 
+def test_a_stuck_worker_is_found_within_a_minute() -> None:
+    """The stall that is allowed, a scrape, and a look of the rules."""
+    scrape = yaml.safe_load((MONITORING / "prometheus.yml").read_text())["global"]["scrape_interval"]
+    groups = yaml.safe_load((MONITORING / "alerts.yml").read_text())["groups"]
+    (look,) = [group["interval"] for group in groups if any(r["alert"] == "CeleryWorkerStuck" for r in group["rules"])]
+    assert LOOP_STALE_SECONDS + sum(int(interval.removesuffix("s")) for interval in (scrape, look)) <= 60
+
+
 def threshold(nth: int, *, looser: bool) -> Callable[[dict[str, Any]], bool]:
     """Move the nth threshold of an alert: by a fifth, or by half where it counts a few events."""
 
