@@ -30,7 +30,7 @@ from otel_celery.serve.access import AccessError
 from otel_celery.serve.forks import gate
 from otel_celery.serve.health import WorkerHealth
 from otel_celery.serve.server import open_endpoint
-from otel_celery.settings import EX_CONFIG
+from otel_celery.settings import ENDS, EX_CONFIG
 from otel_celery.step import add_step
 
 if TYPE_CHECKING:
@@ -204,7 +204,7 @@ class Session:
 
     def _refuse(self, sentence: str) -> None:
         """Say what is wrong, and end the worker where the environment is strict."""
-        say(logging.ERROR, sentence)
+        say(logging.ERROR, sentence + ENDS if self._settings.strict else sentence)
         if self._settings.strict:
             raise SystemExit(EX_CONFIG)
 

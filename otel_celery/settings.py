@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-__all__ = ["EX_CONFIG", "TLS", "Bounds", "Port", "Settings", "SettingsError", "is_strict", "read"]
+__all__ = ["ENDS", "EX_CONFIG", "TLS", "Bounds", "Port", "Settings", "SettingsError", "is_strict", "read"]
 
 DEFAULT_PORT = 9464
 """The OpenTelemetry specification's default for OTEL_EXPORTER_PROMETHEUS_PORT."""
@@ -39,6 +39,9 @@ _SERVICE = "_SERVICE_HOST"
 
 EX_CONFIG = 78
 """sysexits.h: how a strict worker ends on bad configuration or a taken port, and every command on the former."""
+
+ENDS = f"; the worker ends (strict, status {EX_CONFIG})"
+"""The end of the last sentence of a strict worker, whose log has nothing else to tell why it is gone."""
 
 PREFIX = "OTEL_PYTHON_CELERY_"
 

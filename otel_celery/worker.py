@@ -118,9 +118,9 @@ class Instrumentation:
         try:
             self._install(worker, report)
         except environment.SettingsError as error:
-            report.mistakes.append(f"{error}; metrics are off")
+            report.mistakes.append(str(error) if report.is_strict else f"{error}; metrics and spans are off")
         except Exception as error:  # noqa: BLE001  the worker runs on without us
-            report.failures.append(f"could not start, metrics are off: {plain(repr(error))}")
+            report.failures.append(f"could not start, metrics and spans are off: {plain(repr(error))}")
         from otel_celery.controller import when_logging_is_set_up  # noqa: PLC0415  as Session
 
         when_logging_is_set_up(worker, report.read_out)
@@ -156,7 +156,7 @@ class _Report:
     def __init__(self, worker: Any, *, is_strict: bool) -> None:
         """Have found nothing yet."""
         self._name = worker.hostname
-        self._is_strict = is_strict
+        self.is_strict = is_strict
         self.is_off = False
         self.session: Session | None = None
         self.mistakes: list[str] = []
@@ -172,9 +172,11 @@ class _Report:
         """
         for warning in self.warnings:
             say(logging.WARNING, warning)
-        for mistake in (*self.failures, *self.mistakes):
-            say(logging.ERROR, mistake)
-        if self.mistakes and self._is_strict:
+        for failure in self.failures:
+            say(logging.ERROR, failure)
+        for mistake in self.mistakes:
+            say(logging.ERROR, mistake + environment.ENDS if self.is_strict else mistake)
+        if self.mistakes and self.is_strict:
             if self.session is not None:
                 self.session.uninstall()  # the worker is not made, and so cannot be stopped
             raise SystemExit(environment.EX_CONFIG)

@@ -15,7 +15,7 @@ from otel_celery import worker as module
 from otel_celery.controller import ObservedController
 from otel_celery.observe.consumer import ObservedConsumer
 from otel_celery.serve.health import WorkerHealth
-from otel_celery.settings import EX_CONFIG
+from otel_celery.settings import ENDS, EX_CONFIG
 from otel_celery.worker import Instrumentation, instrument, on_worker_init
 from tests.services import free_port
 from tests.unit.observe.fakes import Worker, make_app
@@ -214,14 +214,15 @@ def test_a_bad_value_is_one_line_and_the_worker_runs(
     assert worker.consumer_cls == "celery.worker.consumer:Consumer"
     assert "on_init_blueprint" not in vars(worker)
     assert capsys.readouterr().err == (
-        "otel-celery: ERROR: PROMETHEUS_ENABLED='yes' is not allowed: it must be true or false; metrics are off\n"
+        "otel-celery: ERROR: PROMETHEUS_ENABLED='yes' is not allowed: it must be true or false; "
+        "metrics and spans are off\n"
     )
 
 
 def test_a_bad_value_ends_a_strict_worker(
     app: Celery, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """OTEL_PYTHON_CELERY_STRICT makes the same line the last one, with status 78."""
+    """OTEL_PYTHON_CELERY_STRICT makes it the last line, which says so, with status 78."""
     monkeypatch.setenv("PROMETHEUS_ENABLED", "yes")
     monkeypatch.setenv("OTEL_PYTHON_CELERY_STRICT", "true")
     worker = Worker(app)
@@ -230,7 +231,10 @@ def test_a_bad_value_ends_a_strict_worker(
     with pytest.raises(SystemExit) as ended:
         worker.on_init_blueprint()
     assert ended.value.code == EX_CONFIG == 78
-    assert capsys.readouterr().err.count("\n") == 1
+    assert capsys.readouterr().err == (
+        "otel-celery: ERROR: PROMETHEUS_ENABLED='yes' is not allowed: it must be true or false; "
+        "the worker ends (strict, status 78)\n"
+    )
 
 
 BAD = {
@@ -278,7 +282,7 @@ def test_each_bad_value_is_said_in_one_line(
     worker.on_init_blueprint()
     line = capsys.readouterr().err
     assert is_about(line, variable, value, allowed), line
-    assert line.endswith("; metrics are off\n")
+    assert line.endswith("; metrics and spans are off\n")
     if variable != f"{OURS}STRICT":
         monkeypatch.setenv(f"{OURS}STRICT", "true")
         worker = Worker(app)
@@ -286,7 +290,7 @@ def test_each_bad_value_is_said_in_one_line(
         with pytest.raises(SystemExit) as ended:
             worker.on_init_blueprint()
         assert ended.value.code == EX_CONFIG
-        assert capsys.readouterr().err == line
+        assert capsys.readouterr().err == line.replace("; metrics and spans are off", ENDS)
 
 
 def test_an_unknown_variable_is_a_warning(
@@ -328,7 +332,7 @@ def test_a_mistake_of_ours_is_one_line_and_the_worker_runs(
     instrument(app)
     start()
     assert capsys.readouterr().err == (
-        "otel-celery: ERROR: could not start, metrics are off: LookupError('no such room')\n"
+        "otel-celery: ERROR: could not start, metrics and spans are off: LookupError('no such room')\n"
     )
 
 

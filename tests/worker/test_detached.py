@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from otel_celery.settings import EX_CONFIG
+from otel_celery.settings import ENDS, EX_CONFIG
 from tests.services import free_port
 from tests.worker.harness import ROOT, wait_until
 from tests.worker.ways import HOOK, INSTRUMENT_ALONE, LINE, PYTHON
@@ -151,6 +151,7 @@ def test_f71_a_strict_worker_ends_with_78_and_says_why_in_its_log_alone(
         ended = worker.foreground()
     assert ended.returncode == EX_CONFIG, ended.stderr + worker.log
     assert worker.log.count(sentence) == 1, worker.log
+    assert worker.log.count(ENDS) == 1, worker.log
     assert sentence not in ended.stderr + ended.stdout
     assert "Traceback" not in worker.log + ended.stderr
 
