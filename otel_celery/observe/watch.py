@@ -172,12 +172,23 @@ class Watch:
     def closing(self) -> Callable[[], None]:
         """Note which requests wait for a slot, an ETA or a rate limit, before the consumer forgets them."""
         reserved, held = ([*filter(is_observed, group)] for group in self.levels.waiting())
+        neighbours = [*filter(is_observed, self.levels.neighbours())]
         self.strays.vanish_as = Outcome.RETURNED
-        return partial(self._closed, reserved, held, [*filter(is_observed, self.levels.running())])
+        running = [*filter(is_observed, self.levels.running())]
+        return partial(self._closed, neighbours, [*reserved, *self.levels.adrift], held, running)
 
-    def _closed(self, *groups: Iterable[Any]) -> None:
+    def _closed(self, neighbours: Iterable[Any], *groups: Iterable[Any]) -> None:
         self._settle(*groups)
         self.strays.vanish_as = Outcome.UNREPORTED
+        for request in neighbours:  # whose own watch knows that they wait as before
+            guarded(self.observer, Where.REQUEST, request._otel_watch.forgotten, request)
+
+    def forgotten(self, request: Any) -> None:
+        """Hold, until it starts, a request that Celery has no record of any more and our pool will still run."""
+        if request._otel_holder is not self.strays:  # who know it until it ends
+            self.levels.adrift.hold(request)
+            if not is_waiting(request):  # it started, or ended, meanwhile and on another thread
+                self.levels.adrift.ended(request)
 
     def drained(self) -> None:
         """Note that the pool has drained: whatever still waits will not run here."""
@@ -206,12 +217,10 @@ class Watch:
 
     def _settle_reserved(self, request: Any) -> None:
         """Hold what the pool will still run until it starts: the consumer forgets it."""
-        if not self._pool_will_run(request):
+        if self._pool_will_run(request):
+            self.forgotten(request)
+        else:
             returned(request)
-        elif request._otel_holder is not self.strays:  # who know it until it ends
-            self.levels.adrift.hold(request)
-            if not is_waiting(request):  # it started, or ended, meanwhile and on another thread
-                self.levels.adrift.ended(request)
 
     def _settle_running(self, request: Any) -> None:
         if self._has_queue() and not self._pool_knows(request):

@@ -385,6 +385,24 @@ def test_a_request_whose_eta_has_come_is_adrift_once(site: Site) -> None:
     assert (site.watch.levels.reserved(), site.watch.levels.scheduled()) == (1, 0)
 
 
+def test_a_close_leaves_to_other_workers_what_is_theirs(site: Site) -> None:
+    """Celery forgets their waiting requests too; each stays reserved with its own worker until it starts, or closes."""
+    site.install()
+    neighbour = Site().install()
+    neighbour.worker.semaphore, neighbour.worker.pool = object(), SimpleNamespace(uses_semaphore=True)
+    first, second = neighbour.request(), neighbour.request()
+    state.reserved_requests.update({first, second})
+    closed(site)
+    levels = neighbour.watch.levels
+    assert (site.watch.levels.reserved(), levels.reserved()) == (0, 2)
+    neighbour.bench.started(first).on_success((0, 42, 0.25))
+    assert levels.reserved() == 1
+    closed(neighbour)  # no process of its pool has it
+    assert levels.reserved() == len(levels.adrift) == 0
+    assert neighbour.life[2:] == ["started", "ended success", "ended returned"]
+    neighbour.watch.uninstall()
+
+
 def test_a_close_on_prefork_returns_what_no_child_has(site: Site) -> None:
     """Prefork's jobs that are not written to a child yet are dropped, and the others run on."""
     site.install()
