@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import logging
 import weakref
 from types import SimpleNamespace
 from typing import Any
@@ -147,6 +148,27 @@ def test_a_request_class_that_cannot_be_had_costs_its_own_task(site: Site) -> No
         assert issubclass(own.Request, Observed)
         assert odd.Request == "no.such:Request"
     assert len(site.recorder.errors) == 1
+
+
+def test_a_request_class_that_is_set_meanwhile_stays(site: Site, caplog: pytest.LogCaptureFixture) -> None:
+    """A task may set its own where it is asked for its Strategy; that its messages are not seen is said, once."""
+
+    class Setting(Task):
+        def start_strategy(self, *_: Any, **__: Any) -> None:
+            self.Request = Users
+
+    site.install()
+    task = site.app.task(shared=False, name="proj.setting", base=Setting)(nothing)
+    caplog.set_level(logging.WARNING, "otel_celery")
+    for _ in range(2):
+        with site.watch.in_front():
+            task.start_strategy(site.app, None)
+        assert task.Request is Users
+        assert site.app.Task.Request == "celery.worker.request:Request"
+        del task.Request
+    (said,) = caplog.messages
+    assert "task 'proj.setting' sets its Request class" in said
+    assert site.recorder.errors == []
 
 
 def test_two_watches_of_one_app_have_a_class_each(site: Site) -> None:
