@@ -88,6 +88,15 @@ class Levels:
         """List the requests that wait for a slot, and those held for an ETA or a rate limit, as Celery knows them."""
         return list(self._reserved().values()), list(self._held().values())
 
+    def neighbours(self) -> list[Any]:
+        """List the requests of other workers of this process that wait for a slot: each consumer forgets all of them.
+
+        Celery keeps them in one set, which whoever loses its connection, or ends, empties.
+        """
+        active = _members(state.active_requests)
+        reserved = _members(state.reserved_requests).items()
+        return [each for key, each in reserved if key not in active and not self._is_mine(each)]
+
     def running(self) -> list[Any]:
         """List the requests that are being executed now."""
         return list(self._active().values())

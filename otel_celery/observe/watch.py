@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import threading
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from otel_celery.lifecycle import RunObserver, TaskObserver, WorkerObserver
+
+logger = logging.getLogger("otel_celery")
 
 MAX_KNOWN_ROUTES = 10_000
 """How many (task, exchange, routing key, tag) are remembered: routing keys are the publishers' to choose."""
@@ -50,7 +53,8 @@ class Watch:
         self._app = worker.app
         self._is_on = False
         self._books: dict[tuple[str, str | None, str | None, str | None], TaskObserver] = {}
-        self._originals: list[tuple[Any, Any]] = []
+        self._originals: list[tuple[Any, Any, type]] = []
+        self._unobserved: set[str] = set()
         self._classes: dict[tuple[type, bool], type] = {}
         self._connections = 0
 
@@ -89,7 +93,7 @@ class Watch:
             return  # inherited from app.Task
         if (base, is_stray) not in self._classes:
             self._classes[base, is_stray] = self._in_front_of(base, is_stray=is_stray)
-        self._originals.append((owner, vars(owner).get("Request")))
+        self._originals.append((owner, vars(owner).get("Request"), self._classes[base, is_stray]))
         owner.Request = self._classes[base, is_stray]
 
     def _in_front_of(self, base: type, *, is_stray: bool) -> type:
@@ -100,7 +104,28 @@ class Watch:
 
     def _put_back(self) -> None:
         while self._originals:
-            guarded(self.observer, Where.REQUEST, _put_back, *self._originals.pop())
+            guarded(self.observer, Where.REQUEST, self._put_back_one, *self._originals.pop())
+
+    def _put_back_one(self, owner: Any, original: Any, ours: type) -> None:
+        """Give a task, or the app's base of all tasks, its own Request again; None where it inherits one.
+
+        What the application put there meanwhile, in a ``start_strategy`` of its own, stays.
+        """
+        if vars(owner).get("Request") is not ours:
+            self._say_unobserved(plain.text(owner.name) or OTHER)
+        elif original is None:
+            del owner.Request
+        else:
+            owner.Request = original
+
+    def _say_unobserved(self, name: str) -> None:
+        if name not in self._unobserved:
+            self._unobserved.add(name)
+            logger.warning(
+                "otel-celery: task %r sets its Request class while the worker asks it for its Strategy: its messages "
+                "are not counted. Set Request where the task is defined. Logged once for a task.",
+                name,
+            )
 
     def _is_mine(self, request: Any) -> bool:
         """Tell our requests from other workers' of this process: Celery keeps them all in the same sets."""
@@ -172,12 +197,23 @@ class Watch:
     def closing(self) -> Callable[[], None]:
         """Note which requests wait for a slot, an ETA or a rate limit, before the consumer forgets them."""
         reserved, held = ([*filter(is_observed, group)] for group in self.levels.waiting())
+        neighbours = [*filter(is_observed, self.levels.neighbours())]
         self.strays.vanish_as = Outcome.RETURNED
-        return partial(self._closed, reserved, held, [*filter(is_observed, self.levels.running())])
+        running = [*filter(is_observed, self.levels.running())]
+        return partial(self._closed, neighbours, [*reserved, *self.levels.adrift], held, running)
 
-    def _closed(self, *groups: Iterable[Any]) -> None:
+    def _closed(self, neighbours: Iterable[Any], *groups: Iterable[Any]) -> None:
         self._settle(*groups)
         self.strays.vanish_as = Outcome.UNREPORTED
+        for request in neighbours:  # whose own watch knows that they wait as before
+            guarded(self.observer, Where.REQUEST, request._otel_watch.forgotten, request)
+
+    def forgotten(self, request: Any) -> None:
+        """Hold, until it starts, a request that Celery has no record of any more and our pool will still run."""
+        if request._otel_holder is not self.strays:  # who know it until it ends
+            self.levels.adrift.hold(request)
+            if not is_waiting(request):  # it started, or ended, meanwhile and on another thread
+                self.levels.adrift.ended(request)
 
     def drained(self) -> None:
         """Note that the pool has drained: whatever still waits will not run here."""
@@ -206,12 +242,10 @@ class Watch:
 
     def _settle_reserved(self, request: Any) -> None:
         """Hold what the pool will still run until it starts: the consumer forgets it."""
-        if not self._pool_will_run(request):
+        if self._pool_will_run(request):
+            self.forgotten(request)
+        else:
             returned(request)
-        elif request._otel_holder is not self.strays:  # who know it until it ends
-            self.levels.adrift.hold(request)
-            if not is_waiting(request):  # it started, or ended, meanwhile and on another thread
-                self.levels.adrift.ended(request)
 
     def _settle_running(self, request: Any) -> None:
         if self._has_queue() and not self._pool_knows(request):
@@ -238,14 +272,6 @@ class Watch:
         hub = getattr(self._worker, "hub", None)
         if hub is not None:
             hub.call_soon(guarded, self.observer, Where.CHILDREN, self.children.look)
-
-
-def _put_back(owner: Any, original: Any) -> None:
-    """Give a task, or the app's base of all tasks, its own Request again; None where it inherits one."""
-    if original is None:
-        del owner.Request
-    else:
-        owner.Request = original
 
 
 def _composing() -> Any:

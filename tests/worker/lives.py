@@ -31,6 +31,7 @@ from prometheus_client.parser import text_string_to_metric_families
 import otel_celery
 from otel_celery import outlets
 from tests import otlp
+from tests.worker.harness import Scrape
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -284,6 +285,39 @@ def at_once(ports: list[int], apps: int) -> Any:
     }  # fmt: skip
 
 
+def a_neighbours_end(ports: list[int]) -> Any:
+    """While one worker has a task running and others waiting, another of its app loses its connection, and ends."""
+    app = make_app()
+    app.set_default()  # which is where a pool's threads look for theirs
+    otel_celery.instrument(app)
+    busy, other = [worker_of(app, f"w{number}@h", port) for number, port in enumerate(ports)]
+    threads = [begin(other)]
+    other.consumer.cancel_task_queue("lives")
+    app.amqp.queues.select_add("lives")  # which that took from the app as well
+    threads.append(begin(busy))
+    results = [app.tasks["lives.ok"].delay(seconds) for seconds in (2.0, 0.0, 0.0)]
+    await_(lambda: books(ports[0])["reserved"] == 2)
+    seen = [books(ports[0])]
+    other.consumer.on_close()  # as when its connection is lost
+    seen.append(books(ports[0]))
+    other.stop()
+    threads[0].join(20)
+    seen.append(books(ports[0]))
+    for result in results:
+        result.get(timeout=20, disable_sync_subtasks=False)
+    await_(lambda: books(ports[0])["ended"] == 3)
+    seen.append(books(ports[0]))
+    busy.stop()
+    threads[1].join(20)
+    return {"seen": seen}
+
+
+def books(port: int) -> dict[str, float]:
+    """Give both sides of the conservation law."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+        return Scrape(answer.read().decode()).books()
+
+
 def one_port(port: int) -> Any:
     """Two workers at once want the same port."""
     app, other = make_app("lives0"), make_app("lives1")
@@ -356,6 +390,7 @@ STORIES: dict[str, Callable[[list[int]], Any]] = {
     "drain": lambda ports: a_stop_waits_for_the_pool(ports[0]),
     "one app at once": lambda ports: at_once(ports, 1),
     "two apps at once": lambda ports: at_once(ports, 2),
+    "a neighbour's end": a_neighbours_end,
     "one port": lambda ports: one_port(ports[0]),
     "traces": lambda ports: traces(ports[0]),
     "fifty": fifty,

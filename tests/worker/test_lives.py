@@ -99,6 +99,14 @@ def test_f69_workers_at_once_count_what_each_of_them_ran(story: str) -> None:
     assert told["after"] == told["before"]
 
 
+def test_f69_what_waits_in_one_worker_waits_on_when_another_ends() -> None:
+    """Celery keeps the waiting requests of all workers in one set, which each empties as its connection goes."""
+    told = tell("a neighbour's end", free_port(), free_port(), T_POOL="threads")
+    nothing = {"received": 3, "ended": 0, "active": 0, "reserved": 0, "scheduled": 0, "returned": 0}
+    waiting, after = nothing | {"active": 1, "reserved": 2}, nothing | {"ended": 3}
+    assert told["seen"] == [waiting, waiting, waiting, after]
+
+
 def test_f69_two_workers_want_one_port() -> None:
     """The second says once whose it is and what to do, and has it when the first is gone."""
     port = free_port()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import logging
 import weakref
 from types import SimpleNamespace
 from typing import Any
@@ -147,6 +148,27 @@ def test_a_request_class_that_cannot_be_had_costs_its_own_task(site: Site) -> No
         assert issubclass(own.Request, Observed)
         assert odd.Request == "no.such:Request"
     assert len(site.recorder.errors) == 1
+
+
+def test_a_request_class_that_is_set_meanwhile_stays(site: Site, caplog: pytest.LogCaptureFixture) -> None:
+    """A task may set its own where it is asked for its Strategy; that its messages are not seen is said, once."""
+
+    class Setting(Task):
+        def start_strategy(self, *_: Any, **__: Any) -> None:
+            self.Request = Users
+
+    site.install()
+    task = site.app.task(shared=False, name="proj.setting", base=Setting)(nothing)
+    caplog.set_level(logging.WARNING, "otel_celery")
+    for _ in range(2):
+        with site.watch.in_front():
+            task.start_strategy(site.app, None)
+        assert task.Request is Users
+        assert site.app.Task.Request == "celery.worker.request:Request"
+        del task.Request
+    (said,) = caplog.messages
+    assert "task 'proj.setting' sets its Request class" in said
+    assert site.recorder.errors == []
 
 
 def test_two_watches_of_one_app_have_a_class_each(site: Site) -> None:
@@ -383,6 +405,24 @@ def test_a_request_whose_eta_has_come_is_adrift_once(site: Site) -> None:
     state.reserved_requests.add(due)
     closed(site)
     assert (site.watch.levels.reserved(), site.watch.levels.scheduled()) == (1, 0)
+
+
+def test_a_close_leaves_to_other_workers_what_is_theirs(site: Site) -> None:
+    """Celery forgets their waiting requests too; each stays reserved with its own worker until it starts, or closes."""
+    site.install()
+    neighbour = Site().install()
+    neighbour.worker.semaphore, neighbour.worker.pool = object(), SimpleNamespace(uses_semaphore=True)
+    first, second = neighbour.request(), neighbour.request()
+    state.reserved_requests.update({first, second})
+    closed(site)
+    levels = neighbour.watch.levels
+    assert (site.watch.levels.reserved(), levels.reserved()) == (0, 2)
+    neighbour.bench.started(first).on_success((0, 42, 0.25))
+    assert levels.reserved() == 1
+    closed(neighbour)  # no process of its pool has it
+    assert levels.reserved() == len(levels.adrift) == 0
+    assert neighbour.life[2:] == ["started", "ended success", "ended returned"]
+    neighbour.watch.uninstall()
 
 
 def test_a_close_on_prefork_returns_what_no_child_has(site: Site) -> None:
