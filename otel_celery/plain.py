@@ -1,8 +1,8 @@
 """Values of an application's own objects, made plain: of Python's exact types, with none of the application's code in.
 
-OpenTelemetry's SDK hands on subclasses of ``int``, ``float`` and ``str`` as it got them, and numbers of any class. To
-:mod:`marshal` a ``numpy.float64`` is a buffer of bytes; an ``IntEnum`` it does not know at all; and any of them may
-raise from any of its special methods. Of a subclass the base class is asked, so that its own methods are not called.
+OpenTelemetry's SDK hands on subclasses of ``int``, ``float`` and ``str`` as it got them, and numbers of any class. Some
+of them no encoder knows, to others a ``numpy.float64`` is a buffer of bytes; and any of them may raise from any of its
+special methods. Of a subclass the base class is asked, so that its own methods are not called.
 """
 
 from __future__ import annotations

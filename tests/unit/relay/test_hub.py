@@ -118,7 +118,7 @@ def test_f03_a_torn_frame_costs_itself() -> None:
     """Half a frame is dropped and counted, and whoever else speaks is heard."""
     facts = run("""
 begin()
-whole = frames.frame(("delta", [(("s", None, None, ()), "other", "", "", "counter", (), [((), 4)])]))
+whole = frames.delta((("s", None, None, ()), "other", "", "", "counter", (), [((), 4)]))
 speak(whole + whole[:-3]).close()
 fork(lambda: (orders.add(2), child.say_goodbye()))
 until("orders", 2)
@@ -138,7 +138,7 @@ tell(values=values())
         'b"", bytes(16)',
         r'b"\xff" * 4',
     ],
-    ids=["http", "nine bytes of marshal", "no secret", "no frame"],
+    ids=["http", "nine bytes", "no secret", "no frame"],
 )
 def test_strangers_are_not_listened_to(noise: str) -> None:
     """What is no greeting or frame of ours ends that connection, and is counted; children are heard as before."""
@@ -162,7 +162,7 @@ def test_a_frame_that_is_odd_costs_itself(odd: str) -> None:
     """It is counted, and what comes before and after it on the same connection is heard."""
     facts = run(f"""
 begin()
-good = frames.frame(("delta", [(("s", None, None, ()), "other", "", "", "counter", (), [((), 1)])]))
+good = frames.delta((("s", None, None, ()), "other", "", "", "counter", (), [((), 1)]))
 speak(good + {odd} + good)
 tell(other=until("other", 2))
 """)
@@ -313,7 +313,7 @@ def test_without_a_descriptor_nothing_waits_at_the_gate() -> None:
 import resource
 begin()
 soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-waiting = speak(frames.frame(("delta", [(("s", None, None, ()), "other", "", "", "counter", (), [((), 4)])])))
+waiting = speak(frames.delta((("s", None, None, ()), "other", "", "", "counter", (), [((), 4)])))
 until("other", 4)
 sock = socket.socket(socket.AF_UNIX)
 resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
@@ -328,7 +328,7 @@ while time.monotonic() < begun + 1.0:
 resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 where = address.read(environ)
 sock.send(frames.Hello(b"n" * 16, os.getpid()).pack(where.secret)
-          + frames.frame(("delta", [(("s", None, None, ()), "other", "", "", "counter", (), [((), 3)])])))
+          + frames.delta((("s", None, None, ()), "other", "", "", "counter", (), [((), 3)])))
 tell(other=until("other", 7), slowest=slowest)
 """)
     assert (facts["other"], facts["lost"], len(facts["failed"])) == (7, [], 1)
