@@ -105,3 +105,23 @@ def test_an_integer_of_thousands_of_digits_is_a_text() -> None:
     """Python refuses to print one; one of 400 digits it prints."""
     assert plain.label(10**400, 20) == 10**400
     assert plain.label(10**6_000, 20) == hex(10**6_000)[:20]
+
+
+def nested(levels: int) -> Any:
+    """Make a list of two times the same list, and so on: of a few objects, and billions of items."""
+    made: Any = ("x",)
+    for _ in range(levels):
+        made = (made, made)
+    return made
+
+
+@pytest.mark.parametrize("value", [range(10**12), nested(64), {"k": nested(64)}, bytearray(10**6)])
+def test_f66_a_label_of_billions_of_items_is_cut(value: Any) -> None:
+    """What is one small object to the SDK is not written out."""
+    stack, items = [plain.label(value, 20)], 0
+    while stack:
+        value = stack.pop()
+        inner = list(value.values()) if isinstance(value, dict) else value if isinstance(value, tuple) else []
+        items += len(inner)
+        stack += inner
+    assert items == plain.MAX_ITEMS
