@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 from otel_celery import catalogue
 from otel_celery.adding import united
 from otel_celery.lifecycle import Loss
+from otel_celery.record import outgoing
 from otel_celery.record.names import Names, family_of
+from otel_celery.record.refusals import EXPONENTIAL
 from otel_celery.record.series import SeriesBook
 from otel_celery.record.tidy import Tidier
 
@@ -60,6 +62,13 @@ class Guests:
                     points = metric.data.data_points
                     metrics[index] = _with(metric, united(points, map(self._tidied.key, points), lost))
         return data
+
+    def leave_out(self, metric: Metric, scope: str) -> None:
+        """Count and name an exponential histogram, which the port cannot show."""
+        scope, name = outgoing.text(scope), outgoing.text(metric.name)
+        for point in metric.data.data_points:
+            self._refused.count(Loss.UNSUPPORTED, scope, name, self._tidied.series(point))
+        self._refused.warn(scope, name, EXPONENTIAL)
 
     def flatten(self, data: MetricsData) -> MetricsData:
         """Leave one family for each name, whatever scopes they come from, and its series as the port shows them."""

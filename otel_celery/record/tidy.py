@@ -53,6 +53,12 @@ class Tidier:
         """Tell a clean point's series from others of its metric."""
         return self._known(point.attributes)[2]
 
+    def series(self, point: Any) -> str:
+        """Tell any point's series from others of its metric, as far as its labels can be cleaned."""
+        with contextlib.suppress(Exception):  # its labels may be what cannot be cleaned
+            return self.key(point)
+        return ""
+
     def _of_resource(self, held: ResourceMetrics) -> ResourceMetrics:
         scopes: dict[InstrumentationScope, list[Metric]] = {}
         for scope_metrics in held.scope_metrics:
@@ -99,16 +105,11 @@ class Tidier:
         try:
             fit, is_wide = self._cleaned(point)
         except Exception:  # noqa: BLE001  a user's class may raise anything
-            self._refused(Loss.VALUE, scope, name, self._series(point))
+            self._refused(Loss.VALUE, scope, name, self.series(point))
             return None
         if is_wide:
             self._refused.warn(scope, name, TOO_WIDE)
         return fit
-
-    def _series(self, point: Any) -> str:
-        with contextlib.suppress(Exception):  # its labels may be what cannot be cleaned
-            return self.key(point)
-        return ""
 
     def _cleaned(self, point: Any) -> tuple[Any, bool]:
         """Clean a point, and tell whether a number of it was too wide for 64 bits."""
