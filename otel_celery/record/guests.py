@@ -58,9 +58,7 @@ class Guests:
         for scope, metrics in _scopes(data):
             for index, metric in enumerate(metrics):
                 if not self._is_ours(scope, metric.name):
-                    lost = partial(self._mismatched, scope.name, metric.name)
-                    points = metric.data.data_points
-                    metrics[index] = _with(metric, united(points, map(self._tidied.key, points), lost))
+                    metrics[index] = self._united(metric, scope.name)
         return data
 
     def leave_out(self, metric: Metric, scope: str) -> None:
@@ -101,6 +99,14 @@ class Guests:
             lost(Loss.VALUE, number=len(home.points))
             return None
         return _with(home.metric, points) if points else None
+
+    def _united(self, metric: Metric, scope: str) -> Metric:
+        """Add up the series of a metric that are the same; two numbers of 64 bits may be a wider one then."""
+        points = metric.data.data_points
+        single = united(points, map(self._tidied.key, points), partial(self._mismatched, scope, metric.name))
+        if len(single) < len(points):
+            single = [fit for point in single if (fit := self._tidied.fit(point, scope, metric.name)) is not None]
+        return _with(metric, single)
 
     def _mismatched(self, scope: str, name: str, point: Any) -> None:
         self._refused(Loss.MISMATCH, scope, name, self._tidied.key(point))
