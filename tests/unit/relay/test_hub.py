@@ -156,7 +156,7 @@ tell(orders=until("orders", 2), over=len(over))
 
 @pytest.mark.parametrize(
     "odd",
-    ['frames.frame(("what", 1))', 'b"\\0\\0\\0\\3xyz"', "bytes(4)"],
+    ['frames.frame(("what", 1))', 'b"\\0\\0\\0\\3xyz"', "bytes(4)", '(5_000).to_bytes(4, "big") + b"[" * 5_000'],
 )
 def test_a_frame_that_is_odd_costs_itself(odd: str) -> None:
     """It is counted, and what comes before and after it on the same connection is heard."""
