@@ -169,6 +169,23 @@ tell(other=until("other", 2))
     assert (facts["other"], facts["lost"], len(facts["failed"])) == (2, [["malformed", 1]], 1)
 
 
+def test_f79_a_flood_of_odd_frames_ends_its_connection() -> None:
+    """Each costs the fork gate some microseconds, of which there may be any number; children are heard as before."""
+    facts = run("""
+begin()
+with speak(b"\\0\\0\\0\\1x" * 1_000) as stranger:
+    stranger.settimeout(20)
+    try:
+        over = stranger.recv(1)
+    except ConnectionResetError:
+        over = b""
+fork(lambda: (orders.add(2), child.say_goodbye()))
+tell(orders=until("orders", 2), over=len(over))
+""")
+    assert (facts["orders"], facts["over"]) == (2, 0)
+    assert facts["lost"] == [["malformed", 1]] * 101
+
+
 def test_a_child_outlives_a_hub_that_is_gone() -> None:
     """Nobody listens any more: recording goes on, and so does the process."""
     facts = run("""
