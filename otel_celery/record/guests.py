@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 from otel_celery import catalogue
 from otel_celery.adding import united
 from otel_celery.lifecycle import Loss
+from otel_celery.record import outgoing
 from otel_celery.record.names import Names, family_of
+from otel_celery.record.refusals import EXPONENTIAL
 from otel_celery.record.series import SeriesBook
 from otel_celery.record.tidy import Tidier
 
@@ -56,10 +58,15 @@ class Guests:
         for scope, metrics in _scopes(data):
             for index, metric in enumerate(metrics):
                 if not self._is_ours(scope, metric.name):
-                    lost = partial(self._mismatched, scope.name, metric.name)
-                    points = metric.data.data_points
-                    metrics[index] = _with(metric, united(points, map(self._tidied.key, points), lost))
+                    metrics[index] = self._united(metric, scope.name)
         return data
+
+    def leave_out(self, metric: Metric, scope: str) -> None:
+        """Count and name an exponential histogram, which the port cannot show."""
+        scope, name = outgoing.text(scope), outgoing.text(metric.name)
+        for point in metric.data.data_points:
+            self._refused.count(Loss.UNSUPPORTED, scope, name, self._tidied.series(point))
+        self._refused.warn(scope, name, EXPONENTIAL)
 
     def flatten(self, data: MetricsData) -> MetricsData:
         """Leave one family for each name, whatever scopes they come from, and its series as the port shows them."""
@@ -92,6 +99,14 @@ class Guests:
             lost(Loss.VALUE, number=len(home.points))
             return None
         return _with(home.metric, points) if points else None
+
+    def _united(self, metric: Metric, scope: str) -> Metric:
+        """Add up the series of a metric that are the same; two numbers of 64 bits may be a wider one then."""
+        points = metric.data.data_points
+        single = united(points, map(self._tidied.key, points), partial(self._mismatched, scope, metric.name))
+        if len(single) < len(points):
+            single = [fit for point in single if (fit := self._tidied.fit(point, scope, metric.name)) is not None]
+        return _with(metric, single)
 
     def _mismatched(self, scope: str, name: str, point: Any) -> None:
         self._refused(Loss.MISMATCH, scope, name, self._tidied.key(point))

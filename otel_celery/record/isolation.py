@@ -99,8 +99,8 @@ class Isolation:
         if push.error is not None and not push.arrived:
             raise push.error
         for part in push.found:
-            key = str(part.metric.data.data_points[0].attributes)
-            self._refused(Loss.UNSUPPORTED, *part.name, key)
+            for point in part.metric.data.data_points:  # one, or none
+                self._refused(Loss.UNSUPPORTED, *part.name, str(point.attributes))
         self._suspects = {part.name for part in push.found}
         return MetricExportResult.FAILURE if push.failed else MetricExportResult.SUCCESS
 

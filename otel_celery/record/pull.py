@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING
 
 from opentelemetry.exporter.prometheus import PrometheusMetricReader
@@ -20,8 +19,6 @@ if TYPE_CHECKING:
     from otel_celery.record.guests import Guests
     from otel_celery.record.histograms import TallyHistograms
     from otel_celery.record.producers import Producer
-
-logger = logging.getLogger("otel_celery")
 
 
 class PullReader(PrometheusMetricReader):
@@ -45,7 +42,6 @@ class PullReader(PrometheusMetricReader):
         self._producers = producers
         self._guests = guests
         self._stand_in = stand_in
-        self._left_out: set[str] = set()
         self._collector = RememberingCollector(scope_info_enabled=False)
         self._collector._callback = self.collect  # type: ignore[assignment]  # noqa: SLF001  as the exporter does
         self._registry = registry
@@ -57,18 +53,17 @@ class PullReader(PrometheusMetricReader):
             for scope_metrics in resource_metrics.scope_metrics:
                 metrics: list[Metric] = scope_metrics.metrics  # type: ignore[assignment]
                 if any(isinstance(metric.data, ExponentialHistogram) for metric in metrics):
-                    metrics[:] = [shown for metric in metrics if (shown := self._shown(metric)) is not None]
+                    metrics[:] = [
+                        shown
+                        for metric in metrics
+                        if (shown := self._shown(metric, scope_metrics.scope.name)) is not None
+                    ]
         super()._receive_metrics(self._guests.flatten(metrics_data), timeout_millis, **kwargs)
 
-    def _shown(self, metric: Metric) -> Metric | None:
+    def _shown(self, metric: Metric, scope: str) -> Metric | None:
         if not isinstance(metric.data, ExponentialHistogram):
             return metric
         stand_in = self._stand_in.find(metric.name) if self._stand_in is not None else None
-        if stand_in is None and metric.name not in self._left_out:
-            self._left_out.add(metric.name)
-            logger.warning(
-                "otel-celery: the histogram %r is exponential by a view of the application's, which the Prometheus "
-                "text format cannot show: the port leaves it out",
-                metric.name,
-            )
+        if stand_in is None:
+            self._guests.leave_out(metric, scope)
         return stand_in

@@ -19,6 +19,11 @@ SENTENCES = {
     Loss.UNSUPPORTED: "cannot be encoded by an exporter, and is not pushed by it",
 }
 
+EXPONENTIAL = (
+    "is an exponential histogram by a view of the application's, which the Prometheus text format cannot show: the "
+    "port leaves it out"
+)
+
 TOO_WIDE = "holds an integer beyond 64 bits, and is sent as a float"
 
 MAX_REMEMBERED = 10_000
@@ -35,21 +40,34 @@ class Refusals:
         self._lost = lost
         self._counted: set[Hashable] = set()
         self._said: set[Hashable] = set()
+        self._is_full = False
 
     def __call__(self, reason: Loss, scope: str, name: str, series: Hashable = "", number: int = 1) -> None:
-        """Count so many points of a metric; ``series`` tells them from others of it, and is counted once."""
-        if _is_new((reason, scope, name, series), self._counted):
-            self._lost(reason, number)
+        """Count so many points of a metric, and say it; each ``series`` of it is counted once."""
+        self.count(reason, scope, name, series, number)
         self.warn(scope, name, SENTENCES[reason])
+
+    def count(self, reason: Loss, scope: str, name: str, series: Hashable = "", number: int = 1) -> None:
+        """Count so many points of a metric without a word."""
+        if self._is_new((reason, scope, name, series), self._counted):
+            self._lost(reason, number)
 
     def warn(self, scope: str, name: str, sentence: str) -> None:
         """Say something of a metric, once."""
-        if _is_new((sentence, scope, name), self._said):
+        if self._is_new((sentence, scope, name), self._said):
             logger.warning("otel-celery: the metric %r of the meter %r %s", name, scope, sentence)
 
-
-def _is_new(what: Hashable, known: set[Hashable]) -> bool:
-    if what in known or len(known) >= MAX_REMEMBERED:
-        return False
-    known.add(what)
-    return True
+    def _is_new(self, what: Hashable, known: set[Hashable]) -> bool:
+        if what in known:
+            return False
+        if len(known) >= MAX_REMEMBERED:
+            if not self._is_full:
+                self._is_full = True
+                logger.warning(
+                    "otel-celery: %d metrics or series are left out or changed already (see "
+                    "otel_celery_relay_dropped_total); more are not counted, nor named",
+                    MAX_REMEMBERED,
+                )
+            return False
+        known.add(what)
+        return True

@@ -53,6 +53,23 @@ class Tidier:
         """Tell a clean point's series from others of its metric."""
         return self._known(point.attributes)[2]
 
+    def series(self, point: Any) -> str:
+        """Tell any point's series from others of its metric, as far as its labels can be cleaned."""
+        with contextlib.suppress(Exception):  # its labels may be what cannot be cleaned
+            return self.key(point)
+        return ""
+
+    def fit(self, point: Any, scope: str, name: str) -> Any:
+        """Clean a point; None for one that cannot be, which is counted."""
+        try:
+            fit, is_wide = self._cleaned(point)
+        except Exception:  # noqa: BLE001  a user's class may raise anything
+            self._refused(Loss.VALUE, scope, name, self.series(point))
+            return None
+        if is_wide:
+            self._refused.warn(scope, name, TOO_WIDE)
+        return fit
+
     def _of_resource(self, held: ResourceMetrics) -> ResourceMetrics:
         scopes: dict[InstrumentationScope, list[Metric]] = {}
         for scope_metrics in held.scope_metrics:
@@ -85,7 +102,7 @@ class Tidier:
                 yield metric
                 continue
             points = [
-                fit for point in metric.data.data_points if (fit := self._fit(point, scope.name, name)) is not None
+                fit for point in metric.data.data_points if (fit := self.fit(point, scope.name, name)) is not None
             ]
             if points:
                 unit, description = outgoing.text(metric.unit, MAX_UNIT), outgoing.text(metric.description)
@@ -93,22 +110,6 @@ class Tidier:
                 yield replace(
                     metric, name=name, unit=unit, description=description, data=replace(data, data_points=points)
                 )
-
-    def _fit(self, point: Any, scope: str, name: str) -> Any:
-        """Clean a point; None for one that cannot be, which is counted."""
-        try:
-            fit, is_wide = self._cleaned(point)
-        except Exception:  # noqa: BLE001  a user's class may raise anything
-            self._refused(Loss.VALUE, scope, name, self._series(point))
-            return None
-        if is_wide:
-            self._refused.warn(scope, name, TOO_WIDE)
-        return fit
-
-    def _series(self, point: Any) -> str:
-        with contextlib.suppress(Exception):  # its labels may be what cannot be cleaned
-            return self.key(point)
-        return ""
 
     def _cleaned(self, point: Any) -> tuple[Any, bool]:
         """Clean a point, and tell whether a number of it was too wide for 64 bits."""

@@ -7,10 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from opentelemetry.sdk.metrics.export import HistogramDataPoint, NumberDataPoint
 
+from otel_celery.adding import plus
 from otel_celery.relay import points
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+MOST_EXACT = 2**53
+"""From here on a float leaves out what is small beside it."""
 
 
 class Counter:
@@ -46,12 +50,14 @@ class UpDown(Counter):
     A child that is killed in the middle of a task cannot take off again what it had added at the task's beginning.
     """
 
-    __slots__ = ("_by_child",)
+    __slots__ = ("_by_child", "_kept")
 
     def __init__(self, bounds: Sequence[float]) -> None:
         """Begin at zero."""
         super().__init__(bounds)
         self._by_child: dict[int, int | float] = {}
+        self._kept: int | float = 0
+        """What those that went in order had added."""
 
     def take(self, child: int, value: float) -> None:
         """Add what a child added, and remember that it did."""
@@ -62,8 +68,17 @@ class UpDown(Counter):
     def end(self, child: int, *, in_order: bool) -> None:
         """Take back what a child that was killed had added."""
         added = self._by_child.pop(child, 0)
-        if not in_order:
+        if in_order:
+            self._kept = plus(self._kept, added)
+        elif _is_exact(self.value):
             self.value -= added
+        else:
+            self._add_up(self._by_child)
+
+    def _add_up(self, by_child: dict[int, int | float]) -> None:
+        """Begin afresh: what is taken off infinity leaves no number, and what is taken off 1e308 leaves zero."""
+        self.value = sum(by_child.values(), self._kept)
+        self._by_child = by_child
 
 
 class Level(UpDown):
@@ -73,8 +88,11 @@ class Level(UpDown):
 
     def take(self, child: int, value: float) -> None:
         """Replace what a child observed before."""
-        self.value += value - self._by_child.get(child, 0)
-        self._by_child[child] = value
+        if _is_exact(self.value) and _is_exact(value):
+            self.value += value - self._by_child.get(child, 0)
+            self._by_child[child] = value
+        else:
+            self._add_up({**self._by_child, child: value})
 
     def end(self, child: int, *, in_order: bool) -> None:
         """Take a child's value off, however it went."""
@@ -156,6 +174,10 @@ class Histogram:
         extremes: tuple[Any, Any],
     ) -> HistogramDataPoint:
         return HistogramDataPoint(attributes, start, now, sum(counts), total, counts, self.bounds, *extremes)
+
+
+def _is_exact(value: float) -> bool:
+    return -MOST_EXACT < value < MOST_EXACT
 
 
 Cell = Counter | Gauge | Histogram

@@ -1,23 +1,25 @@
 """What travels between a child and the main process: a greeting of fixed size, and length-prefixed frames after it.
 
 The greeting is compared and never decoded; it carries the secret that only this worker's own processes were told. The
-frames are plain values by :mod:`marshal` rather than OTLP's protobuf, which takes ten times as long: both ends are this
-package in one interpreter. A frame that was torn by a child's death is never decoded at all.
+frames are plain values rather than OTLP's protobuf, which takes ten times as long: both ends are this package in one
+interpreter (see :mod:`otel_celery.relay.columns`). A frame that was torn by a child's death is never decoded at all.
 """
 
 from __future__ import annotations
 
 import hmac
-import marshal
+import json
 import struct
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+from otel_celery.relay import columns
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from otel_celery.relay.points import Item, Loss
 
-MAGIC = b"otel-celery/2\n"
+MAGIC = b"otel-celery/3\n"
 """Who speaks, and which version of this module; what begins otherwise is not listened to any further."""
 
 SECRET_SIZE = 16
@@ -26,7 +28,7 @@ NAME_SIZE = 16
 GOODBYE = ("goodbye",)
 """The last frame of a child that ends in order; one that was killed does not send it."""
 
-MAX_FRAME = 16 * 1024 * 1024
+MAX_FRAME = 4 * 1024 * 1024
 """No frame is longer, in bytes: what claims to be is not ours."""
 
 _HEAD = struct.Struct("!I")
@@ -65,23 +67,25 @@ def greeting(data: bytes, secret: bytes) -> tuple[Hello, bytes] | None:
     return Hello(name, pid), data[_HELLO.size :]
 
 
-def frame(message: tuple[Any, ...]) -> bytes:
-    """Make a frame of plain values.
+def frame(message: tuple[Any, ...], rest: bytes = b"") -> bytes:
+    """Make a frame of plain values, and of bytes that follow them.
 
-    Raises ValueError when they are not plain, or too many.
+    Raises TypeError, ValueError or RecursionError when they are not plain, or too many.
     """
-    body = marshal.dumps(message)
-    if len(body) > MAX_FRAME:
-        raise ValueError(f"a frame of {len(body)} bytes")
-    return _HEAD.pack(len(body)) + body
+    line = columns.write(message).encode()
+    length = len(line) + 1 + len(rest)
+    if length > MAX_FRAME:
+        raise ValueError(f"a frame of {length} bytes")
+    return b"".join((_HEAD.pack(length), line, b"\n", rest))
 
 
-def delta(items: list[Item]) -> bytes:
-    """Make the frame that carries what was recorded since the last one.
+def delta(item: Item) -> bytes:
+    """Make the frame that carries what was recorded of an instrument since the last one.
 
-    Raises ValueError when it is too much for one.
+    Raises as :func:`frame` does.
     """
-    return frame(("delta", items))
+    head, rest = columns.pack(item)
+    return frame(("delta", head), rest)
 
 
 def lost(losses: list[Loss]) -> bytes:
@@ -123,10 +127,15 @@ def message(body: bytes) -> tuple[Any, ...]:
 
     Raises FrameError for whatever the decoder raises, and for what is no message.
     """
+    line, _, rest = body.partition(b"\n")
     try:
-        found = marshal.loads(body)  # noqa: S302  from a process of this worker alone, like the pool's own pickles
-    except Exception as error:  # noqa: BLE001  MemoryError, OverflowError and RecursionError among them
-        raise FrameError(f"{type(error).__name__}: {error}") from None
-    if not isinstance(found, tuple) or not found:
-        raise FrameError("not a message")
+        kind, *told = _listed(json.loads(line))
+        return (kind, [columns.unpack(told[0], rest)]) if kind == "delta" else (kind, *told)
+    except Exception as error:  # noqa: BLE001  MemoryError and RecursionError among them
+        raise FrameError(f"{type(error).__name__}: {error}"[:200]) from None
+
+
+def _listed(found: Any) -> list[Any]:
+    if type(found) is not list:
+        raise TypeError("not a message")
     return found

@@ -14,7 +14,7 @@ from otel_celery.lifecycle import Loss
 from otel_celery.relay import frames
 from otel_celery.relay.entrance import Entrance, places
 from otel_celery.relay.roster import Roster
-from otel_celery.relay.talk import HELLO_SECONDS, Talk
+from otel_celery.relay.talk import HELLO_SECONDS, MAX_ODD, Talk
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -199,6 +199,9 @@ class Listener:
                 self._understand(talk, frames.message(body))
             except Exception as error:  # noqa: BLE001  it costs itself: the next frame begins where this one ends
                 self._malformed(error)
+                talk.odd += 1
+                if talk.odd >= MAX_ODD:
+                    raise frames.FrameError("too many frames that are none") from None
 
     def _greet(self, talk: Talk, hello: frames.Hello) -> None:
         member = self._roster.find(hello.name, talk.pid or hello.pid)

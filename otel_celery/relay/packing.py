@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from otel_celery import plain
 from otel_celery.lifecycle import Loss
-from otel_celery.relay import frames, points
+from otel_celery.relay import columns, frames, points
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -26,10 +26,6 @@ if TYPE_CHECKING:
 
     Head = tuple[points.Scope, str, str, str, str]
     """Scope, name, unit, description, kind."""
-
-POINTS_PER_FRAME = 500
-"""A child that is killed while it sends loses the frame that it was at."""
-
 
 MAX_SCOPES = 1_000
 """Scopes that are remembered, each of which is made plain once."""
@@ -69,8 +65,8 @@ class Packer:
     def _frames(self, item: Item) -> Iterator[bytes]:
         *head, held = item
         try:
-            yield frames.delta([item])
-        except (ValueError, MemoryError):  # too long for one
+            yield frames.delta(item)
+        except Exception:  # noqa: BLE001  too long for one, or nested too deep, or an integer of thousands of digits
             if len(held) == 1:
                 self.lose(Loss.VALUE, item[1])
                 return
@@ -87,8 +83,8 @@ class Packer:
             return
         for bounds, group in self._groups(head, held).items():
             told = list(self._changes(head, group)) if points.is_observed(metric) else group
-            for start in range(0, len(told), POINTS_PER_FRAME):
-                yield (*head, bounds, told[start : start + POINTS_PER_FRAME])
+            for start in range(0, len(told), columns.MAX_POINTS):
+                yield (*head, bounds, told[start : start + columns.MAX_POINTS])
 
     def _groups(self, head: Head, held: list[Any]) -> dict[tuple[float, ...], list[Point]]:
         """Make the points plain that can be, by their bounds: views can give one instrument several."""

@@ -107,7 +107,8 @@ class Sender:
         self._dirty = native.Flag()
         self._closing = native.Flag()
         self._begun = native.original("_thread", "allocate_lock")()
-        """Locked for good by the thread, however often it was started."""
+        """Locked for good by the thread, should two have been started."""
+        self._is_started = False
         self._over = native.Flag()
         self._unsent: deque[bytes] = deque()
         self._sent = 0
@@ -132,8 +133,10 @@ class Sender:
         self._dirty.set()
 
     def _begin(self) -> None:
-        if not self._begun.locked():
+        """Start the thread, unless it was; interrupted in between, a second one finds that it is not needed."""
+        if not self._is_started:
             native.start("otel-celery-relay", self._run)
+            self._is_started = True
 
     def _join(self, provider: MeterProvider) -> None:
         if provider in self._readers:

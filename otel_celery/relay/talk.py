@@ -17,6 +17,10 @@ STALL_SECONDS = 1.0
 """A connection in the middle of a frame is spared for so long after its last byte."""
 
 
+MAX_ODD = 100
+"""How many frames of one connection may be none before it is ended: our own children send no such frame."""
+
+
 @dataclass(eq=False, slots=True)
 class Member:
     """One child."""
@@ -44,6 +48,8 @@ class Talk:
         self.member: Member | None = None
         """The child that greeted."""
         self.incoming = frames.Incoming()
+        self.odd = 0
+        """How many of its frames were none."""
         self.greeting = b""
         """What has come of a greeting that is not whole."""
         self.opened_at = self.heard_at = now

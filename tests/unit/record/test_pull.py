@@ -11,8 +11,11 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from prometheus_client import CollectorRegistry, generate_latest
 
 from otel_celery import catalogue
+from otel_celery.lifecycle import Loss
+from otel_celery.record.guests import Guests
 from otel_celery.record.histograms import BothHistograms, SdkHistograms, TallyHistograms
 from otel_celery.record.pull import PullReader
+from otel_celery.record.refusals import Refusals
 from otel_celery.record.views import SCOPE
 from tests.unit.record.fakes import no_guests
 
@@ -21,13 +24,13 @@ if TYPE_CHECKING:
 
 
 def test_a_view_that_makes_everything_exponential(caplog: pytest.LogCaptureFixture) -> None:
-    """An application's view beats every reader: ours are shown from the tally, others left out with one warning."""
+    """An application's view beats every reader: ours are shown from the tally, others are counted, and said once."""
     registry, tallied = CollectorRegistry(), TallyHistograms((0.1, 1.0), InstrumentationScope(SCOPE), 0)
     view = View(instrument_type=Histogram, aggregation=ExponentialBucketHistogramAggregation())
-    theirs = InMemoryMetricReader()
-    provider = MeterProvider(
-        [theirs, PullReader(registry, {}, [], no_guests(), tallied)], shutdown_on_exit=False, views=[view]
-    )
+    theirs, lost = InMemoryMetricReader(), list[tuple[Loss, int]]()
+    refused = Refusals(lambda reason, number: lost.append((reason, number)))
+    ours = PullReader(registry, {}, [], Guests(InstrumentationScope(SCOPE), 200, refused), tallied)
+    provider = MeterProvider([theirs, ours], shutdown_on_exit=False, views=[view])
     both = BothHistograms(SdkHistograms(provider.get_meter(SCOPE), (0.1, 1.0)), tallied)
     both.series(catalogue.DURATION, {"queue": "q"}).record(0.5)
     provider.get_meter("app").create_histogram("app.latency").record(1)
@@ -39,7 +42,8 @@ def test_a_view_that_makes_everything_exponential(caplog: pytest.LogCaptureFixtu
     assert "app_orders_total 2.0" in text
     assert "app_latency" not in text
     (warning,) = caplog.messages
-    assert "the histogram 'app.latency' is exponential" in warning
+    assert "the metric 'app.latency' of the meter 'app' is an exponential histogram" in warning
+    assert lost == [(Loss.UNSUPPORTED, 1)]
     data = theirs.get_metrics_data()
     assert data is not None
     kinds = {m.name: type(m.data).__name__ for s in data.resource_metrics[0].scope_metrics for m in s.metrics}

@@ -86,6 +86,17 @@ def _quiet(caplog: pytest.LogCaptureFixture):
     assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []
 
 
+@pytest.mark.parametrize("kind", ["counter", "up_down_counter", "histogram"])
+def test_f83_two_series_that_are_too_wide_once_they_are_one(kind: str) -> None:
+    """Each is of 64 bits, and their sum is not: it is sent as a float, as one that was recorded so."""
+    bench = Bench()
+    for last in "ab":
+        bench.record(kind, "wide", 2**62, {"a": "x" * 300 + last})
+    ((point,),) = bench.pushed().values()
+    assert (point.data.sum if kind == "histogram" else point.value) == 2**63
+    assert bench.lost == []
+
+
 @pytest.mark.parametrize("is_delta", [False, True], ids=["cumulative", "delta"])
 @pytest.mark.parametrize(
     "label",

@@ -52,6 +52,30 @@ def test_sums_and_what_a_death_takes_back(kind: str, after: float, in_order: flo
         assert opened.values() == [expected]
 
 
+@pytest.mark.parametrize("kind", ["up_down", "level"])
+@pytest.mark.parametrize("odd", [float("inf"), float("-inf"), float("nan"), 1e308])
+def test_f65_what_is_no_number_goes_with_its_child(kind: str, odd: float) -> None:
+    """Infinity less infinity is none, and would stay for ever; what others have added stands."""
+    opened = Opened()
+    opened.tell(1, kind, ((), odd))
+    opened.tell(2, kind, ((), 3))
+    opened.tell(3, kind, ((), odd))
+    opened.tell(4, kind, ((), 4))
+    opened.books.end(4, in_order=True)
+    opened.books.end(1, in_order=False)
+    opened.books.end(3, in_order=False)
+    assert opened.values() == [3 if kind == "level" else 7]
+
+
+@pytest.mark.parametrize("odd", [float("inf"), float("nan")])
+def test_f65_a_level_that_was_no_number_is_one_again(odd: float) -> None:
+    """What a child observes now stands in place of what it observed before."""
+    opened = Opened()
+    for value in (1, odd, 5):
+        opened.tell(1, "level", ((), value))
+    assert opened.values() == [5]
+
+
 def test_a_level_is_replaced() -> None:
     """What a child observes now stands in place of what it observed before."""
     opened = Opened()

@@ -118,7 +118,7 @@ def test_f03_a_torn_frame_costs_itself() -> None:
     """Half a frame is dropped and counted, and whoever else speaks is heard."""
     facts = run("""
 begin()
-whole = frames.frame(("delta", [(("s", None, None, ()), "other", "", "", "counter", (), [((), 4)])]))
+whole = frames.delta((("s", None, None, ()), "other", "", "", "counter", (), [((), 4)]))
 speak(whole + whole[:-3]).close()
 fork(lambda: (orders.add(2), child.say_goodbye()))
 until("orders", 2)
@@ -138,7 +138,7 @@ tell(values=values())
         'b"", bytes(16)',
         r'b"\xff" * 4',
     ],
-    ids=["http", "nine bytes of marshal", "no secret", "no frame"],
+    ids=["http", "nine bytes", "no secret", "no frame"],
 )
 def test_strangers_are_not_listened_to(noise: str) -> None:
     """What is no greeting or frame of ours ends that connection, and is counted; children are heard as before."""
@@ -156,17 +156,34 @@ tell(orders=until("orders", 2), over=len(over))
 
 @pytest.mark.parametrize(
     "odd",
-    ['frames.frame(("what", 1))', 'b"\\0\\0\\0\\3xyz"', "bytes(4)"],
+    ['frames.frame(("what", 1))', 'b"\\0\\0\\0\\3xyz"', "bytes(4)", '(5_000).to_bytes(4, "big") + b"[" * 5_000'],
 )
 def test_a_frame_that_is_odd_costs_itself(odd: str) -> None:
     """It is counted, and what comes before and after it on the same connection is heard."""
     facts = run(f"""
 begin()
-good = frames.frame(("delta", [(("s", None, None, ()), "other", "", "", "counter", (), [((), 1)])]))
+good = frames.delta((("s", None, None, ()), "other", "", "", "counter", (), [((), 1)]))
 speak(good + {odd} + good)
 tell(other=until("other", 2))
 """)
     assert (facts["other"], facts["lost"], len(facts["failed"])) == (2, [["malformed", 1]], 1)
+
+
+def test_f79_a_flood_of_odd_frames_ends_its_connection() -> None:
+    """Each costs the fork gate some microseconds, of which there may be any number; children are heard as before."""
+    facts = run("""
+begin()
+with speak(b"\\0\\0\\0\\1x" * 1_000) as stranger:
+    stranger.settimeout(20)
+    try:
+        over = stranger.recv(1)
+    except ConnectionResetError:
+        over = b""
+fork(lambda: (orders.add(2), child.say_goodbye()))
+tell(orders=until("orders", 2), over=len(over))
+""")
+    assert (facts["orders"], facts["over"]) == (2, 0)
+    assert facts["lost"] == [["malformed", 1]] * 101
 
 
 def test_a_child_outlives_a_hub_that_is_gone() -> None:
@@ -313,7 +330,7 @@ def test_without_a_descriptor_nothing_waits_at_the_gate() -> None:
 import resource
 begin()
 soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-waiting = speak(frames.frame(("delta", [(("s", None, None, ()), "other", "", "", "counter", (), [((), 4)])])))
+waiting = speak(frames.delta((("s", None, None, ()), "other", "", "", "counter", (), [((), 4)])))
 until("other", 4)
 sock = socket.socket(socket.AF_UNIX)
 resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
@@ -328,7 +345,7 @@ while time.monotonic() < begun + 1.0:
 resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 where = address.read(environ)
 sock.send(frames.Hello(b"n" * 16, os.getpid()).pack(where.secret)
-          + frames.frame(("delta", [(("s", None, None, ()), "other", "", "", "counter", (), [((), 3)])])))
+          + frames.delta((("s", None, None, ()), "other", "", "", "counter", (), [((), 3)])))
 tell(other=until("other", 7), slowest=slowest)
 """)
     assert (facts["other"], facts["lost"], len(facts["failed"])) == (7, [], 1)

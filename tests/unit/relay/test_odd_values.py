@@ -10,10 +10,10 @@ def test_f66_odd_values_end_no_connection() -> None:
     facts = run("""
 begin()
 item = lambda name, *points: (("s", None, None, ()), name, "", "", "counter", (), list(points))
-odd = [("nonsense",), item("one", ((), b"1"), ((), 3)), item(b"two", ((), 1)), item("one", ((), 4))]
+odd = [item("one", ((), "1"), ((), 3)), item(2, ((), 1)), item("one", ((), 4))]
 def work():
-    for message in (("delta", odd), ("lost", [("value", 2, "g")]), ("delta", [item("one", ((), 5))])):
-        child._current._sender._unsent.append(frames.frame(message))
+    other = [frames.frame(("delta", "nonsense")), frames.lost([("value", 2, "g")]), frames.delta(item("one", ((), 5)))]
+    child._current._sender._unsent.extend([*map(frames.delta, odd), *other])
     orders.add(2)
     child.say_goodbye()
 fork(work)
@@ -22,7 +22,7 @@ tell(values=values())
 """)
     assert facts["values"] == {"one": 12, "orders": 2}
     assert sorted(facts["lost"]) == [["malformed", 1], ["malformed", 1], ["value", 1], ["value", 2]]
-    assert facts["failed"] == []
+    assert len(facts["failed"]) == 1
 
 
 def test_f66_a_childs_odd_values_cost_themselves() -> None:
