@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.otlp import http_receiver
+from tests.services import require
 from tests.worker.harness import wait_until
 
 if TYPE_CHECKING:
@@ -32,8 +33,7 @@ NUMBER = 10
 )
 def test_a_worker_that_is_patched_late_is_heard(site: Site, library: str, moment: str, pool: str) -> None:
     """What it recorded and its spans arrive while it waits for the next task, and a soft limit reaches the task."""
-    if importlib.util.find_spec(library) is None:
-        pytest.skip(f"{library} is not installed")
+    require(find_spec(library), f"{library} is not installed: pip install --group green")
     with http_receiver() as receiver:
         environment = {
             "T_LIBRARY": library,

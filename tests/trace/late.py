@@ -1,6 +1,7 @@
 """A script, or a web application, that gevent or eventlet patches at some moment, and that publishes from greenlets.
 
 T_LIBRARY names the library, T_MOMENT when it patches: ``never`` leaves it to whoever loads this, as gunicorn does.
+T_NUMBER is how many greenlets publish.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from otel_celery import instrument  # noqa: E402
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-NUMBER = 20
+NUMBER = int(os.environ["T_NUMBER"])
 
 app = Celery("late", broker="memory://")
 

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import importlib.util
 import signal
 import subprocess
 import sys
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.otlp import http_receiver
-from tests.services import free_port
-from tests.trace.late import NUMBER
+from tests.services import free_port, require
 from tests.worker.harness import ROOT, wait_until
 
 if TYPE_CHECKING:
@@ -26,6 +25,9 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.xdist_group("trace-late"), pytest.mark.timeout(120)]
 
 PATIENCE = 60.0
+NUMBER = 20
+"""How many messages are published at once."""
+
 MOMENTS = ("before", "after", "started", "published")
 SPAN = "apply_async/t.ok"
 
@@ -40,8 +42,7 @@ def receiver() -> Iterator[Receiver]:
 @pytest.fixture(params=["gevent", "eventlet"])
 def library(request: pytest.FixtureRequest) -> str:
     """Name the library that patches."""
-    if importlib.util.find_spec(request.param) is None:
-        pytest.skip(f"{request.param} is not installed")
+    require(find_spec(request.param), f"{request.param} is not installed: pip install --group green")
     return str(request.param)
 
 
@@ -52,6 +53,7 @@ def environment(receiver: Receiver, library: str, moment: str) -> dict[str, str]
         "PYTHONPATH": str(ROOT),
         "T_LIBRARY": library,
         "T_MOMENT": moment,
+        "T_NUMBER": str(NUMBER),
         "OTEL_TRACES_EXPORTER": "otlp",
         "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.url,
         "OTEL_BSP_SCHEDULE_DELAY": "600000",
@@ -75,8 +77,8 @@ def test_a_script_publishes_whenever_it_is_patched(receiver: Receiver, library: 
 @pytest.mark.parametrize("early", ["", "1"], ids=["", "published-before-the-fork"])
 def test_gunicorn_loads_the_application_before_it_patches(receiver: Receiver, tmp_path: Path, early: str) -> None:
     """``gunicorn --preload -k gevent``: every request that publishes is answered, and its span arrives."""
-    pytest.importorskip("gunicorn")
-    pytest.importorskip("gevent")
+    for package in ("gunicorn", "gevent"):
+        require(find_spec(package), f"{package} is not installed: pip install --group green")
     port, log = free_port(), tmp_path / "gunicorn.log"
     command = [sys.executable, "-m", "gunicorn", "--preload", "-k", "gevent", "-w", "2", "-b", f"127.0.0.1:{port}"]
     command += ["--no-control-socket", "--graceful-timeout", "20", "tests.trace.late:serve"]

@@ -6,10 +6,12 @@ gevent, eventlet, and prefork on transports without an event loop keep the consu
 from __future__ import annotations
 
 import time
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.services import require
 from tests.worker.conftest import open_site
 from tests.worker.harness import wait_until
 
@@ -105,7 +107,7 @@ def test_a_full_prefork_pool_is_ready_on_a_transport_without_an_event_loop(
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of what kombu asks of SQLAlchemy 2.1
 def test_a_full_prefork_pool_is_ready_on_sql(tmp_path: Path) -> None:
     """The same, where the broker is a database."""
-    pytest.importorskip("sqlalchemy")
+    require(find_spec("sqlalchemy"), "SQLAlchemy is not installed: pip install --group test")
     with open_site(f"sqla+sqlite:///{tmp_path}/broker.db", "", tmp_path) as site:
         worker = start(site, "prefork").wait_ready()
         for _ in range(SLOTS + WAITING):
