@@ -19,6 +19,7 @@ from otel_celery.trace.insistence import PAUSE, Insistence
 from otel_celery.trace.runs import Runs
 from otel_celery.trace.spans import ProcessSpans
 from tests.unit.interrupt import Interrupter, soft_time_limit
+from tests.worker.harness import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -97,6 +98,43 @@ def test_a_limit_that_celery_would_swallow_reaches_the_task(kept) -> None:
 
     assert dispatch(kept, handler, Insistence()).reached
     assert calls == ["begun", "begun", "done"]
+
+
+def test_a_second_signal_close_behind_the_first_reaches_the_task_too(monkeypatch) -> None:
+    """An application's own alarm, while the handler begins again after the time limit."""
+    monkeypatch.setattr("otel_celery.trace.insistence.PAUSE", 0.5)  # a busy machine may stand still for a while
+    calls: list[str] = []
+    reached: list[int] = []
+    comes = {1: signal.SIGUSR1, 2: signal.SIGALRM}
+
+    def limit(number: int, _frame: object) -> None:
+        if len(calls) <= len(comes):
+            raise SoftTimeLimitExceeded
+        reached.append(number)
+
+    def alarm(number: int, _frame: object) -> None:
+        if len(calls) <= len(comes):
+            raise TimeoutError
+        reached.append(number)
+
+    def handler(**_: object) -> None:
+        calls.append("begun")
+        if number := comes.get(len(calls)):
+            signal.raise_signal(number)
+
+    before = signal.signal(signal.SIGUSR1, limit), signal.signal(signal.SIGALRM, alarm)
+    insistence = Insistence()
+    insistence.begin()
+    try:
+        insistence.whole(handler)()
+        calls.append("the task's own work")
+        wait_until(lambda: len(reached) == len(comes), "both signals are sent again")
+    finally:
+        insistence.end()
+        signal.signal(signal.SIGUSR1, before[0])
+        signal.signal(signal.SIGALRM, before[1])
+    assert len(calls) == 4
+    assert set(reached) == set(comes.values())
 
 
 @pytest.mark.usefixtures("limit")
