@@ -17,12 +17,25 @@ def is_interruption(error: BaseException) -> bool:
 
 
 def interrupting_signal(error: BaseException) -> int | None:
-    """Tell the signal whose handler has raised this: its frame is among those that the exception came through."""
-    codes = {frame.f_code for frame, _ in walk_tb(error.__traceback__)}
-    return next((number for number in signal.valid_signals() if _code(signal.getsignal(number)) in codes), None)
+    """Tell the signal whose handler has raised this: its frame is among those that the exception came through.
+
+    Of handlers that interrupted one another it is the innermost that has raised.
+    """
+    codes = [frame.f_code for frame, _ in walk_tb(error.__traceback__)]
+    found = {_code(signal.getsignal(number)): number for number in sorted(signal.valid_signals(), reverse=True)}
+    return next((found[code] for code in reversed(codes) if code in found), None)
 
 
 def _code(handler: object) -> object:
     while isinstance(handler, partial):
         handler = handler.func
-    return getattr(handler, "__code__", None) or getattr(type(handler).__call__, "__code__", None)
+    return getattr(handler, "__code__", None) or getattr(_call_of(type(handler)), "__code__", None)
+
+
+def _call_of(kind: type) -> object:
+    """Find what a call of an instance runs, which is never what a call of its class does.
+
+    ``signal.SIG_DFL`` is a member of an enumeration: what calls the class is in every error about a member that is
+    none.
+    """
+    return next((vars(each)["__call__"] for each in kind.__mro__ if "__call__" in vars(each)), None)

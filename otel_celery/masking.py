@@ -8,6 +8,7 @@ it stands (before the ``@`` of a URL, behind its ``?``, after the name of a head
 from __future__ import annotations
 
 import re
+from urllib.parse import unquote
 
 LONGEST = 240
 """Characters of a refusal, so that the line which says what follows from it has at most 300."""
@@ -25,6 +26,7 @@ _kept: set[str] = set()
 
 _AT = re.compile("@|%40|\N{FULLWIDTH COMMERCIAL AT}|\N{SMALL COMMERCIAL AT}", re.IGNORECASE)
 _QUERY = re.compile(r"[?#;]")
+_PARTS = re.compile(r"[:/\\?#@\[\]\s]+")
 _END_OF_HOST = re.compile(r"[/\\?#;]")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,20}://")
 
@@ -49,8 +51,18 @@ class RefusedError(ValueError):
 
 def keep(secret: str) -> None:
     """Never show this text again, wherever it may turn up."""
-    if len(secret) >= _SHORTEST:
+    if len(secret) >= _SHORTEST or secret.endswith("@"):
         _kept.add(secret)
+
+
+def keep_user(url: str) -> None:
+    """Never show what stands before the ``@`` of a URL, nor the parts that a library may take for its host."""
+    user, at, _ = url.rpartition("@")
+    user = user.rpartition("://")[2]
+    for secret in (f"{user}{at}", user, *_PARTS.split(user.partition(":")[2])):
+        if secret:
+            keep(secret)
+            keep(unquote(secret))
 
 
 def masked(text: str) -> str:
@@ -102,9 +114,14 @@ def plain(text: str, room: int = LONGEST) -> str:
     return _line(masked(text), room)
 
 
+def printable(text: str) -> str:
+    """Make every letter of a text printable: a line break in it would begin a sentence that is none of ours."""
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
+
+
 def _line(text: str, room: int) -> str:
     line = " ".join(text.split())
-    return _cut("".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in line[:room]), room)
+    return _cut(printable(line[:room]), room)
 
 
 def _represented(value: object) -> str:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
 
-from otel_celery.masking import MASK, keep, masked_url, plain
+from otel_celery.masking import MASK, keep, keep_user, masked_url, plain
 from otel_celery.variables import SettingsError, is_host, whole
 
 if TYPE_CHECKING:
@@ -31,6 +31,9 @@ TEMPORALITIES = (CUMULATIVE, "delta", "lowmemory")
 AGGREGATIONS = ("explicit_bucket_histogram", "base2_exponential_bucket_histogram")
 COMPRESSIONS = {HTTP: ("none", "gzip", "deflate"), GRPC: ("none", "gzip")}
 FILTERS = ("trace_based", "always_on", "always_off")
+
+PROXIES = ("http_proxy", "https_proxy", "all_proxy", "grpc_proxy")
+"""Variables that are in use in either case, where both are set in lower case."""
 
 SHORT_TIMEOUT = 100
 """Milliseconds below which a timeout looks as if it was meant in seconds, as Python's exporters read it."""
@@ -171,6 +174,8 @@ def otlp(reader: Reader, signal: str, protocol: str | None = None) -> Otlp:
         own = f"{general}{signal}_{name}"
         return own if reader.text(own) else f"{general}{name}"
 
+    for proxy in PROXIES:  # which the exporters' libraries use by themselves, and quote where they cannot
+        keep_user(reader.text(proxy) or reader.text(proxy.upper()) or "")
     protocol = protocol or reader.choice(variable("PROTOCOL"), (GRPC, HTTP), default=HTTP)
     _look_at_headers(reader, variable("HEADERS"), protocol)
     endpoint = _endpoint(reader, variable("ENDPOINT"), protocol)
@@ -185,7 +190,7 @@ def otlp(reader: Reader, signal: str, protocol: str | None = None) -> Otlp:
         compression=reader.choice(variable("COMPRESSION"), COMPRESSIONS[protocol], default="none"),
         is_insecure=scheme == "http" if scheme else reader.boolean(variable("INSECURE"), default=False),
         certificate=reader.file(variable("CERTIFICATE")),
-        client_key=reader.file(variable("CLIENT_KEY")),
+        client_key=reader.file(variable("CLIENT_KEY"), is_secret=True),
         client_certificate=reader.file(variable("CLIENT_CERTIFICATE")),
     )
 
@@ -225,7 +230,8 @@ def _is_place(value: str, schemes: set[str]) -> bool:
 
 def _keep_secrets(endpoint: str) -> None:
     url = urlsplit(endpoint if "://" in endpoint else f"//{endpoint}")
-    for secret in (url.password, url.netloc.rpartition("@")[0], url.query, *(v for _, v in parse_qsl(url.query))):
+    keep_user(endpoint)
+    for secret in (url.password, url.query, *(v for _, v in parse_qsl(url.query))):
         if secret:
             keep(secret)
             keep(unquote(secret))

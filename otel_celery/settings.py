@@ -172,7 +172,7 @@ def _tls(reader: Reader) -> TLS | None:
     for given, needed in ((cert, key), (key, cert), (client_ca, cert)):
         if reader.text(given) and not reader.text(needed):
             raise SettingsError(needed, "", f"set when {given} is")
-    certificate, private = reader.file(cert), reader.file(key)
+    certificate, private = reader.file(cert), reader.file(key, is_secret=True)
     if certificate is None or private is None:
         return None
     return TLS(certificate, private, reader.file(client_ca))
@@ -181,7 +181,7 @@ def _tls(reader: Reader) -> TLS | None:
 def _credentials(reader: Reader) -> Path | None:
     """Refuse a file that a client could not be admitted by, as long as somebody looks; later the port's log says it."""
     variable = f"{PREFIX}CREDENTIALS_FILE"
-    path = reader.file(variable)
+    path = reader.file(variable, is_secret=True)
     if path is not None:
         try:
             credentials.read(path)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from otel_celery import files
-from otel_celery.masking import LONGEST, ROOM, RefusedError, quoted
+from otel_celery.masking import LONGEST, MASK, ROOM, RefusedError, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -122,8 +122,11 @@ class Reader:
             raise SettingsError(variable, value, "an address, or the name, of a host")
         return value
 
-    def file(self, variable: str) -> Path | None:
-        """Read the path of a regular file that this process can open."""
+    def file(self, variable: str, *, is_secret: bool = False) -> Path | None:
+        """Read the path of a regular file that this process can open.
+
+        Where the file holds secrets, what does not look like a path may be the secret itself, and is not shown.
+        """
         value = self.text(variable)
         if value is None:
             return None
@@ -132,7 +135,8 @@ class Reader:
             files.check(path)
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or str(error)
-            raise SettingsError(variable, value, f"a file that this process can read ({reason})") from None
+            shown = value if not is_secret or value.startswith(("/", ".", "~")) else MASK
+            raise SettingsError(variable, shown, f"a file that this process can read ({reason})") from None
         return path
 
     def milliseconds(self, variable: str, *, default: int) -> float:

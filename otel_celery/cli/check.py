@@ -12,7 +12,7 @@ import click
 
 from otel_celery import settings
 from otel_celery.cli.failure import misconfigured
-from otel_celery.masking import plain
+from otel_celery.masking import plain, printable
 from otel_celery.pushing import CUMULATIVE, GRPC
 from otel_celery.serve.access import AccessError, tls_context
 from otel_celery.serve.listeners import addresses, listen
@@ -38,9 +38,9 @@ def check(app: str | None) -> None:
         found = settings.read(os.environ)
     problems = [*_port_problems(found.port), *_exporter_problems(found), *_app_problems(app)]
     for sentence in (*_plans(found, os.environ), *found.warnings):
-        click.echo(sentence)
+        click.echo(printable(sentence))
     for problem in problems:
-        click.echo(f"Error: {problem}", err=True)
+        click.echo(f"Error: {printable(problem)}", err=True)
     if problems:
         raise SystemExit(settings.EX_CONFIG)
     raise SystemExit(0 if found.enabled or found.traces is not None else NOTHING)

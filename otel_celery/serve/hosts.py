@@ -33,7 +33,7 @@ class Hosts:
     def __init__(self, configured: str) -> None:
         """Allow the host that the port is configured with, besides what is always allowed."""
         self._is_any = configured in ANY
-        self._names = NAMES | {configured.lower()}
+        self._names = NAMES | {configured.lower().removesuffix(".")}
 
     def guard(self, sock: socket.socket, answering: Answering) -> Answering:
         """Have the Host of what comes over an accepted socket looked at, if that is the loopback's."""
@@ -48,7 +48,7 @@ class Hosts:
 
     def allow(self, host: str) -> bool:
         """Tell whether a Host header, with any port, may be answered; HTTP/1.0 need not have one."""
-        name = _without_port(host.strip().lower())
+        name = _without_port(host.strip().lower()).removesuffix(".")  # which names the DNS's root
         return not name or name in self._names or name.endswith(".localhost") or _is_address(name)
 
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 import os
 import queue
 import threading
+from _queue import SimpleQueue  # the one that nobody patches, as in ``native``
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from otel_celery import native
 
@@ -27,8 +28,8 @@ class Courier:
 
     def __init__(self, on_error: Callable[[Exception], None]) -> None:
         """Wait for errands; ``on_error`` hears of what they raise."""
-        self._queue: type[queue.SimpleQueue[Any]] = queue.SimpleQueue
-        self._errands: queue.SimpleQueue[Callable[[], object] | None] = self._queue()
+        self._queue = queue.SimpleQueue if native.is_patched() else SimpleQueue  # gevent may leave threads alone
+        self._errands: SimpleQueue[Callable[[], object] | None] = self._queue()
         self._on_error = on_error
         self._owner = os.getpid()
         threading.Thread(target=self._run, name="otel-celery-courier", daemon=True).start()
@@ -44,7 +45,7 @@ class Courier:
 
     def settle(self, seconds: float) -> bool:
         """Wait until all errands are done, but no longer than this; tell whether they are."""
-        done = self._queue()
+        done: SimpleQueue[None] = self._queue()
         self._errands.put(partial(done.put, None))
         try:
             done.get(timeout=seconds)

@@ -19,6 +19,10 @@ PAUSE = 0.01
 """The seconds after which a signal is sent again: the dispatch must be over, and the task itself at work."""
 
 
+AGAIN = 3
+"""How often a handler begins again: a second signal, an application's own say, may come close behind the first."""
+
+
 class Insistence:
     """Knows which task runs in this process, and has a signal that came at the wrong moment sent to it again."""
 
@@ -39,15 +43,18 @@ class Insistence:
 
         @wraps(handler)
         def whole(*_: object, **message: Any) -> None:
-            try:
-                handler(**message)
-            except Exception as error:
-                number = interrupting_signal(error)
-                if number is None:
-                    raise
-                if self._running is not None:
-                    native.start("otel-celery-signal", partial(self._send, self._running, number))
-                handler(**message)
+            for _attempt in range(AGAIN):
+                try:
+                    handler(**message)
+                except Exception as error:
+                    number = interrupting_signal(error)
+                    if number is None:
+                        raise
+                    if self._running is not None:
+                        native.start("otel-celery-signal", partial(self._send, self._running, number))
+                else:
+                    return
+            handler(**message)
 
         return whole
 

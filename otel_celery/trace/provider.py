@@ -9,6 +9,8 @@ from opentelemetry import trace
 from opentelemetry.sdk.resources import SERVICE_NAME, OTELResourceDetector, Resource
 from opentelemetry.sdk.trace import SpanProcessor, SynchronousMultiSpanProcessor, TracerProvider
 
+from otel_celery.plain import label, text
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -16,6 +18,10 @@ if TYPE_CHECKING:
 
     from otel_celery.trace.ids import RunIds
     from otel_celery.trace.spans import ProcessSpans
+
+
+MAX_LENGTH = 4_096
+"""Characters of a resource's attribute, as in the metrics'."""
 
 
 def application_provider() -> trace.TracerProvider | None:
@@ -108,7 +114,7 @@ class Provider(TracerProvider):
                 self._update_resource(self._resources[-1])
 
     def _update_resource(self, resource: Resource) -> None:
-        super()._update_resource(resource.merge(OTELResourceDetector().detect()))
+        super()._update_resource(_plain(resource.merge(OTELResourceDetector().detect())))
 
 
 def _resource(attributes: Mapping[str, str]) -> Resource:
@@ -117,4 +123,12 @@ def _resource(attributes: Mapping[str, str]) -> Resource:
     described = Resource(dict(attributes)).merge(said)
     if str(said.attributes.get(SERVICE_NAME, "unknown_service")).startswith("unknown_service"):
         described = described.merge(Resource({SERVICE_NAME: attributes[SERVICE_NAME]}))
-    return described
+    return _plain(described)
+
+
+def _plain(described: Resource) -> Resource:
+    """Make what the environment says encodable: a byte that is no UTF-8 costs the attribute and a traceback."""
+    return Resource(
+        {text(key, MAX_LENGTH): label(value, MAX_LENGTH) for key, value in described.attributes.items()},
+        described.schema_url,
+    )

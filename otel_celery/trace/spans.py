@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from opentelemetry.sdk.trace import SpanProcessor
 
 from otel_celery.interruption import is_interruption
+from otel_celery.masking import plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -113,5 +114,6 @@ class ProcessSpans(SpanProcessor):
         except Exception as error:  # a bad endpoint or batch size; the task must not see it, but its own time limit
             if is_interruption(error):
                 raise
-            logger.error("otel-celery: spans cannot be sent from this process (pid %d): %s", os.getpid(), error)  # noqa: TRY400
+            said = "otel-celery: spans cannot be sent from this process (pid %d): %s"
+            logger.error(said, os.getpid(), plain(str(error)))  # noqa: TRY400
             return ()

@@ -2,6 +2,7 @@
 
 T_LIBRARY names the library, T_MOMENT when it patches: ``never`` leaves it to whoever loads this, as gunicorn does.
 T_NUMBER is how many greenlets publish.
+T_OWN_THREADS has gevent leave threads alone.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ def patch_at(moment: str) -> None:
     if moment != MOMENT:
         return
     if LIBRARY == "gevent":
-        import_module("gevent.monkey").patch_all()
+        import_module("gevent.monkey").patch_all(thread=not os.environ.get("T_OWN_THREADS"))
     else:
         import_module("eventlet").monkey_patch()
 

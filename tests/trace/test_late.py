@@ -74,6 +74,20 @@ def test_a_script_publishes_whenever_it_is_patched(receiver: Receiver, library: 
     assert len(receiver.spans(SPAN)) == NUMBER + (moment == "published")
 
 
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_a_script_may_keep_the_systems_threads(receiver: Receiver, moment: str) -> None:
+    """``patch_all(thread=False)`` makes greenlets wait for queues, and threads not: ours waits for one of its own."""
+    require(find_spec("gevent"), "gevent is not installed: pip install --group green")
+    subprocess.run(
+        [sys.executable, "-m", "tests.trace.late"],
+        env=environment(receiver, "gevent", moment) | {"T_OWN_THREADS": "1"},
+        cwd=ROOT,
+        check=True,
+        timeout=PATIENCE,
+    )
+    assert len(receiver.spans(SPAN)) == NUMBER + (moment == "published")
+
+
 @pytest.mark.parametrize("early", ["", "1"], ids=["", "published-before-the-fork"])
 def test_gunicorn_loads_the_application_before_it_patches(receiver: Receiver, tmp_path: Path, early: str) -> None:
     """``gunicorn --preload -k gevent``: every request that publishes is answered, and its span arrives."""

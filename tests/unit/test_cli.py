@@ -302,6 +302,17 @@ def test_a_check_says_what_is_ignored_and_what_others_may_read(tmp_path: Path) -
     assert "every user of this machine may read it" in result.stdout
 
 
+def test_a_check_makes_no_line_of_a_path_s(tmp_path: Path) -> None:
+    """A path may hold any letter but NUL."""
+    secret = tmp_path / "a\nError: forged \udcff"
+    secret.write_text("user:password")
+    port = str(free_port())
+    result = call(
+        "check", PROMETHEUS_ENABLED="true", PROMETHEUS_PORT=port, OTEL_PYTHON_CELERY_CREDENTIALS_FILE=str(secret)
+    )
+    assert f"{tmp_path}/a\\nError: forged \\udcff." in result.stdout
+
+
 @pytest.mark.parametrize("command", [("probe", "ready"), ("targets",)])
 @pytest.mark.parametrize("host", ["a..b", "x" * 300, "\udcff", "http://user:hidden@h"])
 def test_a_host_that_is_none_is_wrong_usage(command: tuple[str, ...], host: str) -> None:

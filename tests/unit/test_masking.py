@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from otel_celery import masking
-from otel_celery.masking import RefusedError, keep, masked, masked_url, plain, quoted
+from otel_celery.masking import RefusedError, keep, keep_user, masked, masked_url, plain, quoted
 from otel_celery.settings import SettingsError, read
 
 
@@ -63,6 +63,21 @@ def test_what_was_kept_is_never_shown() -> None:
     keep("hidden value")
     keep("true")
     assert masked("it was true that hidden values, and 'hidden value'") == "it was true that ***s, and '***'"
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("http://user:hidden-part#more@proxy:1", "Failed to parse: 'user:hidden-part' is no host"),
+        ("http://us]er:[hidden-secret@proxy:1", "'hidden-secret@proxy:1' is no IPv6 address"),
+        ("u:pw@collector:4317", "errors resolving u:pw@collector:4317"),
+        ("http://user:a%2Fhidden-secret@proxy:1", "cannot use a/hidden-secret"),
+    ],
+)
+def test_whoever_stands_before_the_host_is_never_shown(url: str, said: str) -> None:
+    """A library that reads a URL in a way of its own quotes a part of it."""
+    keep_user(url)
+    assert not any(secret in masked(said) for secret in ("hidden", "pw"))
 
 
 def test_a_variable_is_named_whatever_is_kept() -> None:

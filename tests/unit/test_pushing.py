@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from otel_celery.masking import masked
 from otel_celery.pushing import GRPC, HTTP, Otlp, Push, otlp
 from otel_celery.settings import SettingsError, read
 from otel_celery.variables import Reader
@@ -197,6 +198,13 @@ def test_each_exporter_knows_its_entry_point_and_its_extra(names: str, entry_poi
     exporters = push(OTEL_METRICS_EXPORTER=names).exporters
     assert [exporter.entry_point for exporter in exporters] == entry_points
     assert extra in exporters[0].missing
+
+
+@pytest.mark.parametrize("variable", ["http_proxy", "HTTPS_PROXY", "ALL_PROXY", "grpc_proxy"])
+def test_credentials_of_a_proxy_are_not_shown(variable: str) -> None:
+    """The exporters' libraries read it by themselves, and quote what they cannot use."""
+    by_otlp(**{variable: f"http://user:of-{variable}#more@proxy:3128"})
+    assert masked(f"Failed to parse: 'user:of-{variable}' is not a valid host or port").count(variable) == 0
 
 
 def test_credentials_in_an_endpoint_are_not_shown() -> None:

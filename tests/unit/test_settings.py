@@ -412,7 +412,7 @@ def test_files_are_not_looked_at_where_no_port_is_served() -> None:
         ("/not/there", "No such file or directory"),
         ("{folder}", "Is a directory"),
         ("{file}/x", "Not a directory"),
-        ("a\0b", "embedded null byte"),
+        ("/a\0b", "embedded null byte"),
     ],
 )
 def test_a_file_that_cannot_be_read_is_one_sentence(name: str, path: str, reason: str, file: str) -> None:
@@ -423,6 +423,14 @@ def test_a_file_that_cannot_be_read_is_one_sentence(name: str, path: str, reason
         read({**ON, **given, f"{OURS}{name}": value})
     allowed = f"a file that this process can read ({reason})"
     assert str(caught.value) == f"{OURS}{name}={value!r} is not allowed: it must be {allowed}"
+
+
+@pytest.mark.parametrize("secret", ["prometheus:hidden", "hidden", "-----BEGIN PRIVATE KEY-----\nhidden", "eyJ.hidden"])
+@pytest.mark.parametrize("name", ["TLS_KEY_FILE", "CREDENTIALS_FILE"])
+def test_a_secret_in_the_place_of_its_file_is_not_shown(name: str, secret: str, file: str) -> None:
+    """Whoever takes the variable for the secret's own has it in the log otherwise."""
+    with pytest.raises(SettingsError, match=rf"^{OURS}{name}='\*\*\*' is not allowed: it must be a file"):
+        read({**ON, f"{OURS}TLS_CERT_FILE": file, f"{OURS}TLS_KEY_FILE": file, f"{OURS}{name}": secret})
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from enum import Flag
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
@@ -13,11 +14,12 @@ from billiard.exceptions import SoftTimeLimitExceeded
 from celery.utils.dispatch import Signal
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 
-from otel_celery.interruption import is_interruption
+from otel_celery.interruption import interrupting_signal, is_interruption
 from otel_celery.trace.insistence import PAUSE, Insistence
 from otel_celery.trace.runs import Runs
 from otel_celery.trace.spans import ProcessSpans
 from tests.unit.interrupt import Interrupter, soft_time_limit
+from tests.worker.harness import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -98,6 +100,43 @@ def test_a_limit_that_celery_would_swallow_reaches_the_task(kept) -> None:
     assert calls == ["begun", "begun", "done"]
 
 
+def test_a_second_signal_close_behind_the_first_reaches_the_task_too(monkeypatch) -> None:
+    """An application's own alarm, while the handler begins again after the time limit."""
+    monkeypatch.setattr("otel_celery.trace.insistence.PAUSE", 0.5)  # a busy machine may stand still for a while
+    calls: list[str] = []
+    reached: list[int] = []
+    comes = {1: signal.SIGUSR1, 2: signal.SIGALRM}
+
+    def limit(number: int, _frame: object) -> None:
+        if len(calls) <= len(comes):
+            raise SoftTimeLimitExceeded
+        reached.append(number)
+
+    def alarm(number: int, _frame: object) -> None:
+        if len(calls) <= len(comes):
+            raise TimeoutError
+        reached.append(number)
+
+    def handler(**_: object) -> None:
+        calls.append("begun")
+        if number := comes.get(len(calls)):
+            signal.raise_signal(number)
+
+    before = signal.signal(signal.SIGUSR1, limit), signal.signal(signal.SIGALRM, alarm)
+    insistence = Insistence()
+    insistence.begin()
+    try:
+        insistence.whole(handler)()
+        calls.append("the task's own work")
+        wait_until(lambda: len(reached) == len(comes), "both signals are sent again")
+    finally:
+        insistence.end()
+        signal.signal(signal.SIGUSR1, before[0])
+        signal.signal(signal.SIGALRM, before[1])
+    assert len(calls) == 4
+    assert set(reached) == set(comes.values())
+
+
 @pytest.mark.usefixtures("limit")
 def test_a_limit_that_comes_after_the_body_is_no_next_task_s(kept) -> None:
     """It came too late for its own task, and is sent to no other."""
@@ -117,6 +156,31 @@ def test_a_limit_that_comes_after_the_body_is_no_next_task_s(kept) -> None:
     insistence.whole(late)()
     time.sleep(3 * PAUSE)
     assert calls == ["begun", "begun"]
+
+
+def test_of_two_handlers_the_one_that_raised_inside_the_other_is_told() -> None:
+    """An application's alarm may be at work when the time limit comes, and the other way round."""
+
+    def outer(_number: int, _frame: object) -> None:
+        signal.raise_signal(signal.SIGUSR1)
+
+    for alarm in (signal.SIGHUP, signal.SIGALRM):  # of a lower and of a higher number than the limit's
+        before = signal.signal(alarm, outer), signal.signal(signal.SIGUSR1, soft_time_limit)
+        try:
+            with pytest.raises(SoftTimeLimitExceeded) as caught:
+                signal.raise_signal(alarm)
+            assert interrupting_signal(caught.value) == signal.SIGUSR1
+        finally:
+            signal.signal(alarm, before[0])
+            signal.signal(signal.SIGUSR1, before[1])
+
+
+@pytest.mark.parametrize("kind", [signal.Signals, signal.Handlers, Flag("Flag", "ONE")])
+def test_an_unknown_member_of_an_enumeration_is_no_interruption(kind) -> None:
+    """``signal.SIG_DFL`` is a member of one: what calls its class is no handler."""
+    with pytest.raises(ValueError, match=r"is not a valid|invalid value") as caught:
+        kind(1 << 20)
+    assert interrupting_signal(caught.value) is None
 
 
 def test_an_error_of_our_own_is_no_interruption() -> None:
