@@ -1,4 +1,4 @@
-"""A child's side: a reader that asks the SDK for what is new, and the thread that sends it to the main process.
+"""A child's side: the thread that sends the main process what is new.
 
 What is not yet sent stays where the SDK keeps it, added up by label set and bounded by the SDK's own limits: a new
 collection is made only once the last one is on its way. So a main process that is stuck costs a child neither time
@@ -17,27 +17,15 @@ from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING
 
-from opentelemetry.sdk.metrics import (
-    Counter,
-    Histogram,
-    MeterProvider,
-    ObservableGauge,
-    UpDownCounter,
-    _Gauge,  # public, under this name: what create_gauge makes
-)
-from opentelemetry.sdk.metrics.export import AggregationTemporality, MetricReader
-
 from otel_celery import native
 from otel_celery.lifecycle import Loss
 from otel_celery.relay import address, frames, sdk
-from otel_celery.relay.packing import Packer
+from otel_celery.relay.delta import DeltaReader
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from opentelemetry.sdk.metrics.export import MetricsData
-
-    from otel_celery.relay import points
+    from opentelemetry.sdk.metrics import MeterProvider
 
 FLUSH_SECONDS = 0.2
 """What was recorded is sent this much later: all that a child which is killed can take with it."""
@@ -54,42 +42,7 @@ BREATH_SECONDS = 0.02
 CONNECT_SECONDS = 1.0
 RETRY_SECONDS = 1.0
 
-_DELTA = AggregationTemporality.DELTA
-_CHANGES = (Counter, UpDownCounter, Histogram, ObservableGauge, _Gauge)
-"""Of these the SDK says what changed. Of observed sums it says what they are, since it would subtract any object."""
-
 _logger = logging.getLogger("otel_celery.relay")
-
-
-class DeltaReader(MetricReader):
-    """Collects what is new since the last time; of what is observed the value itself."""
-
-    def __init__(self, label_length: int) -> None:
-        """Cut label values to this length."""
-        super().__init__(dict.fromkeys(_CHANGES, _DELTA))
-        self.packer = Packer(label_length)
-        self._frames: list[bytes] = []
-
-    def _receive_metrics(self, metrics_data: MetricsData, timeout_millis: float = 10_000, **_: object) -> None:
-        del timeout_millis
-        self._frames += self.packer.frames(metrics_data)
-
-    def take(self) -> tuple[list[bytes], list[points.Loss]]:
-        """Collect, and give the frames, and what was lost since the last time.
-
-        Raises whatever the SDK raises when it cannot collect.
-        """
-        self.collect()
-        made, self._frames = self._frames, []
-        return made, self.packer.losses()
-
-    def force_flush(self, timeout_millis: float = 10_000) -> bool:
-        """Leave the thread of a task alone: the sender's own collects within a moment."""
-        del timeout_millis
-        return True
-
-    def shutdown(self, timeout_millis: float = 30_000, **_: object) -> None:
-        """Have nothing to shut down."""
 
 
 class Sender:

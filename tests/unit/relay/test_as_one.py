@@ -11,7 +11,7 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
 from otel_celery.relay import frames
-from otel_celery.relay.sender import DeltaReader
+from otel_celery.relay.delta import DeltaReader
 from tests.unit.relay.test_books import Opened
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from opentelemetry.sdk.metrics.view import (
 
 from otel_celery.lifecycle import Loss
 from otel_celery.relay import frames, points, sdk
-from otel_celery.relay.sender import DeltaReader
+from otel_celery.relay.delta import DeltaReader
 from tests.relay.hostile import AnyText, Once, raising
 
 if TYPE_CHECKING:
