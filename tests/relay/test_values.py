@@ -12,7 +12,7 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
 from tests.relay.facts import call
 from tests.relay.hostile import MAKERS
-from tests.relay.values import OBSERVABLE, PLACES, SYNCHRONOUS, play
+from tests.relay.played import OBSERVABLE, PLACES, SYNCHRONOUS, play
 from tests.worker.harness import wait_until
 from tests.worker.pushed import pushing
 from tests.worker.ways import pools

@@ -135,8 +135,16 @@ def nested(levels: int) -> Any:
     return made
 
 
-@pytest.mark.parametrize("value", [range(10**12), nested(64), {"k": nested(64)}, bytearray(10**6)])
-def test_f66_a_label_of_billions_of_items_is_cut(value: Any) -> None:
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (range(10**12), 20),
+        (bytearray(10**6), 20),
+        (nested(64), plain.MAX_ITEMS),
+        ({"k": nested(64)}, plain.MAX_ITEMS),
+    ],
+)
+def test_f66_a_label_of_billions_of_items_is_cut(value: Any, expected: int) -> None:
     """What is one small object to the SDK is not written out."""
     stack, items = [plain.label(value, 20)], 0
     while stack:
@@ -144,4 +152,4 @@ def test_f66_a_label_of_billions_of_items_is_cut(value: Any) -> None:
         inner = list(value.values()) if isinstance(value, dict) else value if isinstance(value, tuple) else []
         items += len(inner)
         stack += inner
-    assert items == plain.MAX_ITEMS
+    assert items == expected
