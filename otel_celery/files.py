@@ -45,6 +45,8 @@ def is_open_to_others(path: Path) -> bool:
 
 
 def _open(path: Path) -> int:
+    if "\0" in str(path):  # each version of Python says it in other words
+        raise ValueError("a path has no NUL in it")
     _refuse_unless_regular(path.stat())  # first: to open a pipe would let a waiting writer go
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:

@@ -412,7 +412,7 @@ def test_files_are_not_looked_at_where_no_port_is_served() -> None:
         ("/not/there", "No such file or directory"),
         ("{folder}", "Is a directory"),
         ("{file}/x", "Not a directory"),
-        ("/a\0b", "embedded null byte"),
+        ("/a\0b", "a path has no NUL in it"),
     ],
 )
 def test_a_file_that_cannot_be_read_is_one_sentence(name: str, path: str, reason: str, file: str) -> None:
