@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import _thread
 import sys
-from _queue import Empty, SimpleQueue  # in C, and patched by nobody: ``queue`` is what both libraries change
+from contextlib import suppress
 from importlib import import_module
 from threading import Thread
 from typing import TYPE_CHECKING, Any
@@ -50,36 +50,32 @@ def _begin(name: str, target: Callable[[], None]) -> None:
 class Flag:
     """An event that may be set in the middle of a task, which a signal's handler may interrupt at any moment.
 
-    ``threading.Event`` would be left locked for ever, where it happens between two of its lines.
+    ``threading.Event`` would be left locked for ever, where it happens between two of its lines. It is a lock that is
+    held while the flag is unset, and not C's ``SimpleQueue``: Python 3.10's may wait for ever, whatever its timeout
+    (where that is over once it looks again, it waits for the negative rest).
     """
 
     def __init__(self) -> None:
         """Begin unset."""
-        self._tokens: SimpleQueue[None] = SimpleQueue()
+        self._unset = original("_thread", "allocate_lock")()
+        self._unset.acquire()
 
     def set(self) -> None:
         """Wake whoever waits."""
-        self._tokens.put(None)
+        with suppress(RuntimeError):  # it is set
+            self._unset.release()
 
     def clear(self) -> None:
         """Have the next one wait again."""
-        while self._taken(0.0):
-            pass
+        self._unset.acquire(blocking=False)
 
     def is_set(self) -> bool:
         """Tell whether it is set."""
-        return not self._tokens.empty()
+        return not self._unset.locked()
 
     def wait(self, seconds: float | None = None) -> bool:
         """Wait until it is set, but no longer than this; tell whether it is."""
-        taken = self._taken(seconds)
-        if taken:
+        is_set: bool = self._unset.acquire(timeout=-1 if seconds is None else seconds)
+        if is_set:
             self.set()
-        return taken
-
-    def _taken(self, seconds: float | None) -> bool:
-        try:
-            self._tokens.get(timeout=seconds)
-        except Empty:
-            return False
-        return True
+        return is_set

@@ -112,9 +112,9 @@ def received(request: Any, message: Any) -> None:
     books = request._otel_watch.books_of(request.type, info)
     if books is None:
         return
-    books.received(redelivered=info.get("redelivered") is True)
     request._otel_books = books
     request._otel_runnable_at = time.monotonic()
+    books.received(redelivered=info.get("redelivered") is True)
     eta = request.eta
     if eta is not None:
         request._otel_watch.hold(request)

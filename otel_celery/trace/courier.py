@@ -30,6 +30,7 @@ class Courier:
         """Wait for errands; ``on_error`` hears of what they raise."""
         self._queue = queue.SimpleQueue if native.is_patched() else SimpleQueue  # gevent may leave threads alone
         self._errands: SimpleQueue[Callable[[], object] | None] = self._queue()
+        self._lock = threading.Lock
         self._on_error = on_error
         self._owner = os.getpid()
         threading.Thread(target=self._run, name="otel-celery-courier", daemon=True).start()
@@ -45,13 +46,10 @@ class Courier:
 
     def settle(self, seconds: float) -> bool:
         """Wait until all errands are done, but no longer than this; tell whether they are."""
-        done: SimpleQueue[None] = self._queue()
-        self._errands.put(partial(done.put, None))
-        try:
-            done.get(timeout=seconds)
-        except queue.Empty:
-            return False
-        return True
+        done = self._lock()
+        done.acquire()
+        self._errands.put(done.release)
+        return done.acquire(timeout=seconds)  # of a queue Python 3.10 may wait for ever, see ``native.Flag``
 
     def dismiss(self) -> None:
         """Let its thread end, after what it has been asked."""
