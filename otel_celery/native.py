@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import _thread
 import sys
+import time
 from contextlib import suppress
 from importlib import import_module
 from threading import Thread
@@ -15,6 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+BREATH_SECONDS = 0.02
+"""Enough to take a scrape's connection in, and answer it."""
 
 
 def original(module: str, name: str) -> Any:
@@ -45,6 +49,15 @@ def _begin(name: str, target: Callable[[], None]) -> None:
         target()
     else:
         Thread(target=target, name=name, daemon=True).start()  # whose name debuggers show
+
+
+def let_greenlets_run() -> None:
+    """Give the greenlets of a patched process a moment, where its own loop waits in the system and never turns theirs.
+
+    To be called each second; where nothing is patched it does nothing.
+    """
+    if is_patched():
+        time.sleep(BREATH_SECONDS)
 
 
 class Flag:

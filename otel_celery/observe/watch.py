@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from celery import signals
 from kombu.utils.imports import symbol_by_name
 
+from otel_celery import native
 from otel_celery.lifecycle import OTHER, Outcome, Where, guarded
 from otel_celery.observe import plain, routes
 from otel_celery.observe.children import Children
@@ -189,6 +190,8 @@ class Watch:
         self.levels.turns.turned()
         self.children.look()
         self.strays.say()
+        if not getattr(self._worker.pool, "is_green", False):  # a green one's loop is the greenlets' own
+            native.let_greenlets_run()
 
     def overdue(self) -> None:
         """Note that the event loop has not turned since the timer last asked it to."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,7 @@ import pytest
 
 from tests.otlp import http_receiver
 from tests.services import require
-from tests.worker.harness import wait_until
+from tests.worker.harness import PATIENCE, wait_until
 
 if TYPE_CHECKING:
     from tests.worker.conftest import Site
@@ -47,6 +48,10 @@ def test_a_worker_that_is_patched_late_is_heard(site: Site, library: str, moment
         wait_until(lambda: worker.record()["ran one"] == NUMBER, "the tasks have run")
         wait_until(lambda: worker.scrape().value("late_orders_total") == NUMBER, "their metrics arrive")
         wait_until(lambda: len(receiver.spans("run/late.one")) == NUMBER, "their spans arrive")
+        begun = time.monotonic()
+        for _ in range(5):  # nothing happens, and a main process that was patched turns no hub: each took 10 s
+            worker.scrape()
+        assert time.monotonic() - begun < PATIENCE
         if pool == "prefork":  # the others have no soft limits
             site.client.send_task("late.slow")
             wait_until(lambda: worker.record()["ran soft"] == 1, "the soft limit reaches the task")
