@@ -100,6 +100,8 @@ class Stray:
     """Stands in front of an observed Request class; reports to the ``strays`` of its watch."""
 
     _otel_watch: Any
+    _otel_originals: dict[int, Any]
+    """What the tasks in front of whose Request this class stands had there, by identity; None where it is inherited."""
 
     def __init__(self, message: Any, *args: Any, **kwargs: Any) -> None:
         """Have the request known until it ends."""
@@ -111,7 +113,7 @@ def stray(base: type) -> type:
     """Make of an observed Request class one whose end nobody need tell; one that is so is returned as it is."""
     if issubclass(base, Stray):
         return base
-    return type(f"Stray{plain.class_name(base)}", (Stray, base), {"__slots__": ()})
+    return type(f"Stray{plain.class_name(base)}", (Stray, base), {"__slots__": (), "_otel_originals": {}})
 
 
 def goes_its_own_way(task: Any) -> bool:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
-import threading
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -16,24 +14,21 @@ from otel_celery.lifecycle import OTHER, Outcome, Where, guarded
 from otel_celery.observe import plain, routes
 from otel_celery.observe.children import Children
 from otel_celery.observe.consumer import observed_consumer
-from otel_celery.observe.followed import followed
+from otel_celery.observe.fronts import Fronts
 from otel_celery.observe.levels import Levels
 from otel_celery.observe.life import is_observed, is_waiting, returned
 from otel_celery.observe.queues import QueueNames
-from otel_celery.observe.request import Observed, observed
-from otel_celery.observe.strays import Strays, goes_its_own_way, stray
+from otel_celery.observe.strays import Strays
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Mapping
+    from contextlib import AbstractContextManager
 
     from otel_celery.lifecycle import RunObserver, TaskObserver, WorkerObserver
-
-logger = logging.getLogger("otel_celery")
+    from otel_celery.observe.request import Observed
 
 MAX_KNOWN_ROUTES = 10_000
 """How many (task, exchange, routing key, tag) are remembered: routing keys are the publishers' to choose."""
-
-_locks: dict[str, Any] = {}
 
 
 class Watch:
@@ -45,7 +40,7 @@ class Watch:
         ``runs`` follows single runs, where there is somebody to tell of them.
         """
         self.observer = observer
-        self._runs = runs
+        self._fronts = Fronts(worker.app, self, runs)
         self.queues = QueueNames(worker)
         self.strays = Strays(observer)
         self.levels = Levels(worker, self.queues, self.strays, self._is_mine)
@@ -54,9 +49,6 @@ class Watch:
         self._app = worker.app
         self._is_on = False
         self._books: dict[tuple[str, str | None, str | None, str | None], TaskObserver] = {}
-        self._originals: list[tuple[Any, Any, type]] = []
-        self._unobserved: set[str] = set()
-        self._classes: dict[tuple[type, bool], type] = {}
         self._connections = 0
 
     # -- hooking in ----------------------------------------------------------------------------------------------
@@ -70,63 +62,12 @@ class Watch:
     def uninstall(self) -> None:
         """Leave later requests unobserved; those under way keep reporting, so that the books stay balanced."""
         self._is_on = False
+        self._fronts.take_away()
         signals.worker_before_create_process.disconnect(self._on_new_process)
 
-    @contextlib.contextmanager
-    def in_front(self) -> Iterator[None]:
-        """Have our classes in front of every task's Request while one consumer takes its own from there.
-
-        ``app.Task.Request`` and a task's own are everybody's: another worker of the app, at once or later, must find
-        what the application put there, and its consumer's requests report to its own watch.
-        """
-        with _composing():
-            try:
-                for owner in (self._app.Task, *self._app.tasks.values()) if self._is_on else ():
-                    guarded(self.observer, Where.REQUEST, self._put_in_front, owner)
-                yield
-            finally:
-                self._put_back()
-
-    def _put_in_front(self, owner: Any) -> None:
-        base = symbol_by_name(owner.Request)
-        is_stray = owner is not self._app.Task and goes_its_own_way(owner)
-        if issubclass(base, Observed) and not is_stray:
-            return  # inherited from app.Task
-        if (base, is_stray) not in self._classes:
-            self._classes[base, is_stray] = self._in_front_of(base, is_stray=is_stray)
-        self._originals.append((owner, vars(owner).get("Request"), self._classes[base, is_stray]))
-        owner.Request = self._classes[base, is_stray]
-
-    def _in_front_of(self, base: type, *, is_stray: bool) -> type:
-        request_class = observed(base, self)
-        if is_stray:
-            request_class = stray(request_class)
-        return request_class if self._runs is None else followed(request_class, self._runs)
-
-    def _put_back(self) -> None:
-        while self._originals:
-            guarded(self.observer, Where.REQUEST, self._put_back_one, *self._originals.pop())
-
-    def _put_back_one(self, owner: Any, original: Any, ours: type) -> None:
-        """Give a task, or the app's base of all tasks, its own Request again; None where it inherits one.
-
-        What the application put there meanwhile, in a ``start_strategy`` of its own, stays.
-        """
-        if vars(owner).get("Request") is not ours:
-            self._say_unobserved(plain.text(owner.name) or OTHER)
-        elif original is None:
-            del owner.Request
-        else:
-            owner.Request = original
-
-    def _say_unobserved(self, name: str) -> None:
-        if name not in self._unobserved:
-            self._unobserved.add(name)
-            logger.warning(
-                "otel-celery: task %r sets its Request class while the worker asks it for its Strategy: its messages "
-                "are not counted. Set Request where the task is defined. Logged once for a task.",
-                name,
-            )
+    def in_front(self) -> AbstractContextManager[None]:
+        """Have our classes in front of every task's Request while one consumer takes its own from there."""
+        return self._fronts.in_front() if self._is_on else contextlib.nullcontext()
 
     def _is_mine(self, request: Any) -> bool:
         """Tell our requests from other workers' of this process: Celery keeps them all in the same sets."""
@@ -275,8 +216,3 @@ class Watch:
         hub = getattr(self._worker, "hub", None)
         if hub is not None:
             hub.call_soon(guarded, self.observer, Where.CHILDREN, self.children.look)
-
-
-def _composing() -> Any:
-    """Give the lock of what all workers of an app share, made when it is first needed: a patch may come before that."""
-    return _locks.setdefault("composing", threading.RLock())

@@ -16,16 +16,22 @@ app.conf.update(broker_connection_retry_on_startup=True, worker_prefetch_multipl
 kept = []
 
 
-def own(handle):
-    """Make a Strategy that makes a request of each message as Celery's does, and hands it on."""
+def own(handle, *, asks_each_time=False):
+    """Make a Strategy that makes a request of each message as Celery's does, and hands it on.
+
+    It asks for the class of its task's requests once, or at each message.
+    """
 
     def make(task, app, consumer):
-        kind = create_request_cls(
-            symbol_by_name(task.Request), task, consumer.pool, consumer.hostname, consumer.event_dispatcher, app=app
-        )
+        def find():
+            base = symbol_by_name(task.Request)
+            return create_request_cls(base, task, consumer.pool, consumer.hostname, consumer.event_dispatcher, app=app)
+
+        found = find()
 
         def on_message(message, body, ack, reject, callbacks, **_):
             del body, callbacks
+            kind = find() if asks_each_time else found
             handle(
                 kind(
                     message,
@@ -111,6 +117,8 @@ task("eager", own(apply_eagerly))
 task("pool", own(use_the_pool))
 task("told", own(tell))
 task("using_pool", own(lambda request, consumer: request.execute_using_pool(consumer.pool)))
+task("asking", own(lambda request, consumer: request.execute_using_pool(consumer.pool), asks_each_time=True))
+task("asking_drop", own(lambda request, _: request.acknowledge(), asks_each_time=True))
 task("reject", own(lambda request, _: request.reject(requeue=False)))
 task("leaning", staticmethod(lean_on_celerys))
 

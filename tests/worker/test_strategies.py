@@ -27,6 +27,8 @@ ENDS = {
     "own.pool": "unreported",
     "own.told": "success",
     "own.using_pool": "success",
+    "own.asking": "success",
+    "own.asking_drop": "unreported",
     "own.reject": "rejected",
     "own.leaning": "success",
 }
@@ -70,7 +72,7 @@ def test_the_books_balance_whoever_runs_a_request(site: Site, pool: str) -> None
     assert {name: scrape.ends(name) for name in ENDS} == {name: {status: EACH} for name, status in ENDS.items()}
     assert (scrape.books()["reserved"], scrape.books()["scheduled"]) == (2, 2)
     runs = scrape.value("celery_task_runtime_seconds_count")
-    assert runs == EACH * 2, "of those that Celery's own measure comes from"
+    assert runs == EACH * 3, "of those that Celery's own measure comes from"
     _is_named(worker, UNHEARD)
 
 

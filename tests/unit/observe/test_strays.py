@@ -16,7 +16,8 @@ from celery.worker.request import Request
 
 from otel_celery.observe.request import Observed
 from otel_celery.observe.strays import Stray, goes_its_own_way
-from tests.unit.observe.fakes import nothing
+from otel_celery.observe.watch import Watch
+from tests.unit.observe.fakes import Recorder, Worker, nothing
 from tests.unit.observe.test_watch import Site, _own_state  # noqa: F401  a fixture
 
 if TYPE_CHECKING:
@@ -112,6 +113,50 @@ def test_composing_again_changes_nothing(site: Bench) -> None:
         before = site.bench.task.Request
     with site.watch.in_front():
         assert site.bench.task.Request is before
+
+
+class Users(Request):
+    """A user's own."""
+
+
+@pytest.mark.parametrize("has_own", [True, False], ids=["its own class", "the app's"])
+def test_a_strategy_may_ask_for_the_class_at_each_message(has_own: bool) -> None:  # noqa: FBT001
+    """Ours stays in front of such a task's Request, and of no other's, until the watch is taken away."""
+    site = Site().install()
+    site.bench.task.Strategy = own
+    if has_own:
+        site.bench.task.Request = Users
+    before = site.bench.task.Request
+    for _ in range(2):  # connections
+        with site.watch.in_front():
+            pass
+        request = site.bench.request(site.bench.final_class(site.bench.task.Request))
+        assert request._otel_watch is site.watch
+        assert isinstance(request, Users) == has_own
+    assert site.life.count("received") == 2
+    assert "Request" not in vars(site.app.Task)
+    site.watch.uninstall()
+    assert site.bench.task.Request is before
+    assert ("Request" in vars(site.bench.task)) == has_own
+
+
+def test_workers_of_one_app_that_ask_at_each_message() -> None:
+    """The requests are the last one's; whichever is over first, the application's class is there in the end."""
+    for order in (0, -1):
+        site = Site().install()
+        site.bench.task.Strategy = own
+        other = Watch(Worker(site.app, consumer_cls="celery.worker.consumer:Consumer"), Recorder())
+        other.install()
+        watches = [site.watch, other]
+        for watch in watches:
+            with watch.in_front():
+                pass
+        assert site.bench.task.Request._otel_watch is other
+        watches.pop(order).uninstall()
+        if order == 0:
+            assert site.bench.task.Request._otel_watch is other
+        watches.pop().uninstall()
+        assert "Request" not in vars(site.bench.task)
 
 
 def test_what_is_kept_is_reserved_and_what_is_let_go_of_is_unreported(site: Bench) -> None:
