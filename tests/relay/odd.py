@@ -40,6 +40,17 @@ def record(seed, calls):
     plain.add(1, {"a": "b"})
 
 
+@app.task(name="odd.still")
+def still():
+    """Record once with each instrument, in what nobody else records."""
+    labels: dict[str, Any] = {"site": "x", "number": 1}
+    meter.create_counter("still.orders").add(3, labels)
+    meter.create_up_down_counter("still.open").add(-2, labels)
+    meter.create_gauge("still.level").set(0.5, labels)
+    for value in (0.01, 7, 3e5):
+        meter.create_histogram("still.size", "By").record(value, labels)
+
+
 @app.task(name="odd.wide")
 def wide():
     """Count beyond 64 bits, beside what is plain, and label with what no encoder takes."""

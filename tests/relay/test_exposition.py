@@ -35,14 +35,30 @@ def assert_parsed(worker: Worker, promtool: str) -> None:
         assert list(text_string_to_metric_families(answer.read().decode()))
 
 
+def series_of_others(worker: Worker) -> dict[str, float]:
+    """Give what no call of the metrics API by another task may change: each series of `odd.still`, and of its runs."""
+    lines = (line.rpartition(" ") for line in worker.scrape().text.splitlines() if not line.startswith("#"))
+    return {
+        series: float(value)
+        for series, _, value in lines
+        if series.startswith("still_") or 'task_name="odd.still"' in series
+    }
+
+
 @pytest.mark.parametrize("pool", pools("prefork", "threads"))
 def test_any_sequence_of_calls_leaves_a_port_that_all_parsers_take(site, pool, promtool) -> None:
     """After each of many tasks that record at random; the series of all others, and our own, are what they were."""
     worker = site.start(app="tests.relay.odd", pool=pool, concurrency=2).wait_ready()
+    call(site, "odd.still")
+    wait_for(worker, {"still_orders_total": 3, "still_open": -2, "still_level": 0.5, "still_size_bytes_count": 3})
+    worker.settled()
+    others = series_of_others(worker)
+    assert len(others) > 50
     for seed in range(ROUNDS):
         call(site, "odd.record", seed=seed, calls=40)
         wait_for(worker, {"plain_total": seed + 1})
         assert_parsed(worker, promtool)
+        assert series_of_others(worker) == others
     scrape = worker.settled()
     assert scrape.value("celery_tasks_total", task_name="odd.record", status="success") == ROUNDS
     assert scrape.labels("celery_tasks_total", "worker") == {"w@localhost"}

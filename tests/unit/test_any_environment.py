@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import os
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from otel_celery.settings import Settings, SettingsError, read
+from otel_celery import worker as module
+from otel_celery.settings import ENDS, EX_CONFIG, Settings, SettingsError, read
 from otel_celery.settings import traces as read_traces
+from otel_celery.worker import Instrumentation
+from tests.unit.observe.fakes import Worker, make_app
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -120,6 +125,28 @@ def outcome(reading: Callable[[dict[str, str]], object], environ: dict[str, str]
         return [], reading(environ)
     except SettingsError as error:
         return [str(error)] if str(error).startswith(f"{error.variable}=") else [""], None
+
+
+@pytest.mark.timeout(300)
+@settings(max_examples=400, deadline=timedelta(seconds=30), suppress_health_check=list(HealthCheck), database=None)
+@given(environments)
+def test_any_mistake_ends_a_strict_worker_with_78(environ: dict[str, str]) -> None:
+    """After one line of at most 300 characters, and with nothing begun."""
+    environ = {**environ, f"{OURS}STRICT": "true"}
+    said, _ = outcome(read, environ)
+    assume(said)
+    handle, worker, log = Instrumentation(make_app()), Worker(make_app()), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "os", SimpleNamespace(environ=environ))
+        patch.setattr(module, "say", lambda _level, sentence: log.write(sentence + "\n"))
+        handle.start(worker)
+        with pytest.raises(SystemExit) as ended:
+            worker.on_init_blueprint()
+    handle.uninstrument()
+    assert ended.value.code == EX_CONFIG == 78
+    assert log.getvalue() == f"{said[0]}{ENDS}\n"
+    assert len(log.getvalue()) <= 300
+    assert not handle.sessions
 
 
 def said_of(found: object) -> list[str]:
