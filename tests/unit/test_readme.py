@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from otel_celery import settings
 from otel_celery.record import reference
+from otel_celery.settings import settings
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
 

@@ -24,9 +24,9 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families
 
 from otel_celery.record import names
-from otel_celery.record.providers import Recording
 from otel_celery.record.pull import PullReader
-from otel_celery.settings import Port, Settings
+from otel_celery.record.recording import Recording
+from otel_celery.settings.settings import Port, Settings
 from tests.unit.record.fakes import FakeLevels, no_guests, recording, scrape, value
 
 
