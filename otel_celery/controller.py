@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
 
+    from celery.worker import WorkController as _Base
+else:
+    _Base = object  # these classes stand in front of whatever is there
+
 
 def when_logging_is_set_up(worker: Any, then: Callable[[], None]) -> None:
     """Call ``then`` once, soon after ``worker_init``: what it raises ends the worker.
@@ -36,7 +40,7 @@ def when_logging_is_set_up(worker: Any, then: Callable[[], None]) -> None:
     worker.on_init_blueprint = on_init_blueprint
 
 
-class ObservedController:
+class ObservedController(_Base):
     """Stands in front of a worker's class; ``_otel_over`` is called when the worker is over, perhaps more than once."""
 
     _otel_over: Callable[[], None]
@@ -47,15 +51,15 @@ class ObservedController:
 
     def start(self) -> None:
         """Work; Celery itself stops or terminates the worker on all exceptions but the most unusual ones."""
-        self._otel_call(super().start)  # type: ignore[misc]
+        self._otel_call(super().start)
 
     def stop(self, *args: Any, **kwargs: Any) -> None:
         """End warmly, after the tasks that run."""
-        self._otel_call(super().stop, *args, **kwargs)  # type: ignore[misc]
+        self._otel_call(super().stop, *args, **kwargs)
 
     def terminate(self, *args: Any, **kwargs: Any) -> None:
         """End coldly."""
-        self._otel_call(super().terminate, *args, **kwargs)  # type: ignore[misc]
+        self._otel_call(super().terminate, *args, **kwargs)
 
     def _otel_call(self, method: Callable[..., None], *args: Any, **kwargs: Any) -> None:
         """Tell of the end with the last call that returns from an ended worker, or that fails.

@@ -16,7 +16,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
 
+    from celery.worker.consumer import Consumer as _Base
+
     from otel_celery.lifecycle import WorkerObserver
+else:
+    _Base = object  # these classes stand in front of whatever is there
 
 TICK_SECONDS = 1.0
 
@@ -48,7 +52,7 @@ class ConsumerWatch(Protocol):
         """Note which requests wait; what is returned is called once the consumer has let go of them."""
 
 
-class ObservedConsumer:
+class ObservedConsumer(_Base):
     """Stands in front of a Consumer class; reports to ``_otel_watch``, which :func:`observed_consumer` sets."""
 
     _otel_watch: ConsumerWatch
@@ -57,24 +61,24 @@ class ObservedConsumer:
 
     def connect(self) -> Any:
         """Tell of the connection, once it stands."""
-        connection = super().connect()  # type: ignore[misc]
+        connection = super().connect()
         self._otel_tell(self._otel_watch.connected)
         return connection
 
     def on_connection_error_after_connected(self, exc: BaseException) -> None:
         """Tell of the lost connection."""
         self._otel_tell(self._otel_watch.disconnected)
-        super().on_connection_error_after_connected(exc)  # type: ignore[misc]
+        super().on_connection_error_after_connected(exc)
 
     def update_strategies(self) -> None:
         """Observe the tasks registered by now; Celery builds each one's request class here."""
         with ExitStack() as stack:
             self._otel_tell(lambda: stack.enter_context(self._otel_watch.in_front()))
-            super().update_strategies()  # type: ignore[misc]
+            super().update_strategies()
 
     def on_ready(self) -> None:
         """Tell that messages are consumed from now on; called each time the connection is made."""
-        super().on_ready()  # type: ignore[misc]
+        super().on_ready()
         self._otel_tell(self._otel_watch.ready)
         self._otel_tell(self._otel_start_ticker)
 
@@ -82,29 +86,29 @@ class ObservedConsumer:
         """Tell of the requests that Celery forgets here without a callback; the broker delivers them again."""
         closed: list[Callable[[], None]] = []
         self._otel_tell(lambda: closed.append(self._otel_watch.closing()))
-        super().on_close()  # type: ignore[misc]
+        super().on_close()
         for settle in closed:
             self._otel_tell(settle)
 
     def on_unknown_task(self, *args: Any, **kwargs: Any) -> None:
         """Count a message for a task that is not registered."""
         self._otel_tell(self._otel_watch.observer.message_unknown, Unknown.UNKNOWN_TASK)
-        super().on_unknown_task(*args, **kwargs)  # type: ignore[misc]
+        super().on_unknown_task(*args, **kwargs)
 
     def on_unknown_message(self, *args: Any, **kwargs: Any) -> None:
         """Count a message that is no task message."""
         self._otel_tell(self._otel_watch.observer.message_unknown, Unknown.INVALID)
-        super().on_unknown_message(*args, **kwargs)  # type: ignore[misc]
+        super().on_unknown_message(*args, **kwargs)
 
     def on_invalid_task(self, *args: Any, **kwargs: Any) -> None:
         """Count a task message that is malformed."""
         self._otel_tell(self._otel_watch.observer.message_unknown, Unknown.INVALID)
-        super().on_invalid_task(*args, **kwargs)  # type: ignore[misc]
+        super().on_invalid_task(*args, **kwargs)
 
     def on_decode_error(self, *args: Any, **kwargs: Any) -> None:
         """Count a message whose body cannot be decoded; Celery sends no signal for it."""
         self._otel_tell(self._otel_watch.observer.message_unknown, Unknown.UNDECODABLE)
-        super().on_decode_error(*args, **kwargs)  # type: ignore[misc]
+        super().on_decode_error(*args, **kwargs)
 
     def _otel_tell(self, report: Callable[..., None], *args: Any) -> None:
         guarded(self._otel_watch.observer, Where.CONSUMER, report, *args)
@@ -112,17 +116,17 @@ class ObservedConsumer:
     def _otel_start_ticker(self) -> None:
         """Tick with the worker's timer; begun anew with each connection, since some versions clear the timer."""
         if self._otel_ticker is not None:
-            self.timer.cancel(self._otel_ticker)  # type: ignore[attr-defined]
+            self.timer.cancel(self._otel_ticker)
         self._otel_tick()
-        self._otel_ticker = self.timer.call_repeatedly(TICK_SECONDS, self._otel_on_timer)  # type: ignore[attr-defined]
+        self._otel_ticker = self.timer.call_repeatedly(TICK_SECONDS, self._otel_on_timer)
 
     def _otel_on_timer(self) -> None:
         """Have the loop itself tick: without a hub the timer has a thread of its own, which proves nothing."""
-        if self.hub:  # type: ignore[attr-defined]
+        if self.hub:
             self._otel_tick()
         elif not self._otel_tick_due:
             self._otel_tick_due = True
-            self.call_soon(self._otel_tick)  # type: ignore[attr-defined]
+            self.call_soon(self._otel_tick)
         else:
             self._otel_tell(self._otel_watch.overdue)
 

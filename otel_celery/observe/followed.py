@@ -18,13 +18,17 @@ from otel_celery.observe import life, plain
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from celery.worker.request import Request as _Base
+
     from otel_celery.lifecycle import RunObserver, TaskObserver
     from otel_celery.observe.life import RequestWatch
+else:
+    _Base = object  # these classes stand in front of whatever is there
 
 _TOLD_BY_MAIN = (WorkerLostError, SystemExit, KeyboardInterrupt, TimeLimitExceeded, Terminated)
 
 
-class Followed:
+class Followed(_Base):
     """Stands in front of an observed Request class; reports to ``_otel_runs``, which :func:`followed` sets."""
 
     _otel_runs: RunObserver
@@ -36,7 +40,7 @@ class Followed:
 
     def __init__(self, message: Any, *args: Any, **kwargs: Any) -> None:
         """Have the message's headers say which run this is to be."""
-        super().__init__(message, *args, **kwargs)  # type: ignore[call-arg]
+        super().__init__(message, *args, **kwargs)
         if self._otel_books is not None:
             guarded(self._otel_watch.observer, Where.REQUEST, self._otel_give_ids)
 
@@ -44,34 +48,34 @@ class Followed:
         """Tell of a run that was lost, once Celery has decided what that means; errbacks belong to the run."""
         exception = self._otel_cause(exc_info)
         if exception is None:
-            return super().on_failure(exc_info, *args, **kwargs)  # type: ignore[misc]
+            return super().on_failure(exc_info, *args, **kwargs)
         try:
             with self._otel_within():
-                return super().on_failure(exc_info, *args, **kwargs)  # type: ignore[misc]
+                return super().on_failure(exc_info, *args, **kwargs)
         finally:
             self._otel_tell(exception)
 
     def on_timeout(self, soft: bool, timeout: float) -> None:  # noqa: FBT001  Celery's signature, called by keyword
         """Tell of a run that went over its hard limit; Celery publishes errbacks here."""
         if soft:
-            super().on_timeout(soft=soft, timeout=timeout)  # type: ignore[misc]
+            super().on_timeout(soft=soft, timeout=timeout)
             return
         try:
             with self._otel_within():
-                super().on_timeout(soft=soft, timeout=timeout)  # type: ignore[misc]
+                super().on_timeout(soft=soft, timeout=timeout)
         finally:
             self._otel_tell(TimeLimitExceeded(timeout))
 
     def _announce_revoked(self, reason: str, *args: Any, **kwargs: Any) -> None:
-        super()._announce_revoked(reason, *args, **kwargs)  # type: ignore[misc]
+        super()._announce_revoked(reason, *args, **kwargs)
         self._otel_tell(Terminated(reason))
 
     def _announce_cancelled(self, *args: Any, **kwargs: Any) -> None:
-        super()._announce_cancelled(*args, **kwargs)  # type: ignore[misc]
+        super()._announce_cancelled(*args, **kwargs)
         self._otel_tell(Terminated("cancelled by Celery"))
 
     def _otel_give_ids(self) -> None:
-        self._otel_runs.received(self.request_dict)  # type: ignore[attr-defined]
+        self._otel_runs.received(self.request_dict)
 
     def _otel_cause(self, exc_info: Any) -> BaseException | None:
         """Take out of a failure what no child told of; None where one did."""
@@ -87,7 +91,7 @@ class Followed:
         """Enter the run, and leave it, without an error of ours: what Celery raises inside passes through."""
         with ExitStack() as run:
             observer = self._otel_watch.observer
-            guarded(observer, Where.REQUEST, lambda: run.enter_context(self._otel_runs.within(self.request_dict)))  # type: ignore[attr-defined]
+            guarded(observer, Where.REQUEST, lambda: run.enter_context(self._otel_runs.within(self.request_dict)))
             try:
                 yield
             finally:
@@ -102,7 +106,7 @@ class Followed:
 
     def _otel_tell_runs(self, error: BaseException) -> None:
         outcome = self._otel_end[0] if self._otel_end else Outcome.FAILURE
-        self._otel_runs.lost(self.request_dict, self.time_start, error, outcome)  # type: ignore[attr-defined]
+        self._otel_runs.lost(self.request_dict, self.time_start, error, outcome)
 
 
 def followed(base: type, runs: RunObserver) -> type:

@@ -24,8 +24,12 @@ from otel_celery.observe import plain
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from celery.worker.request import Request as _Base
+
     from otel_celery.lifecycle import TaskObserver, WorkerObserver
     from otel_celery.observe.held import Holder
+else:
+    _Base = object  # these classes stand in front of whatever is there
 
 _INFINITE = float("inf")
 _SUCCESS = Outcome.SUCCESS
@@ -50,7 +54,7 @@ class RequestWatch(Protocol):
         """Note that the child with this process id is being killed for its hard time limit."""
 
 
-class Life:
+class Life(_Base):
     """A request whose life is noted on itself."""
 
     _otel_watch: RequestWatch

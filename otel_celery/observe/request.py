@@ -66,7 +66,7 @@ class Observed(life.Life):
         init = super().__init__
         if options:
             init = functools.partial(init, **options)
-        init(  # type: ignore[call-arg]
+        init(
             message,
             on_ack=on_ack,
             hostname=hostname,
@@ -93,22 +93,22 @@ class Observed(life.Life):
                 life.started(self, time_accepted)
         except Exception as error:  # noqa: BLE001  as in __init__
             life.swallowed(self, error)
-        super().on_accepted(pid, time_accepted)  # type: ignore[misc]
+        super().on_accepted(pid, time_accepted)
 
     def on_failure(self, exc_info: Any, *args: Any, **kwargs: Any) -> Any:
         """Note how the request failed, before Celery handles it: on MemoryError, handling raises."""
         if life.failed(self, exc_info):
             return self._otel_on_lost(exc_info, *args, **kwargs)
-        return super().on_failure(exc_info, *args, **kwargs)  # type: ignore[misc]
+        return super().on_failure(exc_info, *args, **kwargs)
 
     def _otel_on_lost(self, *args: Any, **kwargs: Any) -> Any:
         """Let Celery decide what the loss of the child means, then note its verdict."""
-        vars(self).update(_otel_verdict=Outcome.FAILURE, send_event=self._otel_hear)
+        self.__dict__.update(_otel_verdict=Outcome.FAILURE, send_event=self._otel_hear)
         try:
-            return super().on_failure(*args, **kwargs)  # type: ignore[misc]
+            return super().on_failure(*args, **kwargs)
         finally:
-            vars(self).pop("send_event", None)
-            verdict = vars(self).pop("_otel_verdict", Outcome.FAILURE)
+            self.__dict__.pop("send_event", None)
+            verdict = self.__dict__.pop("_otel_verdict", Outcome.FAILURE)
             # Celery makes a WorkerLostError of the others too; which arrives is a race between pipe and process.
             life.end(self, verdict, exception=WorkerLostError.__name__)
 
@@ -117,20 +117,20 @@ class Observed(life.Life):
         guarded(self._otel_watch.observer, Where.REQUEST, life.timed_out, self, Limit.SOFT if soft else Limit.HARD)
         if not soft:
             life.end(self, Outcome.FAILURE, exception=TimeLimitExceeded.__name__)
-        super().on_timeout(soft=soft, timeout=timeout)  # type: ignore[misc]
+        super().on_timeout(soft=soft, timeout=timeout)
 
     def on_success(self, result: Any, **kwargs: Any) -> Any:
         """Note what the pool handed back; what ``create_request_cls`` makes has a method of its own in its stead."""
         if self._otel_books is not None:
             guarded(self._otel_watch.observer, Where.REQUEST, life.came_back, self, result)
-        return super().on_success(result, **kwargs)  # type: ignore[misc]
+        return super().on_success(result, **kwargs)
 
     def execute(self, *args: Any, **kwargs: Any) -> Any:
         """Note a run in this very process, of which Celery tells no more than what becomes of the message."""
         observer = self._otel_watch.observer
         guarded(observer, Where.REQUEST, life.began_here, self)
         try:
-            result = super().execute(*args, **kwargs)  # type: ignore[misc]
+            result = super().execute(*args, **kwargs)
         except BaseException as error:
             guarded(observer, Where.REQUEST, life.ran_here, self, None, error)
             raise
@@ -141,33 +141,33 @@ class Observed(life.Life):
         """Note a rejection, unless it only gives the message of an ended task, or of a run in here, back."""
         if not self._otel_is_run_here:
             life.end(self, Outcome.REJECTED)
-        super().reject(requeue=requeue)  # type: ignore[misc]
+        super().reject(requeue=requeue)
 
     def terminate(self, *args: Any, **kwargs: Any) -> None:
         """Remember that the run is being killed because the task was revoked."""
         self._otel_stopping = Outcome.REVOKED
-        super().terminate(*args, **kwargs)  # type: ignore[misc]
+        super().terminate(*args, **kwargs)
 
     def cancel(self, *args: Any, **kwargs: Any) -> None:
         """Remember that the run is being killed because its worker cannot finish it."""
         self._otel_stopping = life.cancelled(self)
-        super().cancel(*args, **kwargs)  # type: ignore[misc]
+        super().cancel(*args, **kwargs)
 
     def _otel_hear(self, type: str, **fields: Any) -> None:  # noqa: A002  Celery's signature
         """Hear Celery's verdict on a task whose child was lost; stands in for ``send_event`` only meanwhile."""
         if self._otel_verdict is not None:
             self._otel_verdict = _VERDICTS.get(type, self._otel_verdict)
-        super().send_event(type, **fields)  # type: ignore[misc]
+        super().send_event(type, **fields)
 
     def _announce_revoked(self, reason: str, *args: Any, **kwargs: Any) -> None:
         if self._otel_is_run_here:
             self._otel_accepted_at = None  # it found so before it ran
         life.end(self, Outcome.REVOKED, revocation=reason)
-        super()._announce_revoked(reason, *args, **kwargs)  # type: ignore[misc]
+        super()._announce_revoked(reason, *args, **kwargs)
 
     def _announce_cancelled(self, *args: Any, **kwargs: Any) -> None:
         life.end(self, life.cancelled(self))
-        super()._announce_cancelled(*args, **kwargs)  # type: ignore[misc]
+        super()._announce_cancelled(*args, **kwargs)
 
 
 class ObservedInTrace(Observed):
@@ -180,7 +180,7 @@ class ObservedInTrace(Observed):
 
     def _otel_join(self) -> None:
         if self._otel_books is not None:
-            self._otel_books = self._otel_books.in_trace(self.request_dict)  # type: ignore[attr-defined]
+            self._otel_books = self._otel_books.in_trace(self.request_dict)
 
 
 def observed(base: type, watch: RequestWatch) -> type:

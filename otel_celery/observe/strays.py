@@ -22,7 +22,11 @@ from otel_celery.observe.held import pass_on
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from celery.worker.request import Request as _Base
+
     from otel_celery.lifecycle import TaskObserver, WorkerObserver
+else:
+    _Base = object  # these classes stand in front of whatever is there
 
 logger = logging.getLogger("otel_celery")
 
@@ -96,7 +100,7 @@ class _Reference(ref):  # type: ignore[type-arg]  # of a request
     name: str | None
 
 
-class Stray:
+class Stray(_Base):
     """Stands in front of an observed Request class; reports to the ``strays`` of its watch."""
 
     _otel_watch: Any
@@ -105,7 +109,7 @@ class Stray:
 
     def __init__(self, message: Any, *args: Any, **kwargs: Any) -> None:
         """Have the request known until it ends."""
-        super().__init__(message, *args, **kwargs)  # type: ignore[call-arg]
+        super().__init__(message, *args, **kwargs)
         guarded(self._otel_watch.observer, Where.REQUEST, self._otel_watch.strays.keep, self)
 
 
