@@ -1,56 +1,71 @@
 """OpenTelemetry's data points as Prometheus families, with everything remembered that a scrape does not change.
 
 The exporter sanitises each label of each point and prints each bucket's bound at every scrape, which takes a third of
-its time, in the process that dispatches tasks. Here a series keeps its labels from one scrape to the next. Scope and
-resource labels the exporter translates itself, and a test holds the two to the same exposition, byte for byte.
+its time, in the process that dispatches tasks. Here a series keeps its labels from one scrape to the next. A test holds
+the two to the same exposition, byte for byte.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from opentelemetry.exporter.prometheus import _CustomCollector
-from opentelemetry.exporter.prometheus._mapping import map_unit, sanitize_attribute
 from opentelemetry.sdk.metrics.export import Gauge, Histogram, Sum
+from prometheus_client.core import InfoMetricFamily
 from prometheus_client.core import Metric as Family
+from prometheus_client.registry import Collector
 from prometheus_client.samples import Sample
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from otel_celery.record.naming import label_name, label_value, metric_name, unit_word
 
-    from opentelemetry.sdk.metrics.export import Metric
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from opentelemetry.sdk.metrics.export import Metric, MetricsData
 
 MAX_REMEMBERED = 100_000
 """Series whose labels are kept; an application's own instruments may come and go."""
 
 
-class RememberingCollector(_CustomCollector):
-    """The exporter's collector, with a memory; for one scrape at a time."""
+class RememberingCollector(Collector):
+    """Does what the exporter's collector does, with a memory; for one scrape at a time."""
 
-    def __init__(self, **options: Any) -> None:
-        """Begin with nothing remembered; ``options`` are the exporter's own."""
-        super().__init__(**options)
+    def __init__(self, collect: Callable[[], None]) -> None:
+        """Have ``collect`` called at each scrape: it is to hand over what it finds, by :meth:`add`."""
+        self._collect = collect
+        self._data: list[MetricsData] = []
+        self._target: Family | None = None
         # The attributes stand beside what was made of them, so that no other object can take their id.
         self._labels: dict[int, tuple[Mapping[str, Any], dict[str, str]]] = {}
         self._buckets: dict[int, tuple[object, list[dict[str, str]]]] = {}
 
-    def _translate_metric(
-        self,
-        metric: Metric,
-        scope_attrs: dict[str, Any],
-        resource_attrs: dict[str, Any],
-        metric_family_id_metric_family: dict[str, Family],
-    ) -> None:
+    def add(self, data: MetricsData) -> None:
+        """Take what a collection has found."""
+        self._data.append(data)
+
+    def collect(self) -> Iterable[Family]:
+        """Give the families of a scrape, the resource first."""
+        self._collect()
+        taken, self._data = self._data, []
+        found = [resource_metrics for data in taken for resource_metrics in data.resource_metrics]
+        if self._target is None and found:
+            self._target = _target(found[0].resource.attributes)
+        families: dict[str, Family] = {}
+        for resource_metrics in found:
+            for scope_metrics in resource_metrics.scope_metrics:
+                for metric in scope_metrics.metrics:
+                    self._translate(metric, families)
+        return [*filter(None, [self._target if found else None]), *families.values()]
+
+    def _translate(self, metric: Metric, families: dict[str, Family]) -> None:
         kind, points = _kind(metric), list[Any](metric.data.data_points)
-        if kind is None or scope_attrs or resource_attrs:
-            super()._translate_metric(metric, scope_attrs, resource_attrs, metric_family_id_metric_family)
+        if kind is None:
             return
-        name, unit = self._resolve_metric_name(metric.name), map_unit(metric.unit or "")
+        name, unit = metric_name(metric.name), unit_word(metric.unit or "")
         name = name.removesuffix("_total") if kind == "counter" else name
         key = f"{name}|{metric.description}|{unit}|{kind}"
-        family = metric_family_id_metric_family.get(key)
+        family = families.get(key)
         if family is None:
-            family = metric_family_id_metric_family[key] = Family(name, metric.description or "", kind, unit)
+            family = families[key] = Family(name, metric.description or "", kind, unit)
         filled = self._filled(points)
         if kind == "histogram":
             self._add_histograms(family, points, filled)
@@ -82,7 +97,7 @@ class RememberingCollector(_CustomCollector):
     def _labels_of(self, attributes: Mapping[str, Any]) -> dict[str, str]:
         kept = self._labels.get(id(attributes))
         if kept is None:
-            labels = {sanitize_attribute(key): self._check_value(value) for key, value in sorted(attributes.items())}
+            labels = {label_name(key): label_value(value) for key, value in sorted(attributes.items())}
             kept = self._labels[id(attributes)] = (attributes, labels)
         return kept[1]
 
@@ -93,6 +108,14 @@ class RememberingCollector(_CustomCollector):
             made = [{**labels, "le": bound} for bound in bounds]
             kept = self._buckets[id(point.attributes)] = (point.explicit_bounds, made)
         return kept[1]
+
+
+def _target(attributes: Mapping[str, Any]) -> Family:
+    """Make ``target_info`` of a resource's attributes."""
+    labels = {label_name(key): label_value(value) for key, value in attributes.items()}
+    info = InfoMetricFamily("target", "Target metadata", labels=list(labels))
+    info.add_metric(list(labels), labels)
+    return info
 
 
 def _kind(metric: Metric) -> str | None:

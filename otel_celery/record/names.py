@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from opentelemetry.exporter.prometheus._mapping import map_unit, sanitize_full_name
 from opentelemetry.sdk.metrics.export import Gauge, Histogram, Sum
 
 from otel_celery import catalogue
 from otel_celery.lifecycle import Loss
+from otel_celery.record.naming import metric_name, unit_word
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -83,6 +83,6 @@ def _reserved() -> Iterable[Family]:
 
 
 def _base(kind: str, name: str, unit: str) -> str:
-    base, unit = sanitize_full_name(name), map_unit(unit)
+    base, unit = metric_name(name), unit_word(unit)
     base = base.removesuffix("_total") if kind == "counter" else base
     return base if not unit or base.endswith(f"_{unit}") else f"{base}_{unit}"

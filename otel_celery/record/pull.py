@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class PullReader(PrometheusMetricReader):
-    """The Prometheus reader, which also reads our producers, and survives exponential histograms.
+    """The Prometheus reader, with a collector of our own, which also reads our producers.
 
     The text format cannot show those, and the exporter fails the whole scrape at the first one. An application's view
     may ask for them (it beats what a reader prefers): then ours are shown from ``stand_in``, with explicit buckets,
@@ -42,12 +42,11 @@ class PullReader(PrometheusMetricReader):
         self._producers = producers
         self._foreign = foreign
         self._stand_in = stand_in
-        self._collector = RememberingCollector(scope_info_enabled=False)
-        self._collector._callback = self.collect  # type: ignore[assignment]  # noqa: SLF001  as the exporter does
-        self._registry = registry
-        registry.register(self._collector)
+        self._remembering = RememberingCollector(self.collect)
+        self._shown_in = registry
+        registry.register(self._remembering)
 
-    def _receive_metrics(self, metrics_data: MetricsData, timeout_millis: float = 10_000, **kwargs: object) -> None:
+    def _receive_metrics(self, metrics_data: MetricsData, *_: object, **__: object) -> None:
         add_produced(metrics_data, self._producers)
         for resource_metrics in metrics_data.resource_metrics:
             for scope_metrics in resource_metrics.scope_metrics:
@@ -58,7 +57,11 @@ class PullReader(PrometheusMetricReader):
                         for metric in metrics
                         if (shown := self._shown(metric, scope_metrics.scope.name)) is not None
                     ]
-        super()._receive_metrics(self._foreign.flatten(metrics_data), timeout_millis, **kwargs)
+        self._remembering.add(self._foreign.flatten(metrics_data))
+
+    def shutdown(self, *_: object, **__: object) -> None:
+        """Be asked no more."""
+        self._shown_in.unregister(self._remembering)
 
     def _shown(self, metric: Metric, scope: str) -> Metric | None:
         if not isinstance(metric.data, ExponentialHistogram):

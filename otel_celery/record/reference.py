@@ -5,9 +5,8 @@ from __future__ import annotations
 import json as jsonlib
 from typing import TYPE_CHECKING
 
-from opentelemetry.exporter.prometheus._mapping import map_unit, sanitize_full_name
-
 from otel_celery.catalogue import METRICS, Kind
+from otel_celery.record.naming import metric_name, unit_word
 
 if TYPE_CHECKING:
     from otel_celery.catalogue import Metric
@@ -15,7 +14,7 @@ if TYPE_CHECKING:
 
 def exported_name(metric: Metric) -> str:
     """Name a metric as Prometheus shows it: the unit and, for counters, ``_total`` are appended."""
-    parts = [sanitize_full_name(metric.name), map_unit(metric.unit), "total" if metric.kind is Kind.COUNTER else ""]
+    parts = [metric_name(metric.name), unit_word(metric.unit), "total" if metric.kind is Kind.COUNTER else ""]
     return "_".join(part for part in parts if part)
 
 

@@ -10,12 +10,11 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from opentelemetry.exporter.prometheus._mapping import sanitize_attribute
-
 from otel_celery import plain
 from otel_celery.adding import united
 from otel_celery.lifecycle import Loss
 from otel_celery.record import outgoing
+from otel_celery.record.naming import label_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -73,7 +72,7 @@ class SeriesBook:
         """Name and write the labels; values of keys that become one are joined, as the specification says."""
         labels: dict[str, str] = {}
         for key in sorted(attributes):
-            name = sanitize_attribute(key)
+            name = label_name(key)
             name = RENAMED if is_histogram and name == BUCKET_LABEL else name
             value = outgoing.shown(attributes[key], self._length)
             labels[name] = f"{labels[name]};{value}" if name in labels else value
