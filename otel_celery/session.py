@@ -20,12 +20,11 @@ from typing import TYPE_CHECKING, Any
 from otel_celery.controller import observe_end
 from otel_celery.forks import gate
 from otel_celery.lifecycle import Where, guarded
+from otel_celery.masking import plain
 from otel_celery.observe.children import has_processes
 from otel_celery.observe.watch import Watch
 from otel_celery.outlets import Outlets
 from otel_celery.record.recording import Recording
-from otel_celery.relay.main.relay import Relay
-from otel_celery.relay.sdk import SdkMovedError
 from otel_celery.saying import say
 from otel_celery.serve.access import AccessError
 from otel_celery.serve.health import WorkerHealth
@@ -121,18 +120,20 @@ class Session:
     def _open_relay(self) -> None:
         """Have what tasks record reach our readers; where that cannot be, all else goes on."""
         tallies = self._recording.tallies
-        relay = Relay(
-            self._recording.provider,
-            is_ours=self._recording.is_ours,
-            label_length=self._settings.bounds.label_length,
-            gate=gate(),
-            lost=tallies.metrics_dropped,
-            failed=partial(tallies.swallowed, Where.RELAY),
-        )
         try:
+            from otel_celery.relay.main.relay import Relay  # noqa: PLC0415  it needs private names of the SDK
+
+            relay = Relay(
+                self._recording.provider,
+                is_ours=self._recording.is_ours,
+                label_length=self._settings.bounds.label_length,
+                gate=gate(),
+                lost=tallies.metrics_dropped,
+                failed=partial(tallies.swallowed, Where.RELAY),
+            )
             relay.open(os.environ, has_children=has_processes(self._worker))
-        except (SdkMovedError, OSError) as error:
-            self.warnings.append(f"what tasks record with OpenTelemetry is not shown: {error}")
+        except Exception as error:  # noqa: BLE001  a name that the SDK has moved, or no socket
+            self.warnings.append(f"what tasks record with OpenTelemetry is not shown: {plain(str(error))}")
         else:
             self._outlets.take(relay)
 

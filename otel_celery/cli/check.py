@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import ssl
 import sys
-from importlib.metadata import entry_points
 from typing import TYPE_CHECKING
 
 import click
 
 from otel_celery.cli.failure import misconfigured
+from otel_celery.export import plugins
 from otel_celery.masking import plain, printable
 from otel_celery.serve.access import AccessError, tls_context
 from otel_celery.serve.listeners import addresses, listen
@@ -150,7 +150,7 @@ def _exporter_problems(found: settings.Settings) -> Iterator[str]:
     """Name the exporters that nothing installed offers, or that have no usable certificates."""
     for asked_for in (found.push, found.traces):
         for exporter in asked_for.exporters if asked_for is not None else ():
-            if not entry_points(group=exporter.group, name=exporter.entry_point):
+            if plugins.find(exporter.group, exporter.entry_point) is None:
                 yield exporter.missing
             if exporter.otlp is not None:
                 yield from _otlp_problems(exporter, exporter.otlp)

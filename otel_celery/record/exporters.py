@@ -5,8 +5,8 @@ OTLP's are given what the settings have read and checked.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
-from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry.sdk.metrics import (
@@ -20,6 +20,7 @@ from opentelemetry.sdk.metrics import (
 from opentelemetry.sdk.metrics.export import AggregationTemporality, MetricExporter, MetricReader
 from opentelemetry.sdk.metrics.view import ExplicitBucketHistogramAggregation, ExponentialBucketHistogramAggregation
 
+from otel_celery.export import plugins
 from otel_celery.export.otlp import options
 from otel_celery.masking import plain
 from otel_celery.settings.otlp import GRPC, HTTP
@@ -54,17 +55,19 @@ def load(exporter: Exporter) -> type[MetricExporter | MetricReader]:
 
     Raises ExporterError.
     """
-    for entry in entry_points(group=exporter.group, name=exporter.entry_point):
-        try:
-            loaded = entry.load()
-            for module in _LAZY[exporter.otlp.protocol] if exporter.otlp is not None else ():
-                importlib.import_module(module)
-        except Exception as error:
-            raise ExporterError(f"the exporter {exporter.name!r} cannot be loaded: {plain(repr(error))}") from error
-        if not isinstance(loaded, type) or not issubclass(loaded, (MetricExporter, MetricReader)):
-            raise ExporterError(f"the exporter {exporter.name!r} is neither a MetricExporter nor a MetricReader")
-        return loaded
-    raise ExporterError(exporter.missing)
+    found = plugins.find(exporter.group, exporter.entry_point)
+    if found is None:
+        raise ExporterError(exporter.missing)
+    try:
+        loaded = found.load()
+    except Exception as error:
+        raise ExporterError(f"the exporter {exporter.name!r} cannot be loaded: {plain(repr(error))}") from error
+    if not isinstance(loaded, type) or not issubclass(loaded, (MetricExporter, MetricReader)):
+        raise ExporterError(f"the exporter {exporter.name!r} is neither a MetricExporter nor a MetricReader")
+    for module in _LAZY[exporter.otlp.protocol] if exporter.otlp is not None else ():
+        with contextlib.suppress(ImportError):  # one that has moved is imported when it is used
+            importlib.import_module(module)
+    return loaded
 
 
 def make(loaded: type[MetricExporter | MetricReader], exporter: Exporter, push: Push) -> MetricExporter | MetricReader:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 from opentelemetry.sdk.metrics import ObservableCounter
@@ -38,8 +38,16 @@ logger = logging.getLogger("otel_celery")
 
 def has_deltas(exporter: MetricExporter) -> bool:
     """Tell whether an exporter wants observable counters as differences."""
-    preferred = exporter._preferred_temporality or {}  # noqa: SLF001  as below
-    return preferred.get(ObservableCounter) is AggregationTemporality.DELTA
+    temporality, _ = preferences(exporter)
+    return (temporality or {}).get(ObservableCounter) is AggregationTemporality.DELTA
+
+
+def preferences(exporter: MetricExporter) -> tuple[Any, Any]:
+    """Give the temporality and the aggregation that an exporter prefers, as the SDK's own periodic reader asks for it.
+
+    It says so nowhere else. None is the SDK's choice: cumulative, with explicit buckets.
+    """
+    return getattr(exporter, "_preferred_temporality", None), getattr(exporter, "_preferred_aggregation", None)
 
 
 class PushReader(MetricReader):
@@ -53,11 +61,9 @@ class PushReader(MetricReader):
         foreign: ForeignMetrics,
     ) -> None:
         """Read as this exporter prefers; ``producers`` may become more."""
+        temporality, aggregation = preferences(exporter)
         super().__init__(
-            # As the SDK's own periodic reader does; an exporter says it nowhere else.
-            preferred_temporality=exporter._preferred_temporality,  # noqa: SLF001
-            preferred_aggregation=exporter._preferred_aggregation,  # noqa: SLF001
-            cardinality_limits=limits,
+            preferred_temporality=temporality, preferred_aggregation=aggregation, cardinality_limits=limits
         )
         self._producers = producers
         self._foreign = foreign

@@ -8,13 +8,13 @@ process, and that once is the application's.
 from __future__ import annotations
 
 import contextlib
+import logging
 import threading
 import time
 from functools import partial
 from typing import TYPE_CHECKING
 
 from opentelemetry import metrics
-from opentelemetry.exporter.prometheus import _AutoPrometheusMetricReader
 from opentelemetry.sdk.metrics import (
     AlwaysOffExemplarFilter,
     Counter,
@@ -30,6 +30,7 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from prometheus_client import CollectorRegistry, ProcessCollector
 
 from otel_celery import catalogue
+from otel_celery.export import plugins
 from otel_celery.record import instruments
 from otel_celery.record.foreign import ForeignMetrics
 from otel_celery.record.histograms import BothHistograms, SdkHistograms, TallyHistograms
@@ -53,6 +54,8 @@ if TYPE_CHECKING:
     from otel_celery.record.producers import Producer
     from otel_celery.record.pusher import Hold
     from otel_celery.settings.settings import Bounds, Settings
+
+logger = logging.getLogger("otel_celery")
 
 
 class Recording:
@@ -100,7 +103,9 @@ class Recording:
         ``opentelemetry-instrument`` with OTEL_METRICS_EXPORTER=prometheus does so before Celery is imported, and
         every pool child inherits that socket.
         """
-        return any(isinstance(reader, _AutoPrometheusMetricReader) for reader in self._their_readers())
+        found = plugins.find("opentelemetry_metrics_exporter", "prometheus")
+        served = found.load() if found is not None else ()
+        return any(isinstance(reader, served) for reader in self._their_readers())
 
     def pushes_already(self) -> bool:
         """Tell whether the application's provider pushes by itself, as that of ``opentelemetry-instrument`` does."""
@@ -150,7 +155,15 @@ class Recording:
 
     def _their_readers(self) -> Sequence[MetricReader]:
         """List the readers that the application made its provider with; there is no public way to ask."""
-        return () if self.is_ours else self.provider._metric_readers  # noqa: SLF001
+        if self.is_ours:
+            return ()
+        readers: Sequence[MetricReader] | None = getattr(self.provider, "_metric_readers", None)
+        if readers is None:
+            logger.warning(
+                "otel-celery: this release of the OpenTelemetry SDK does not say which readers a MeterProvider has: "
+                "where the application's pushes or serves by itself, its metrics are there twice"
+            )
+        return readers or ()
 
 
 def application_provider() -> MeterProvider | None:

@@ -6,11 +6,11 @@ import logging
 import mmap
 from functools import partial
 from importlib import import_module
-from importlib.metadata import entry_points
 from typing import TYPE_CHECKING
 
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
+from otel_celery.export import plugins
 from otel_celery.export.hush import Hush
 from otel_celery.export.otlp import options
 
@@ -42,10 +42,10 @@ def load(exporters: Iterable[Exporter], outage: Outage) -> Sequence[Callable[[],
 
 
 def _maker(exporter: Exporter) -> Callable[[], SpanExporter]:
-    found = list(entry_points(group=exporter.group, name=exporter.entry_point))
-    if not found:
+    found = plugins.find(exporter.group, exporter.entry_point)
+    if found is None:
         raise LookupError(exporter.missing)
-    make: Callable[..., SpanExporter] = found[0].load()
+    make: Callable[..., SpanExporter] = found.load()
     if exporter.otlp is not None:
         make = partial(_otlp, make, exporter.otlp)
     if not exporter.is_grpc:  # a channel must not exist before a fork

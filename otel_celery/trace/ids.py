@@ -7,10 +7,11 @@ parent.
 from __future__ import annotations
 
 import threading
-from importlib.metadata import entry_points
 from typing import NamedTuple
 
 from opentelemetry.sdk.trace.id_generator import IdGenerator
+
+from otel_celery.export import plugins
 
 HEADER = "otel_celery_run"
 """In the headers of a request, never of a message: what is published does not carry it."""
@@ -78,6 +79,7 @@ def generator(name: str) -> RunIds:
 
     Raises LookupError where nothing installed offers it.
     """
-    for found in entry_points(group="opentelemetry_id_generator", name=name):
-        return RunIds(found.load()())
-    raise LookupError(f"OTEL_PYTHON_ID_GENERATOR names {name!r}, which is not installed")
+    found = plugins.find("opentelemetry_id_generator", name)
+    if found is None:
+        raise LookupError(f"OTEL_PYTHON_ID_GENERATOR names {name!r}, which is not installed")
+    return RunIds(found.load()())

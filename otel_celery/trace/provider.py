@@ -114,7 +114,9 @@ class Provider(TracerProvider):
                 self._update_resource(self._resources[-1])
 
     def _update_resource(self, resource: Resource) -> None:
-        super()._update_resource(_plain(resource.merge(OTELResourceDetector().detect())))
+        update = getattr(super(), "_update_resource", None)
+        if update is not None:  # else spans go on naming the worker that was first in this process
+            update(_plain(resource.merge(OTELResourceDetector().detect())))
 
 
 def _resource(attributes: Mapping[str, str]) -> Resource:

@@ -11,7 +11,7 @@ from opentelemetry.sdk.metrics import Counter, Histogram, ObservableCounter, UpD
 from opentelemetry.sdk.metrics.export import AggregationTemporality, MetricExporter
 from opentelemetry.sdk.metrics.view import ExplicitBucketHistogramAggregation, ExponentialBucketHistogramAggregation
 
-from otel_celery.record import exporters as module
+from otel_celery.export import plugins
 from otel_celery.record.exporters import ExporterError, load, make
 from otel_celery.settings.settings import read
 
@@ -109,7 +109,7 @@ def test_the_console_and_its_kind_need_no_settings() -> None:
 def test_an_exporter_that_cannot_be_had(monkeypatch: pytest.MonkeyPatch, target: str | None, sentence: str) -> None:
     """Missing, broken, something else, or refusing to be made: one sentence each."""
     entries = [EntryPoint("pigeon", target, "opentelemetry_metrics_exporter")] if target is not None else []
-    monkeypatch.setattr(module, "entry_points", lambda **_: entries)
+    monkeypatch.setattr(plugins, "entry_points", lambda **_: entries)
     with pytest.raises(ExporterError) as error:
         made("pigeon")
     assert str(error.value).startswith(sentence)
@@ -118,6 +118,6 @@ def test_an_exporter_that_cannot_be_had(monkeypatch: pytest.MonkeyPatch, target:
 @pytest.mark.parametrize(("protocol", "extra"), [("http/protobuf", "otlp"), ("grpc", "otlp-grpc")])
 def test_a_missing_package_names_the_extra(monkeypatch: pytest.MonkeyPatch, protocol: str, extra: str) -> None:
     """As `pip install otel-celery` alone leaves it."""
-    monkeypatch.setattr(module, "entry_points", lambda **_: [])
+    monkeypatch.setattr(plugins, "entry_points", lambda **_: [])
     with pytest.raises(ExporterError, match=rf"for {protocol} is not installed: pip install 'otel-celery\[{extra}\]'"):
         made(OTEL_EXPORTER_OTLP_PROTOCOL=protocol)
