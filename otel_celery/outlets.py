@@ -17,7 +17,6 @@ from celery import signals
 
 from otel_celery.forks import Home
 from otel_celery.lifecycle import Where, guarded
-from otel_celery.spawned import say_goodbye
 
 if TYPE_CHECKING:
     from otel_celery.record.recording import Recording
@@ -118,4 +117,5 @@ class Outlets:
         self.recording.close()
 
     def _on_child_end(self, **_: object) -> None:
-        say_goodbye()
+        if self.relay is not None:
+            self.relay.say_goodbye()

@@ -143,7 +143,7 @@ def renew(provider: MeterProvider) -> None:
     the fork are left to the main process for the same reason. The provider's own locks the SDK renews itself.
     """
     consumer = _consumer(provider)
-    consumer._lock = threading.Lock()
+    _free(consumer, "_lock")
     for reader in {*consumer._reader_storages, *provider._metric_readers}:
         reader._set_collect_callback(_nothing)
     consumer._reader_storages = {}
@@ -151,17 +151,15 @@ def renew(provider: MeterProvider) -> None:
     for name in ("consume_measurement", "register_asynchronous_instrument", "collect"):
         consumer.__dict__.pop(name, None)
     for meter in provider._meters.values():
-        meter._instrument_registration_lock = threading.Lock()
-        meter._instrument_ids_lock = threading.Lock()
+        _free(meter, "_instrument_registration_lock", "_instrument_ids_lock")
 
 
 def renew_proxies() -> None:
     """Give a forked child free locks around the proxies, whoever held them."""
     proxy = api._PROXY_METER_PROVIDER
-    proxy._lock = threading.Lock()
+    _free(proxy, "_lock")
     for meter in proxy._meters:
-        meter._lock = threading.Lock()
-        meter._instrument_ids_lock = threading.Lock()
+        _free(meter, "_lock", "_instrument_ids_lock")
 
 
 def on_use(provider: MeterProvider, heard: Callable[[], bool]) -> None:
@@ -245,6 +243,13 @@ def is_delta(reader: MetricReader, kind: str) -> bool:
 def resource(provider: MeterProvider) -> Resource:
     """Give what the provider's metrics pertain to."""
     return provider._sdk_config.resource
+
+
+def _free(owner: Any, *names: str) -> None:
+    """Have these locks of an object be free; one that it has not is a name that has moved."""
+    for name in names:
+        getattr(owner, name)
+        setattr(owner, name, threading.Lock())
 
 
 def _consumer(provider: MeterProvider) -> Any:

@@ -12,7 +12,7 @@ from opentelemetry.sdk.metrics import MeterProvider
 from otel_celery.forks import Home
 from otel_celery.lifecycle import Loss
 from otel_celery.relay import sdk
-from otel_celery.relay.child.child import Child
+from otel_celery.relay.child import child
 from otel_celery.relay.main.blend import Blender
 from otel_celery.relay.main.listener import Listener
 from otel_celery.relay.main.merged import Merged
@@ -87,7 +87,7 @@ class Relay:
             listening.close()
             address.remove(self._where)
             raise
-        self._child = Child(self._where, self._label_length, self._gate)
+        self._child = child.Child(self._where, self._label_length, self._gate)
         self._environ = environ
         self._where.publish(environ)
         for provider in self._providers:
@@ -116,6 +116,11 @@ class Relay:
         if self._listener is not None:
             self._listener.abandon()
         self._child.enter(self._providers, forked=True)
+
+    @staticmethod
+    def say_goodbye() -> None:
+        """Send the last values, in a child that ends in order."""
+        child.say_goodbye()
 
     def _adopt(self, provider: Any) -> None:
         """Serve a provider that the application sets later, in the main process, as if it had been there before."""
