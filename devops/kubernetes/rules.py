@@ -1,4 +1,4 @@
-"""Writes shared/prometheusrule.yaml anew from devops/monitoring's rule files; a test holds them together.
+"""Writes shared/prometheusrule.yaml anew from devops/monitoring's rule files (`make generated`); a test holds them together.
 
 A PrometheusRule's ``spec`` is a rule file, so the text is taken as it stands, comments and all, and only indented. The
 group on the exporters of compose is left out: a cluster watches its Redis and PostgreSQL under other names, if at all.
@@ -16,7 +16,7 @@ LEFT_OUT = "exporters"
 """A group whose alerts fire where its jobs are not scraped."""
 TARGET = HERE / "shared" / "prometheusrule.yaml"
 HEAD = """\
-# Made by devops/kubernetes/rules.py from devops/monitoring/{file}: change that, and run this again.
+# Made of devops/monitoring/{file} by `make generated`: change that file.
 apiVersion: monitoring.coreos.com/v1
 kind: PrometheusRule
 metadata:
