@@ -1,4 +1,4 @@
-"""README says what is so: its tables follow the code."""
+"""README and the page of settings say what is so: their tables follow the code."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from pathlib import Path
 from otel_celery import settings
 from otel_celery.record import reference
 
-README = (Path(__file__).parents[2] / "README.md").read_text()
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
+SETTINGS = (ROOT / "docs" / "settings.md").read_text()
 
 
 def test_the_table_of_metrics_is_the_catalogue() -> None:
@@ -20,6 +22,6 @@ def test_the_table_of_metrics_is_the_catalogue() -> None:
 
 def test_the_table_of_settings_names_each_of_ours() -> None:
     """Each variable that is read as ours stands in the table of settings."""
-    named = set(re.findall(r"OTEL_PYTHON_CELERY_[A-Z_]+", README))
-    named |= {f"OTEL_PYTHON_CELERY_{name}" for name in re.findall(r"`\u2026_([A-Z_]+)`", README)}
+    named = set(re.findall(r"OTEL_PYTHON_CELERY_[A-Z_]+", SETTINGS))
+    named |= {f"OTEL_PYTHON_CELERY_{name}" for name in re.findall(r"`\u2026_([A-Z_]+)`", SETTINGS)}
     assert set(settings._OURS) <= named
