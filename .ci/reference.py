@@ -1,4 +1,4 @@
-"""Writes the tables of metrics anew, from the catalogue: all of them in docs/metrics.md, the documented ones in README."""
+"""Writes the tables of metrics anew, from the catalogue: all in docs/metrics.md, the documented ones in README."""
 
 from __future__ import annotations
 

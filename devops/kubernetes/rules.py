@@ -1,4 +1,4 @@
-"""Writes shared/prometheusrule.yaml anew from devops/monitoring's rule files (`make generated`); a test holds them together.
+"""Writes shared/prometheusrule.yaml anew from devops/monitoring's rule files; a test holds them together.
 
 A PrometheusRule's ``spec`` is a rule file, so the text is taken as it stands, comments and all, and only indented. The
 group on the exporters of compose is left out: a cluster watches its Redis and PostgreSQL under other names, if at all.
