@@ -26,20 +26,15 @@ BIN = Path(sys.executable).parent
 
 @dataclass
 class Example:
-    """One example's directory and page, with a broker and free ports for it."""
+    """A directory with an app, and mostly a page, with a broker and free ports for it."""
 
-    name: str
+    directory: Path
     broker: str
     output: Path
 
     def __post_init__(self) -> None:
         """Choose a port for each documented one when it is first met."""
         self.ports = FreePorts()
-
-    @property
-    def directory(self) -> Path:
-        """Where its commands are run."""
-        return FRAMEWORKS / self.name
 
     @cached_property
     def commands(self) -> list[str]:

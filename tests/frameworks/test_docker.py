@@ -86,8 +86,8 @@ def test_nothing_is_published_beyond_the_loopback(services: dict[str, Any]) -> N
 def test_the_containers_commands_work(site: Site, tmp_path: Path, services: dict[str, Any]) -> None:
     """The image's CMD with compose's environment is a worker that the health check finds ready, and SIGTERM ends it."""
     pytest.importorskip("fastapi", reason="pip install --group frameworks")
-    example = Example("fastapi", site.broker, tmp_path)  # whose file the image holds
-    assert f"docs/frameworks/{example.name}/shop.py ./" in instructions("COPY")
+    example = Example(FRAMEWORKS / "fastapi", site.broker, tmp_path)  # whose file the image holds
+    assert f"docs/frameworks/{example.directory.name}/shop.py ./" in instructions("COPY")
     environ = services["worker"]["environment"]
     environ |= {"CELERY_BROKER_URL": site.broker, "PROMETHEUS_PORT": str(example.ports[9101])}
     start = shlex.join(json.loads(instructions("CMD")[0]))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from celery import Celery
 
-from tests.frameworks.examples import Example
+from tests.frameworks.examples import FRAMEWORKS, Example
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,7 +24,7 @@ TASKS = {"mail": ("shop.send_receipt", 9101), "stock": ("shop.count_stock", 9102
 @pytest.fixture
 def example(site: Site, tmp_path: Path) -> Example:
     """Give the example, on an empty broker."""
-    return Example("host", site.broker, tmp_path)
+    return Example(FRAMEWORKS / "host", site.broker, tmp_path)
 
 
 def publish(example: Example) -> None:

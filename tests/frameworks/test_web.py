@@ -30,7 +30,7 @@ SERVE = {
 def test_an_order_is_a_task_that_the_port_counts(site: Site, tmp_path: Path, framework: str) -> None:
     """By the page's own commands: a worker, a web server, an order, and a scrape; the worker ends well."""
     require(importlib.util.find_spec(framework), f"{framework} is not installed: pip install --group frameworks")
-    example = Example(framework, site.broker, tmp_path)
+    example = Example(FRAMEWORKS / framework, site.broker, tmp_path)
     serve, ready = SERVE[framework]
     with (
         example.start(example.command("celery -A shop worker")) as worker,
