@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import os
 import threading
 import time
 import weakref
@@ -16,14 +15,15 @@ from typing import TYPE_CHECKING, Any
 
 from celery import signals
 
+from otel_celery.forks import Home
 from otel_celery.lifecycle import Where, guarded
 from otel_celery.spawned import say_goodbye
 
 if TYPE_CHECKING:
-    from otel_celery.record.providers import Recording
-    from otel_celery.relay.hub import Hub
+    from otel_celery.record.recording import Recording
+    from otel_celery.relay.main.relay import Relay
     from otel_celery.serve.server import Endpoint
-    from otel_celery.trace.pool import WorkerTraces
+    from otel_celery.trace.worker import WorkerTraces
 
 END_SECONDS = 2.0
 """How long a worker's end may wait for its children's metrics and for its last values; spans have their own bound."""
@@ -40,12 +40,12 @@ class Outlets:
         self.worker = worker
         self.recording = recording
         self.traces = traces
-        self.hub: Hub | None = None
+        self.relay: Relay | None = None
         self.endpoint: Endpoint | None = None
         self.port: int | None = None
         """The number of the port, once it is open."""
         self.is_closed = False
-        self._owner = os.getpid()
+        self._home = Home()
         self._lock = threading.Lock()
 
     def watch(self, worker: Any) -> None:
@@ -55,9 +55,9 @@ class Outlets:
         self._finalizer = weakref.finalize(worker, self._on_collected)
         self._finalizer.atexit = False
 
-    def take(self, hub: Hub) -> None:
+    def take(self, relay: Relay) -> None:
         """Close this relay with the rest; pool children say goodbye to it."""
-        self.hub = hub
+        self.relay = relay
         signals.worker_process_shutdown.connect(self._on_child_end, weak=False)
 
     def neighbour_on(self, port: int) -> str | None:
@@ -83,7 +83,7 @@ class Outlets:
 
     def _on_collected(self) -> None:
         """Close in a thread: the collector interrupts any thread anywhere, with whatever locks it holds."""
-        if os.getpid() != self._owner:
+        if not self._home.is_here:
             return  # a forked child has its own copies, and lets go of them by itself
         self.recording.tallies.is_closed = True  # at once, for there is no worker left to be asked
         with contextlib.suppress(RuntimeError):  # at the process's end no thread can be started, nor need be
@@ -96,7 +96,7 @@ class Outlets:
             guarded(self.recording.tallies, Where.REQUEST, self.traces.wait)
 
     def _end(self) -> bool:
-        if os.getpid() != self._owner:
+        if not self._home.is_here:
             return False
         with self._lock:
             if self.is_closed:
@@ -106,9 +106,9 @@ class Outlets:
         self._finalizer.detach()
         if self.traces is not None:
             guarded(self.recording.tallies, Where.REQUEST, self.traces.send)
-        if self.hub is not None:
+        if self.relay is not None:
             signals.worker_process_shutdown.disconnect(self._on_child_end)
-            guarded(self.recording.tallies, Where.RELAY, self.hub.close)  # first: the rest exports what it heard
+            guarded(self.recording.tallies, Where.RELAY, self.relay.close)  # first: the rest exports what it heard
         return True
 
     def _close(self) -> None:

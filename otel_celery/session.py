@@ -18,19 +18,19 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from otel_celery.controller import observe_end
+from otel_celery.forks import gate
 from otel_celery.lifecycle import Where, guarded
 from otel_celery.observe.children import has_processes
 from otel_celery.observe.watch import Watch
 from otel_celery.outlets import Outlets
-from otel_celery.record.providers import Recording
-from otel_celery.relay.hub import Hub
+from otel_celery.record.recording import Recording
+from otel_celery.relay.main.relay import Relay
 from otel_celery.relay.sdk import SdkMovedError
 from otel_celery.saying import say
 from otel_celery.serve.access import AccessError
-from otel_celery.serve.forks import gate
 from otel_celery.serve.health import WorkerHealth
 from otel_celery.serve.server import open_endpoint
-from otel_celery.settings import ENDS, EX_CONFIG
+from otel_celery.settings.settings import ENDS, EX_CONFIG
 from otel_celery.step import add_step
 
 if TYPE_CHECKING:
@@ -38,8 +38,8 @@ if TYPE_CHECKING:
 
     from otel_celery.record.pushers import Pushers
     from otel_celery.record.tallies import Tallies
-    from otel_celery.settings import Port, Settings
-    from otel_celery.trace.pool import WorkerTraces
+    from otel_celery.settings.settings import Port, Settings
+    from otel_celery.trace.worker import WorkerTraces
 
 logger = logging.getLogger("otel_celery")
 
@@ -69,7 +69,7 @@ class Session:
         self._outlets.watch(self._worker)
         self._watch.install()
         if self._settings.child_metrics and self._settings.enabled:
-            self._open_hub()
+            self._open_relay()
         add_step(self._worker, self.pool_prepared, self.pool_started)
         observe_end(self._worker, self._on_over)
 
@@ -111,17 +111,17 @@ class Session:
         if self._outlets.is_closed:
             return
         guarded(self._recording.tallies, Where.CHILDREN, self._watch.children.look)
-        if self._outlets.hub is not None:
-            guarded(self._recording.tallies, Where.RELAY, self._outlets.hub.start)
+        if self._outlets.relay is not None:
+            guarded(self._recording.tallies, Where.RELAY, self._outlets.relay.start)
         if self._settings.port is not None:
             guarded(self._recording.tallies, Where.PORT, self._open, self._settings.port)
         if self._recording.pushers is not None:
             guarded(self._recording.tallies, Where.PUSH, self._start_pushing, self._recording.pushers)
 
-    def _open_hub(self) -> None:
+    def _open_relay(self) -> None:
         """Have what tasks record reach our readers; where that cannot be, all else goes on."""
         tallies = self._recording.tallies
-        hub = Hub(
+        relay = Relay(
             self._recording.provider,
             is_ours=self._recording.is_ours,
             label_length=self._settings.bounds.label_length,
@@ -130,11 +130,11 @@ class Session:
             failed=partial(tallies.swallowed, Where.RELAY),
         )
         try:
-            hub.open(os.environ, has_children=has_processes(self._worker))
+            relay.open(os.environ, has_children=has_processes(self._worker))
         except (SdkMovedError, OSError) as error:
             self.warnings.append(f"what tasks record with OpenTelemetry is not shown: {error}")
         else:
-            self._outlets.take(hub)
+            self._outlets.take(relay)
 
     def _open(self, port: Port) -> None:
         if port.number == port.standard and self._recording.serves_port():

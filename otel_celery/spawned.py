@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 from celery import signals
 from opentelemetry.sdk.metrics import MeterProvider
 
+from otel_celery.forks import gate
 from otel_celery.record.views import views
-from otel_celery.relay import child
-from otel_celery.serve.forks import gate
+from otel_celery.relay.child import child
 
 if TYPE_CHECKING:
-    from otel_celery.settings import Settings
+    from otel_celery.settings.settings import Settings
 
 
 def enter(settings: Settings) -> None:

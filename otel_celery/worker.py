@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 from celery import signals
 
-from otel_celery import settings as environment
-from otel_celery import traces
 from otel_celery.commandline import is_spawned_child
 from otel_celery.masking import plain
 from otel_celery.saying import say
+from otel_celery.settings import settings as environment
+from otel_celery.trace import entry
 
 if TYPE_CHECKING:
     from otel_celery.session import Session
@@ -51,8 +51,8 @@ def on_worker_process_init(sender: str, **_: object) -> None:
     """Have a pool's child that was spawned send its spans, and what its tasks record; a forked one never gets here."""
     _enter_spawned()
     for handle in list(_handles.values()):
-        handle.close_door()
-    traces.for_spawned_child(sender)
+        handle.close_publisher()
+    entry.for_spawned_child(sender)
 
 
 def _enter_spawned() -> None:
@@ -80,16 +80,16 @@ class Instrumentation:
         signals.worker_init.connect(self._on_worker_init)
         if is_spawned_child(sys.orig_argv):
             signals.worker_process_init.connect(on_worker_process_init, weak=False)
-        self._door = traces.for_publisher(app)
+        self._publisher = entry.for_publisher(app)
 
     def uninstrument(self) -> None:
         """Leave later requests unobserved, remove the reader and close the port; harmless when nothing runs."""
         signals.worker_init.disconnect(self._on_worker_init)
         signals.worker_process_init.disconnect(on_worker_process_init)
-        if self._door is not None:
-            self._door.uninstrument()
+        if self._publisher is not None:
+            self._publisher.uninstrument()
         app = self._app()
-        self._door = None
+        self._publisher = None
         if app is not None:
             _handles.pop(app, None)
         for session in list(self.sessions):
@@ -100,20 +100,20 @@ class Instrumentation:
 
         For a script that begins with a span of its own. Without OTEL_TRACES_EXPORTER, and in a worker, it does nothing.
         """
-        if self._door is not None and not self._started:
-            self._door.open()
+        if self._publisher is not None and not self._started:
+            self._publisher.open()
 
-    def close_door(self) -> None:
+    def close_publisher(self) -> None:
         """Leave the spans of what is published to the worker, or the pool's child, that this process is."""
-        if self._door is not None:
-            self._door.close()
+        if self._publisher is not None:
+            self._publisher.close()
 
     def start(self, worker: Any) -> None:
         """Install what the environment asks for, in a worker that is being initialised; a second time is ignored."""
         if worker in self._started:
             return
         self._started.add(worker)
-        self.close_door()
+        self.close_publisher()
         report = _Report(worker, is_strict=environment.is_strict(os.environ))
         try:
             self._install(worker, report)
@@ -127,7 +127,7 @@ class Instrumentation:
 
     def _install(self, worker: Any, report: _Report) -> None:
         settings = environment.read(os.environ)
-        spans = traces.for_worker(worker, settings.traces, report.mistakes.append)
+        spans = entry.for_worker(worker, settings.traces, report.mistakes.append)
         report.is_off = not settings.enabled
         if settings.enabled or spans is not None:
             from otel_celery.session import Session  # noqa: PLC0415  a process that is no worker need not load it
@@ -142,8 +142,8 @@ class Instrumentation:
 
     def _on_session_end(self) -> None:
         """Be a publisher again, when the last worker of the app is over."""
-        if self._door is not None and all(session.is_over for session in self.sessions):
-            self._door.reopen()
+        if self._publisher is not None and all(session.is_over for session in self.sessions):
+            self._publisher.reopen()
 
     def _on_worker_init(self, sender: Any, **_: object) -> None:
         if sender.app is self._app():

@@ -10,18 +10,20 @@ from typing import TYPE_CHECKING
 
 import click
 
-from otel_celery import settings
 from otel_celery.cli.failure import misconfigured
 from otel_celery.masking import plain, printable
-from otel_celery.pushing import CUMULATIVE, GRPC
 from otel_celery.serve.access import AccessError, tls_context
 from otel_celery.serve.listeners import addresses, listen
+from otel_celery.settings import settings
+from otel_celery.settings.otlp import GRPC
+from otel_celery.settings.push import CUMULATIVE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from otel_celery.pushing import Exporter, Otlp, Push
-    from otel_celery.tracing import Traces
+    from otel_celery.settings.otlp import Exporter, Otlp
+    from otel_celery.settings.push import Push
+    from otel_celery.settings.traces import Traces
 
 NOTHING = 1
 TRUE = "true"

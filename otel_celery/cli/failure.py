@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from otel_celery.settings import EX_CONFIG, SettingsError
+from otel_celery.settings.settings import EX_CONFIG, SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from otel_celery.cli import asking
+from otel_celery.cli import port_options as asking
 from otel_celery.cli.failure import extra, misconfigured
 
 if TYPE_CHECKING:

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from otel_celery.cli import asking
+from otel_celery.cli import port_options as asking
 from otel_celery.cli.failure import misconfigured
-from otel_celery.credentials import UnusableError
 from otel_celery.masking import plain
 from otel_celery.pools import client, ports
+from otel_celery.settings.credentials import UnusableError
 
 if TYPE_CHECKING:
     from pathlib import Path

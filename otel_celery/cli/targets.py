@@ -8,7 +8,7 @@ from typing import IO, TYPE_CHECKING
 
 import click
 
-from otel_celery.cli import asking
+from otel_celery.cli import port_options as asking
 from otel_celery.cli.failure import misconfigured
 from otel_celery.cli.pools import FILE, NAMES, chosen
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from otel_celery.demo.load import Load
     from otel_celery.pools.plan import Pool
-    from otel_celery.settings import Port
+    from otel_celery.settings.settings import Port
 
 LIVE = 1.0
 PLAIN = 5.0

@@ -7,7 +7,6 @@ holds it; what is let go of without an end is counted then, once. Tasks with Cel
 from __future__ import annotations
 
 import logging
-import os
 from typing import TYPE_CHECKING, Any
 from weakref import ref
 
@@ -15,6 +14,7 @@ from celery import Task
 from celery.worker import strategy
 from kombu.utils.imports import symbol_by_name
 
+from otel_celery.forks import Home
 from otel_celery.lifecycle import OTHER, Outcome, Where, guarded
 from otel_celery.observe import plain
 from otel_celery.observe.held import pass_on
@@ -41,7 +41,7 @@ class Strays:
         self.vanish_as = Outcome.UNREPORTED
         """What is let go of while the consumer closes is given back instead: Celery clears its timer there."""
         self._observer = observer
-        self._owner = os.getpid()
+        self._home = Home()
         self._known: dict[int, _Reference] = {}
         self._said: set[str] = set()
         self._unsaid: list[str] = []
@@ -78,7 +78,7 @@ class Strays:
 
         A forked child has a copy of what was known, and lets go of it as it likes.
         """
-        if self._known.get(reference.key) is not reference or os.getpid() != self._owner:
+        if self._known.get(reference.key) is not reference or not self._home.is_here:
             return
         del self._known[reference.key]
         guarded(self._observer, Where.REQUEST, reference.books.ended, self.vanish_as, None, None)

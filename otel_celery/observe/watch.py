@@ -11,7 +11,8 @@ from kombu.utils.imports import symbol_by_name
 
 from otel_celery import native
 from otel_celery.lifecycle import OTHER, Outcome, Where, guarded
-from otel_celery.observe import plain, routes
+from otel_celery.observe import expected as routes
+from otel_celery.observe import plain
 from otel_celery.observe.children import Children
 from otel_celery.observe.consumer import observed_consumer
 from otel_celery.observe.fronts import Fronts

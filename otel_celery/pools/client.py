@@ -9,12 +9,12 @@ import ssl
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from otel_celery.credentials import read
+from otel_celery.settings.credentials import read
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from otel_celery.settings import Port
+    from otel_celery.settings.settings import Port
 
 ANYWHERE = {"": "localhost", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  where to ask what listens there
 """Addresses to listen on that are none to connect to, and the one to use instead."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from otel_celery.pools.backoff import Backoff
 from otel_celery.pools.command import leashed
-from otel_celery.settings import EX_CONFIG
+from otel_celery.settings.settings import EX_CONFIG
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,7 +12,7 @@ from honcho.colour import get_colours
 from honcho.printer import Message, Printer
 
 from otel_celery.pools.keeper import HOPELESS, Keeper
-from otel_celery.settings import EX_CONFIG
+from otel_celery.settings.settings import EX_CONFIG
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from otel_celery.pools.plan import Pool
-    from otel_celery.settings import Port
+    from otel_celery.settings.settings import Port
 
 OK = 200
 

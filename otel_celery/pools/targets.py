@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from otel_celery.pools.plan import Pool
-    from otel_celery.settings import Port
+    from otel_celery.settings.settings import Port
 
 
 def file_sd(pools: Iterable[Pool], host: str, port: Port) -> str:

@@ -20,12 +20,13 @@ from opentelemetry.sdk.metrics import (
 from opentelemetry.sdk.metrics.export import AggregationTemporality, MetricExporter, MetricReader
 from opentelemetry.sdk.metrics.view import ExplicitBucketHistogramAggregation, ExponentialBucketHistogramAggregation
 
+from otel_celery.export.otlp import options
 from otel_celery.masking import plain
-from otel_celery.otlp import options
-from otel_celery.pushing import GRPC, HTTP
+from otel_celery.settings.otlp import GRPC, HTTP
 
 if TYPE_CHECKING:
-    from otel_celery.pushing import Exporter, Otlp, Push
+    from otel_celery.settings.otlp import Exporter, Otlp
+    from otel_celery.settings.push import Push
 
 _KINDS = (Counter, UpDownCounter, Histogram, ObservableCounter, ObservableUpDownCounter, ObservableGauge)
 

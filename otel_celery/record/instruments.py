@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from enum import Enum
 from operator import methodcaller
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,7 @@ from weakref import WeakKeyDictionary
 from opentelemetry.metrics import Observation
 
 from otel_celery import catalogue
+from otel_celery.forks import Home
 from otel_celery.lifecycle import Outcome, Where
 
 if TYPE_CHECKING:
@@ -64,10 +64,10 @@ def _guarded(read: Read, tallies: Tallies) -> Callable[[CallbackOptions], Iterab
     A forked child inherits the books, and an application's reader in it would export them a second time: there, and
     once the books are closed, nothing is observed.
     """
-    owner = os.getpid()
+    home = Home()
 
     def callback(_: CallbackOptions) -> Iterable[Observation]:
-        if tallies.is_closed or os.getpid() != owner:
+        if tallies.is_closed or not home.is_here:
             return []
         try:
             return list(read())

@@ -10,7 +10,7 @@ from otel_celery.lifecycle import OTHER
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from otel_celery.settings import Bounds
+    from otel_celery.settings.settings import Bounds
 
 MAX_QUEUES = 500
 """The operator names the queues that a worker consumes; this only keeps a mistake from growing without end."""

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from opentelemetry.sdk.metrics.export import CardinalityLimits, Metric, MetricsData
 
-    from otel_celery.record.guests import Guests
+    from otel_celery.record.foreign import ForeignMetrics
     from otel_celery.record.histograms import TallyHistograms
     from otel_celery.record.producers import Producer
 
@@ -34,13 +34,13 @@ class PullReader(PrometheusMetricReader):
         registry: CollectorRegistry,
         limits: CardinalityLimits,
         producers: Sequence[Producer],
-        guests: Guests,
+        foreign: ForeignMetrics,
         stand_in: TallyHistograms | None = None,
     ) -> None:
         """Read into ``registry`` what the SDK collects and the producers make; they may become more."""
         super().__init__(registry=CollectorRegistry(), scope_info_enabled=False, cardinality_limits=limits)
         self._producers = producers
-        self._guests = guests
+        self._foreign = foreign
         self._stand_in = stand_in
         self._collector = RememberingCollector(scope_info_enabled=False)
         self._collector._callback = self.collect  # type: ignore[assignment]  # noqa: SLF001  as the exporter does
@@ -58,12 +58,12 @@ class PullReader(PrometheusMetricReader):
                         for metric in metrics
                         if (shown := self._shown(metric, scope_metrics.scope.name)) is not None
                     ]
-        super()._receive_metrics(self._guests.flatten(metrics_data), timeout_millis, **kwargs)
+        super()._receive_metrics(self._foreign.flatten(metrics_data), timeout_millis, **kwargs)
 
     def _shown(self, metric: Metric, scope: str) -> Metric | None:
         if not isinstance(metric.data, ExponentialHistogram):
             return metric
         stand_in = self._stand_in.find(metric.name) if self._stand_in is not None else None
         if stand_in is None:
-            self._guests.leave_out(metric, scope)
+            self._foreign.leave_out(metric, scope)
         return stand_in

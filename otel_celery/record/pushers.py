@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from opentelemetry.sdk.metrics.export import MetricReader
 
 from otel_celery.record.exporters import ExporterError, load, make
-from otel_celery.record.push import Pusher, PushReader, has_deltas
+from otel_celery.record.pusher import Pusher, PushReader, has_deltas
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -15,11 +15,12 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.metrics import MeterProvider
     from opentelemetry.sdk.metrics.export import CardinalityLimits, MetricExporter
 
-    from otel_celery.pushing import Exporter, Push
-    from otel_celery.record.guests import Guests
+    from otel_celery.record.foreign import ForeignMetrics
     from otel_celery.record.producers import Producer
-    from otel_celery.record.push import Hold
+    from otel_celery.record.pusher import Hold
     from otel_celery.record.refusals import Refusals
+    from otel_celery.settings.otlp import Exporter
+    from otel_celery.settings.push import Push
 
 
 class Pushers:
@@ -45,12 +46,12 @@ class Pushers:
         limits: CardinalityLimits,
         producers: tuple[Sequence[Producer], Callable[..., Producer]],
         hold: Hold,
-        guests: tuple[Callable[[], Guests], Refusals],
+        foreign: tuple[Callable[[], ForeignMetrics], Refusals],
     ) -> list[str]:
         """Push what this provider records from now on, and say where to; problems found here are left in ``problems``.
 
-        ``producers`` are those that all readers share, and what makes one for a reader alone; ``guests`` what makes
-        guests for a reader alone, and who hears of points that cannot be sent.
+        ``producers`` are those that all readers share, and what makes one for a reader alone; ``foreign`` what makes
+        foreign for a reader alone, and who hears of points that cannot be sent.
         Only after the pool has forked: a connection, or gRPC's threads, must not be inherited by every child.
         """
         self.problems.clear()
@@ -67,9 +68,9 @@ class Pushers:
                 reader = made
             else:
                 shared, figures = producers
-                reader = PushReader(made, limits, [*shared, figures(has_deltas=has_deltas(made))], guests[0]())
+                reader = PushReader(made, limits, [*shared, figures(has_deltas=has_deltas(made))], foreign[0]())
                 timing = self._push.interval, self._push.timeout
-                self._pushers.append(Pusher(place, reader, made, timing, hold, guests[1]))
+                self._pushers.append(Pusher(place, reader, made, timing, hold, foreign[1]))
             self._readers.append(reader)
             provider.add_metric_reader(reader)
             started.append(place)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from otel_celery.record.histograms import Histograms
-    from otel_celery.settings import Bounds
+    from otel_celery.settings.settings import Bounds
 
 logger = logging.getLogger("otel_celery")
 

@@ -12,14 +12,14 @@ import ssl
 import time
 from typing import TYPE_CHECKING
 
-from otel_celery import credentials, files
 from otel_celery.serve.expiry import expiry
+from otel_celery.settings import credentials, files
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
 
-    from otel_celery.settings import TLS
+    from otel_celery.settings.settings import TLS
 
 CHECK_EVERY = 1.0
 """The seconds between two looks at a certificate's files."""

@@ -12,7 +12,7 @@ from collections import deque
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
-from otel_celery.serve.forks import abandon
+from otel_celery.forks import abandon
 from otel_celery.serve.wires import SLICE
 
 if TYPE_CHECKING:

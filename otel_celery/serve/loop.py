@@ -14,13 +14,13 @@ import socket
 import time
 from typing import TYPE_CHECKING
 
-from otel_celery.serve.forks import abandon
+from otel_celery.forks import abandon
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from otel_celery.forks import ForkGate
     from otel_celery.serve.connection import Connection
-    from otel_celery.serve.forks import ForkGate
 
 MAX_CONNECTIONS = 128
 

@@ -7,10 +7,10 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
+from otel_celery.forks import gate
 from otel_celery.serve.access import Certificates, Credentials
 from otel_celery.serve.connection import Connection
 from otel_celery.serve.exposition import Exposition
-from otel_celery.serve.forks import gate
 from otel_celery.serve.hosts import Hosts
 from otel_celery.serve.listeners import addresses, listen
 from otel_celery.serve.loop import Loop, connection_limit
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from prometheus_client.registry import Collector
 
     from otel_celery.serve.health import Health
-    from otel_celery.settings import Port
+    from otel_celery.settings.settings import Port
 
 JOIN_SECONDS = 1.0
 """How long ``close()`` waits for the thread."""

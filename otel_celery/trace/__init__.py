@@ -2,5 +2,5 @@
 
 Each module knows one thing: ``contrib`` the instrumentation, ``exporters`` and ``spans`` where spans go, ``ids`` under
 which id a run is known to both processes, ``runs`` what a child does with it, ``lost`` what the main process does.
-``tracing`` joins them for one process.
+``process`` joins them for one process.
 """

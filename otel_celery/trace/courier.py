@@ -5,7 +5,6 @@ An exporter's own bounds do not hold: against a collector that hangs, ``force_fl
 
 from __future__ import annotations
 
-import os
 import queue
 import threading
 from _queue import SimpleQueue  # the one that nobody patches, as in ``native``
@@ -13,6 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from otel_celery import native
+from otel_celery.forks import Home
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,13 +32,13 @@ class Courier:
         self._errands: SimpleQueue[Callable[[], object] | None] = self._queue()
         self._lock = threading.Lock
         self._on_error = on_error
-        self._owner = os.getpid()
+        self._home = Home()
         threading.Thread(target=self._run, name="otel-celery-courier", daemon=True).start()
 
     @property
     def is_here(self) -> bool:
         """Tell whether its thread is in this process: a fork does not copy it."""
-        return self._owner == os.getpid()
+        return self._home.is_here
 
     def ask(self, errand: Callable[[], object]) -> None:
         """Have something done; may be called from inside an OS signal handler."""

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING
 
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
-from otel_celery.hush import Hush
-from otel_celery.otlp import options
+from otel_celery.export.hush import Hush
+from otel_celery.export.otlp import options
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from opentelemetry.sdk.trace import ReadableSpan
 
-    from otel_celery.pushing import Exporter, Otlp
+    from otel_celery.settings.otlp import Exporter, Otlp
 
 logger = logging.getLogger("otel_celery")
 

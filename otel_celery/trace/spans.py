@@ -9,13 +9,13 @@ from __future__ import annotations
 import logging
 import os
 import threading
-import weakref
 from collections import deque
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry.sdk.trace import SpanProcessor
 
+from otel_celery import forks
 from otel_celery.interruption import is_interruption
 from otel_celery.masking import plain
 
@@ -36,18 +36,7 @@ class ProcessSpans(SpanProcessor):
         """Have ``make`` called in each process in which a span ends."""
         self._make = make
         self._forget()
-        forget = weakref.WeakMethod(self._forget)
-
-        def after_fork() -> None:
-            if call := forget():
-                call()
-
-        os.register_at_fork(after_in_child=after_fork)
-
-    @property
-    def is_idle(self) -> bool:
-        """Tell whether no span has ended in this process."""
-        return not self._own
+        forks.after_each_fork(self._forget)
 
     def discard(self, span_id: int) -> None:
         """Throw away the span of this id when it ends: the main process tells of it."""

@@ -20,9 +20,9 @@ import prometheus_client
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector
 
 from otel_celery.lifecycle import Limit, Outcome, Revocation
-from otel_celery.record.providers import Recording
+from otel_celery.record.recording import Recording
 from otel_celery.serve.exposition import negotiated
-from otel_celery.settings import Port, Settings
+from otel_celery.settings.settings import Port, Settings
 from tests.benchmarks.rig import table
 
 if TYPE_CHECKING:

@@ -19,8 +19,8 @@ from opentelemetry.metrics import Observation
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader, MetricReader
 
-from otel_celery.relay import address
-from otel_celery.relay.address import VARIABLE
+from otel_celery.relay.wire import address
+from otel_celery.relay.wire.address import VARIABLE
 from tests.worker.answers import write
 from tests.worker.proj import note
 
@@ -76,7 +76,7 @@ def _on_shutdown(**_: Any) -> None:
         from otel_celery import worker
 
         hooked: Any = next(iter(next(iter(worker._handles.values())).sessions))
-        hooked._outlets.hub.close()
+        hooked._outlets.relay.close()
         print(f"last orders {hooked._recording.registry.get_sample_value('shop_orders_total', {'shop': 'a'}):.0f}")  # noqa: T201
 
 

@@ -37,7 +37,7 @@ def assert_parsed(worker: Worker, promtool: str) -> None:
 
 def series_of_others(worker: Worker) -> dict[str, float]:
     """Give what no call of the metrics API by another task may change: each series of `odd.still`, and of its runs."""
-    lines = (line.rpartition(" ") for line in worker.scrape().text.splitlines() if not line.startswith("#"))
+    lines = (line.rpartition(" ") for line in worker.scrape().text.split("\n") if not line.startswith("#"))
     return {
         series: float(value)
         for series, _, value in lines

@@ -15,7 +15,7 @@ from otel_celery import catalogue
 from otel_celery.catalogue import BUCKETS, Kind
 from otel_celery.lifecycle import Exit, Limit, Outcome, Revocation, Unknown
 from otel_celery.pools import plan
-from otel_celery.settings import Bounds
+from otel_celery.settings.settings import Bounds
 from tests import services
 from tests.stack import composition
 from tests.stack.options import PLACEHOLDER, offered, switched_on

@@ -13,8 +13,8 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from otel_celery import worker as module
-from otel_celery.settings import ENDS, EX_CONFIG, Settings, SettingsError, read
-from otel_celery.settings import traces as read_traces
+from otel_celery.settings.settings import ENDS, EX_CONFIG, Settings, SettingsError, read
+from otel_celery.settings.settings import traces as read_traces
 from otel_celery.worker import Instrumentation
 from tests.unit.observe.fakes import Worker, make_app
 

@@ -6,7 +6,7 @@ import pytest
 
 from otel_celery import masking
 from otel_celery.masking import RefusedError, keep, keep_user, masked, masked_url, plain, quoted
-from otel_celery.settings import SettingsError, read
+from otel_celery.settings.settings import SettingsError, read
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from otel_celery import plain
-from otel_celery.relay import columns
+from otel_celery.relay.wire import columns
 from tests.relay.hostile import MAKERS, Flags, Small, Word, raising
 
 if TYPE_CHECKING:

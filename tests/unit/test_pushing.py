@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from otel_celery.masking import masked
-from otel_celery.pushing import GRPC, HTTP, Otlp, Push, otlp
-from otel_celery.settings import SettingsError, read
-from otel_celery.variables import Reader
+from otel_celery.settings.otlp import GRPC, HTTP, Otlp, otlp
+from otel_celery.settings.settings import SettingsError, read
+from otel_celery.settings.variables import Reader
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from otel_celery.settings.push import Push
 
 ON = {"OTEL_METRICS_EXPORTER": "otlp"}
 OTLP = "OTEL_EXPORTER_OTLP_"

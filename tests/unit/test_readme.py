@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from otel_celery import settings
 from otel_celery.catalogue import METRICS
 from otel_celery.record import reference
+from otel_celery.settings import settings
 from tests.unit.record import contract
 
 ROOT = Path(__file__).parents[2]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from otel_celery.settings import (
+from otel_celery.settings.settings import (
     TLS,
     Bounds,
     Port,

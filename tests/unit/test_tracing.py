@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from otel_celery import settings
-from otel_celery.variables import SettingsError
+from otel_celery.settings import settings
+from otel_celery.settings.variables import SettingsError
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from otel_celery import worker as module
 from otel_celery.controller import ObservedController
 from otel_celery.observe.consumer import ObservedConsumer
 from otel_celery.serve.health import WorkerHealth
-from otel_celery.settings import ENDS, EX_CONFIG
+from otel_celery.settings.settings import ENDS, EX_CONFIG
 from otel_celery.worker import Instrumentation, instrument, on_worker_init
 from tests.services import free_port
 from tests.unit.observe.fakes import Worker, make_app
@@ -178,7 +178,7 @@ def test_a_workers_spans_are_sent_at_its_end_and_no_more_are_made(
     """They are on their way before anything else is waited for; a later worker of the process begins anew."""
     del enabled
     spans = Mock(lost=None, has_grpc=False)
-    monkeypatch.setattr("otel_celery.traces.for_worker", lambda *_: spans)
+    monkeypatch.setattr("otel_celery.trace.entry.for_worker", lambda *_: spans)
     handle = instrument(app)
     worker = start()
     (session,) = handle.sessions

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from otel_celery.settings import ENDS, EX_CONFIG
+from otel_celery.settings.settings import ENDS, EX_CONFIG
 from tests.services import free_port
 from tests.worker.harness import ROOT, wait_until
 from tests.worker.ways import HOOK, INSTRUMENT_ALONE, LINE, PYTHON

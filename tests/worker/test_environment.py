@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from otel_celery.settings import ENDS, EX_CONFIG
+from otel_celery.settings.settings import ENDS, EX_CONFIG
 from tests.services import free_port
 from tests.worker import proc
 from tests.worker.harness import Scrape, wait_until

@@ -20,7 +20,7 @@ from otel_celery.observe import plain
 from otel_celery.observe.followed import followed
 from otel_celery.observe.request import Observed
 from otel_celery.record.tallies import Tallies
-from otel_celery.settings import Bounds
+from otel_celery.settings.settings import Bounds
 from tests.unit.observe.fakes import Bench, nothing
 from tests.unit.observe.hostile import Worse, hostile
 from tests.unit.observe.test_followed import Follower

@@ -8,7 +8,7 @@ import pytest
 from kombu import Queue
 from kombu.common import Broadcast
 
-from otel_celery.observe import routes
+from otel_celery.observe import expected as routes
 from otel_celery.observe.queues import QueueNames
 from tests.unit.observe.fakes import Worker, make_app, nothing
 

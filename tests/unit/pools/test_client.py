@@ -14,7 +14,7 @@ import pytest
 
 from otel_celery.pools import client
 from otel_celery.pools.client import Identity
-from otel_celery.settings import TLS, Port
+from otel_celery.settings.settings import TLS, Port
 from tests.services import require
 
 if TYPE_CHECKING:

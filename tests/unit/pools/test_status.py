@@ -11,7 +11,7 @@ from rich.console import Console
 from otel_celery.pools.plan import Pool
 from otel_celery.pools.status import Status, ask, read
 from otel_celery.pools.table import table
-from otel_celery.settings import Port
+from otel_celery.settings.settings import Port
 from tests.services import free_port
 
 EXPOSITION = """\

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from otel_celery.pools.plan import Pool
 from otel_celery.pools.targets import file_sd
-from otel_celery.settings import TLS, Port
+from otel_celery.settings.settings import TLS, Port
 
 TRADING = Pool("trading", "app", 9101, ("trading",))
 SLOW = Pool("slow-jobs", "app", 9102, ("slow-jobs",))

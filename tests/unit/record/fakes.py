@@ -10,11 +10,11 @@ from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from otel_celery.catalogue import BUCKETS
-from otel_celery.record.guests import Guests
-from otel_celery.record.providers import Recording
+from otel_celery.record.foreign import ForeignMetrics
+from otel_celery.record.recording import Recording
 from otel_celery.record.refusals import Refusals
 from otel_celery.record.views import SCOPE
-from otel_celery.settings import Bounds, Port, Settings
+from otel_celery.settings.settings import Bounds, Port, Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -116,9 +116,9 @@ def recording(
     return opened
 
 
-def no_guests() -> Guests:
+def no_guests() -> ForeignMetrics:
     """Clean as always, and count nothing; ours is the meter of our name without a version, as tests make it."""
-    return Guests(InstrumentationScope(SCOPE), 200, refusals())
+    return ForeignMetrics(InstrumentationScope(SCOPE), 200, refusals())
 
 
 def refusals() -> Refusals:

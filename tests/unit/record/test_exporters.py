@@ -13,7 +13,7 @@ from opentelemetry.sdk.metrics.view import ExplicitBucketHistogramAggregation, E
 
 from otel_celery.record import exporters as module
 from otel_celery.record.exporters import ExporterError, load, make
-from otel_celery.settings import read
+from otel_celery.settings.settings import read
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -13,7 +13,7 @@ from prometheus_client.openmetrics.exposition import generate_latest as generate
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics_families
 
 from otel_celery.lifecycle import Exit, Limit, Outcome, Revocation, Unknown, Where
-from otel_celery.settings import Bounds
+from otel_celery.settings.settings import Bounds
 from tests.unit.record import contract
 from tests.unit.record.fakes import FailingLevels, FakeLevels, families, recording, samples, scrape, value
 

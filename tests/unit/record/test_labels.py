@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from otel_celery.record.labels import MAX_QUEUES, Labels
-from otel_celery.settings import Bounds
+from otel_celery.settings.settings import Bounds
 
 
 def labels(*folded: list[str], **bounds: int | tuple[str, ...]) -> Labels:

@@ -10,7 +10,7 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from prometheus_client import CollectorRegistry, generate_latest
 
 from otel_celery.record.pull import PullReader
-from otel_celery.record.push import PushReader
+from otel_celery.record.pusher import PushReader
 from tests.unit.record.fakes import no_guests
 from tests.unit.record.test_push import Exporter, Gate
 

@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from otel_celery import catalogue
 from otel_celery.lifecycle import Loss
-from otel_celery.record.guests import Guests
+from otel_celery.record.foreign import ForeignMetrics
 from otel_celery.record.histograms import BothHistograms, SdkHistograms, TallyHistograms
 from otel_celery.record.pull import PullReader
 from otel_celery.record.refusals import Refusals
@@ -29,7 +29,7 @@ def test_a_view_that_makes_everything_exponential(caplog: pytest.LogCaptureFixtu
     view = View(instrument_type=Histogram, aggregation=ExponentialBucketHistogramAggregation())
     theirs, lost = InMemoryMetricReader(), list[tuple[Loss, int]]()
     refused = Refusals(lambda reason, number: lost.append((reason, number)))
-    ours = PullReader(registry, {}, [], Guests(InstrumentationScope(SCOPE), 200, refused), tallied)
+    ours = PullReader(registry, {}, [], ForeignMetrics(InstrumentationScope(SCOPE), 200, refused), tallied)
     provider = MeterProvider([theirs, ours], shutdown_on_exit=False, views=[view])
     both = BothHistograms(SdkHistograms(provider.get_meter(SCOPE), (0.1, 1.0)), tallied)
     both.series(catalogue.DURATION, {"queue": "q"}).record(0.5)

@@ -14,7 +14,7 @@ import pytest
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import MetricExporter, MetricExportResult
 
-from otel_celery.record.push import Pusher, PushReader
+from otel_celery.record.pusher import Pusher, PushReader
 from tests.otlp import grpc_receiver, http_receiver
 from tests.unit.record.fakes import no_guests, refusals
 from tests.worker.harness import wait_until
@@ -184,8 +184,8 @@ import sys
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from otel_celery.record.exporters import load, make
-from otel_celery.record import push as _
-from otel_celery.settings import read
+from otel_celery.record import pusher as _
+from otel_celery.settings.settings import read
 memory = InMemoryMetricReader()
 meter = MeterProvider([memory], shutdown_on_exit=False).get_meter("m")
 meter.create_histogram("h").record(1)

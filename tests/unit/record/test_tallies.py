@@ -14,7 +14,7 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from otel_celery.lifecycle import Exit, Limit, Outcome, Revocation, Unknown, Where
 from otel_celery.record.histograms import TallyHistograms
 from otel_celery.record.tallies import PAIRS_PER_TASK_NAME, Tallies
-from otel_celery.settings import Bounds
+from otel_celery.settings.settings import Bounds
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -20,7 +20,7 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from otel_celery.lifecycle import Loss
-from otel_celery.record.guests import Guests
+from otel_celery.record.foreign import ForeignMetrics
 from otel_celery.record.refusals import Refusals
 from otel_celery.record.views import SCOPE
 from otel_celery.version import __version__
@@ -53,7 +53,7 @@ class Bench:
         )
         self.lost: list[tuple[Loss, int]] = []
         refused = Refusals(lambda reason, number: self.lost.append((reason, number)))
-        self.guests = Guests(InstrumentationScope(SCOPE, __version__), 200, refused)
+        self.foreign = ForeignMetrics(InstrumentationScope(SCOPE, __version__), 200, refused)
 
     def record(self, kind: str, name: str, number: Any, labels: Any, meter: str = "m") -> None:
         """Record with a synchronous instrument; what the SDK refuses is the task's to hear."""
@@ -76,7 +76,7 @@ class Bench:
         """Collect, and tidy."""
         data = self.reader.get_metrics_data()
         assert data is not None
-        return self.guests.tidy(data)
+        return self.foreign.tidy(data)
 
 
 @pytest.fixture(autouse=True)

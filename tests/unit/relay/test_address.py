@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from otel_celery.relay import address
+from otel_celery.relay.wire import address
 
 
 @pytest.mark.parametrize("abstract", [True, False])

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
-from otel_celery.relay import frames
-from otel_celery.relay.delta import DeltaReader
+from otel_celery.relay.child.delta import DeltaReader
+from otel_celery.relay.wire import frames
 from tests.unit.relay.test_books import Opened
 
 if TYPE_CHECKING:

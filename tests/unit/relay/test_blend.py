@@ -9,8 +9,8 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.resources import Resource
 
 from otel_celery.lifecycle import Loss
-from otel_celery.relay.blend import Blender
-from otel_celery.relay.books import Books
+from otel_celery.relay.main.blend import Blender
+from otel_celery.relay.main.merged import Merged
 
 SCOPE = ("shop", None, "", ())
 
@@ -19,7 +19,7 @@ def blended(record, *items: Any) -> dict[str, list[Any]]:
     """Blend what children told into what the main process recorded; give each metric's values."""
     reader = InMemoryMetricReader()
     record(MeterProvider([reader], shutdown_on_exit=False).get_meter("shop"))
-    books = Books(lambda *_, **__: None, 1)
+    books = Merged(lambda *_, **__: None, 1)
     books.take(1, [(SCOPE, name, "", "", kind, bounds, points) for name, kind, bounds, points in items])
     merged = books.points(reader, lambda _: False, 5)
     data = Blender(200, lambda *_, **__: None)(reader.get_metrics_data(), merged, Resource({}), lambda _: False)
@@ -69,7 +69,7 @@ def test_other_bounds_than_the_main_process_has_are_counted_once() -> None:
     mine = meter.create_histogram("h", explicit_bucket_boundaries_advisory=[1.0])
     mine.record(0.5)
     mine.record(0.5, {"a": "b"})
-    books = Books(lambda *_, **__: None, 1)
+    books = Merged(lambda *_, **__: None, 1)
     points = [
         ((), 9.0, 1.5, 7.5, (0, 2)),
         ((("a", "b"),), 3.0, 3.0, 3.0, (0, 1)),

@@ -8,19 +8,19 @@ import pytest
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
 from otel_celery.lifecycle import Loss
-from otel_celery.relay import books as module
-from otel_celery.relay.books import Books
+from otel_celery.relay.main import merged as module
+from otel_celery.relay.main.merged import Merged
 
 SCOPE = ("shop", None, None, ())
 
 
 class Opened:
-    """Books, what they lost, and two readers."""
+    """Merged, what they lost, and two readers."""
 
     def __init__(self) -> None:
         """Open them."""
         self.lost: list[tuple[Loss, int, str]] = []
-        self.books = Books(self._lost, 1)
+        self.books = Merged(self._lost, 1)
         self.reader = InMemoryMetricReader()
 
     def _lost(self, reason: Loss, number: int = 1, *, name: str = "") -> None:

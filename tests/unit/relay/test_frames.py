@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from otel_celery.relay import frames
+from otel_celery.relay.wire import frames
 
 ITEM = (("shop", None, None, ()), "orders", "", "", "counter", (), [((("a", "\xe9"),), 1)])
 

@@ -14,15 +14,16 @@ from opentelemetry import metrics
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from otel_celery.lifecycle import Loss
-from otel_celery.relay import address, child, frames
-from otel_celery.relay.hub import Hub
-from otel_celery.serve.forks import gate
+from otel_celery.relay.child import child
+from otel_celery.relay.wire import address, frames
+from otel_celery.relay.main.relay import Relay
+from otel_celery.forks import gate
 
 orders = metrics.get_meter("shop").create_counter("orders")
 reader = InMemoryMetricReader()
 provider = MeterProvider([reader], shutdown_on_exit=False)
 lost, failed, environ = [], [], {}
-hub = Hub(provider, is_ours=True, label_length=200, gate=gate(),
+hub = Relay(provider, is_ours=True, label_length=200, gate=gate(),
           lost=lambda why, number: lost.append([why.value, number]), failed=lambda error: failed.append(repr(error)))
 
 def begin():
@@ -238,7 +239,8 @@ tell(orders=values()["orders"], environ=environ, meter=type(metrics.get_meter("l
 
 FEW = """
 import multiprocessing, threading
-from otel_celery.relay import listener, sender
+from otel_celery.relay.child import sender
+from otel_celery.relay.main import listener
 listener.places = lambda: 4
 sender.FLUSH_SECONDS = 0.01
 stock = metrics.get_meter("shop").create_up_down_counter("stock")
@@ -311,7 +313,7 @@ tell(added=added, still=still, open=open_now, left=left, none=until("stock", 0))
 def test_a_silent_connection_is_closed_when_its_time_is_over() -> None:
     """Whether it has begun a greeting or not; only what was said counts as malformed."""
     facts = run("""
-from otel_celery.relay import listener, talk
+from otel_celery.relay.main import listener, talk
 talk.HELLO_SECONDS = listener.HELLO_SECONDS = 0.2
 begin()
 silent, half = speak(lambda hello: b""), speak(lambda hello: hello[:20])

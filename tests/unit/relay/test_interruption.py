@@ -20,7 +20,8 @@ def consume_measurement(self, measurement):
 
 kind.consume_measurement = consume_measurement
 begin()
-files = ("relay/child.py", "relay/sdk.py", "relay/sender.py", "relay/delta.py", "otel_celery/native.py")
+ours = ("child/child", "sdk", "child/sender", "child/delta")
+files = (*(f"relay/{{each}}.py" for each in ours), "otel_celery/native.py")
 interrupter = Interrupter(files)
 told, tell_parent = os.pipe()
 wait, let_go = os.pipe()

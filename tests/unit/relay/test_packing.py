@@ -16,8 +16,9 @@ from opentelemetry.sdk.metrics.view import (
 )
 
 from otel_celery.lifecycle import Loss
-from otel_celery.relay import frames, points, sdk
-from otel_celery.relay.delta import DeltaReader
+from otel_celery.relay import sdk
+from otel_celery.relay.child.delta import DeltaReader
+from otel_celery.relay.wire import frames, points
 from tests.relay.hostile import AnyText, Once, raising
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ import trustme
 from prometheus_client import CollectorRegistry, Counter
 
 from otel_celery.serve import Endpoint, open_endpoint
-from otel_celery.settings import TLS, Port
+from otel_celery.settings.settings import TLS, Port
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -204,7 +204,7 @@ PREAMBLE = """
 import json, os, sys
 from prometheus_client import CollectorRegistry, Counter
 from otel_celery.serve import open_endpoint
-from otel_celery.settings import Port, TLS
+from otel_celery.settings.settings import Port, TLS
 class Health:
     def healthy(self): return None
     def ready(self): return None

@@ -15,7 +15,7 @@ import pytest
 
 from otel_celery.serve import AccessError, access
 from otel_celery.serve.access import Certificates, Credentials
-from otel_celery.settings import TLS, Port
+from otel_celery.settings.settings import TLS, Port
 
 FILE = """
 # scrapers

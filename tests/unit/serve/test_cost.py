@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from otel_celery.forks import gate
 from otel_celery.serve.connection import Connection
-from otel_celery.serve.forks import gate
 from otel_celery.serve.listeners import listen
 from otel_celery.serve.loop import REST, Loop
 from otel_celery.serve.protocol import Conversation

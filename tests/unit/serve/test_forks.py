@@ -11,8 +11,8 @@ import urllib.request
 
 import pytest
 
-from otel_celery.serve.forks import PATIENCE, ForkGate
-from otel_celery.settings import Port
+from otel_celery.forks import PATIENCE, ForkGate
+from otel_celery.settings.settings import Port
 from tests.services import free_port
 
 LOCKED = """
@@ -193,7 +193,7 @@ def test_fork_does_not_wait_for_the_dead() -> None:
 
 def test_fork_does_not_wait_for_ever(monkeypatch, caplog) -> None:
     """A scrape that does not end delays a fork for a bounded time, is said in the log, and is left its lock."""
-    monkeypatch.setattr("otel_celery.serve.forks.PATIENCE", 0.05)
+    monkeypatch.setattr("otel_celery.forks.PATIENCE", 0.05)
     gate, held, done = ForkGate(), threading.Event(), threading.Event()
 
     def hold() -> None:

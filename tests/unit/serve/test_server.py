@@ -13,7 +13,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from otel_celery.serve import Endpoint, open_endpoint
-from otel_celery.settings import Port
+from otel_celery.settings.settings import Port
 
 
 def descriptors() -> int:

@@ -9,7 +9,7 @@ import socket
 import pytest
 from prometheus_client import CollectorRegistry
 
-from otel_celery.settings import Port
+from otel_celery.settings.settings import Port
 
 
 def test_metrics(served) -> None:

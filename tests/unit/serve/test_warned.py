@@ -9,13 +9,13 @@ import threading
 
 import pytest
 
-from otel_celery.serve import warned
+from otel_celery import forkwarning as warned
 
 SENTENCE = "This process (pid=1) is multi-threaded, use of fork() may lead to deadlocks in the child."
 
 FORKING = """
 import json, os, sys, threading, time, warnings
-from otel_celery.serve.forks import gate
+from otel_celery.forks import gate
 gate()
 threading.Thread(target=time.sleep, args=(60,), name=sys.argv[1], daemon=True).start()
 with warnings.catch_warnings(record=True) as seen:

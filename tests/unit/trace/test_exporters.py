@@ -11,18 +11,18 @@ from typing import Any
 import pytest
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
-from otel_celery.pushing import Exporter
-from otel_celery.settings import traces
+from otel_celery.settings.otlp import Exporter
+from otel_celery.settings.settings import traces
 from otel_celery.trace.exporters import Outage, Quiet, load
 from tests.otlp import http_receiver
 from tests.worker.harness import ROOT
 
 SENDS = """
 import os, sys
-from otel_celery.settings import traces
-from otel_celery.trace.tracing import Tracing
+from otel_celery.settings.settings import traces
+from otel_celery.trace.process import ProcessTracing
 from opentelemetry import trace
-tracing = Tracing(traces({**os.environ, "OTEL_TRACES_EXPORTER": "otlp"}), {"service.name": "x"}, print)
+tracing = ProcessTracing(traces({**os.environ, "OTEL_TRACES_EXPORTER": "otlp"}), {"service.name": "x"}, print)
 tracing.start()
 before = set(sys.modules)
 trace.get_tracer("x").start_span("x").end()

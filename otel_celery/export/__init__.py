@@ -1,0 +1,1 @@
+"""What metrics and spans share on their way out."""

@@ -1,0 +1,56 @@
+"""What an OTLP exporter of OpenTelemetry's is made with, of metrics or of spans, by what the settings have read.
+
+Its own code reads a timeout as seconds, fails on an empty variable, and over gRPC ignores a client's certificate
+without a CA. Headers and credential providers it reads itself. The packages are extras, and imported only here.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from otel_celery.settings.otlp import GRPC
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from otel_celery.settings.otlp import Otlp
+
+
+def options(otlp: Otlp, timeout: float) -> dict[str, Any]:
+    """Name the arguments; ``timeout`` in seconds, for one export with its repetitions.
+
+    Raises ImportError where the exporter's package is not installed, OSError where a certificate cannot be read.
+    """
+    shaped = _grpc_options(otlp) if otlp.protocol == GRPC else _http_options(otlp)
+    return {"endpoint": otlp.endpoint, "timeout": timeout, **shaped}
+
+
+def _http_options(otlp: Otlp) -> dict[str, Any]:
+    from opentelemetry.exporter.otlp.proto.http import Compression  # noqa: PLC0415  an extra
+
+    return {
+        "compression": Compression(otlp.compression),
+        "certificate_file": _path(otlp.certificate),
+        "client_key_file": _path(otlp.client_key),
+        "client_certificate_file": _path(otlp.client_certificate),
+        # Otherwise each child that is forked would hold a copy of the connection, for as long as it lives.
+        "headers": {"connection": "close"},
+    }
+
+
+def _grpc_options(otlp: Otlp) -> dict[str, Any]:
+    import grpc  # noqa: PLC0415  an extra
+
+    files = (otlp.certificate, otlp.client_key, otlp.client_certificate)
+    credentials = None
+    if not otlp.is_insecure and any(files):
+        credentials = grpc.ssl_channel_credentials(*(path.read_bytes() if path else None for path in files))
+    return {
+        "compression": grpc.Compression.Gzip if otlp.compression == "gzip" else grpc.Compression.NoCompression,
+        "insecure": otlp.is_insecure,
+        "credentials": credentials,
+    }
+
+
+def _path(path: Path | None) -> str | None:
+    return None if path is None else str(path)

@@ -1,0 +1,165 @@
+"""Pushing: a reader that is collected and exported in a thread of its own, and never in a forked child.
+
+The SDK's periodic reader starts its thread again in each child, where it exports the main process's values a second
+time. Here a child has no thread, collecting happens behind the fork gate, and exporting, which may take its time,
+outside of it.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from opentelemetry.instrumentation.utils import suppress_instrumentation
+from opentelemetry.sdk.metrics import ObservableCounter
+from opentelemetry.sdk.metrics.export import AggregationTemporality, MetricExportResult, MetricReader
+
+from otel_celery.export.hush import Hush
+from otel_celery.masking import plain
+from otel_celery.record.isolation import Isolation
+from otel_celery.record.producers import add_produced
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from contextlib import AbstractContextManager
+
+    from opentelemetry.sdk.metrics.export import CardinalityLimits, MetricExporter, MetricsData
+
+    from otel_celery.record.foreign import ForeignMetrics
+    from otel_celery.record.producers import Producer
+    from otel_celery.record.refusals import Refusals
+
+    Hold = Callable[[], AbstractContextManager[None]]
+
+logger = logging.getLogger("otel_celery")
+
+
+def has_deltas(exporter: MetricExporter) -> bool:
+    """Tell whether an exporter wants observable counters as differences."""
+    preferred = exporter._preferred_temporality or {}  # noqa: SLF001  as below
+    return preferred.get(ObservableCounter) is AggregationTemporality.DELTA
+
+
+class PushReader(MetricReader):
+    """Keeps what was collected until it is taken, with what the producers made added."""
+
+    def __init__(
+        self,
+        exporter: MetricExporter,
+        limits: CardinalityLimits,
+        producers: Sequence[Producer],
+        foreign: ForeignMetrics,
+    ) -> None:
+        """Read as this exporter prefers; ``producers`` may become more."""
+        super().__init__(
+            # As the SDK's own periodic reader does; an exporter says it nowhere else.
+            preferred_temporality=exporter._preferred_temporality,  # noqa: SLF001
+            preferred_aggregation=exporter._preferred_aggregation,  # noqa: SLF001
+            cardinality_limits=limits,
+        )
+        self._producers = producers
+        self._foreign = foreign
+        self._collected: MetricsData | None = None
+
+    def take(self, timeout: float) -> MetricsData | None:
+        """Collect; whoever calls keeps forks away. Raises what a callback of an instrument raises."""
+        self.collect(timeout * 1000)
+        collected, self._collected = self._collected, None
+        return collected
+
+    def _receive_metrics(self, metrics_data: MetricsData, timeout_millis: float = 10_000, **_: object) -> None:
+        del timeout_millis
+        add_produced(metrics_data, self._producers)
+        self._collected = self._foreign.tidy(metrics_data)
+
+    def shutdown(self, timeout_millis: float = 30_000, **_: object) -> None:
+        """Do nothing: the exporter is shut down in the thread that exports."""
+
+
+class Pusher:
+    """Pushes one reader's metrics to one exporter, at an interval and once more at the end."""
+
+    def __init__(  # noqa: PLR0913, PLR0917  what a push is made of
+        self,
+        place: str,
+        reader: PushReader,
+        exporter: MetricExporter,
+        timing: tuple[float, float],
+        hold: Hold,
+        refused: Refusals,
+    ) -> None:
+        """``place`` names the exporter for the log, ``timing`` is interval and timeout in seconds.
+
+        ``hold`` keeps forks waiting: a child would inherit the locks that a collection holds. ``refused`` hears of
+        points that the exporter cannot encode.
+        """
+        self._place = place
+        self._reader = reader
+        self._exporter = exporter
+        self._interval, self._timeout = timing
+        self._hold = hold
+        self._over = threading.Event()
+        self._isolation = Isolation(exporter, refused)
+        self._hush = Hush(exporter)
+        self._is_failing = False
+        self._thread = threading.Thread(target=self._run, name="otel-celery-push", daemon=True)
+
+    def start(self) -> None:
+        """Begin; the first export is due after one interval."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Have the last values pushed, and the thread end after that; :meth:`wait` waits for it."""
+        self._over.set()
+
+    def wait(self, until: float) -> None:
+        """Wait for the end, at most until this moment of the monotonic clock; then it is left to itself."""
+        if self._thread.is_alive():
+            self._thread.join(max(0.0, until - time.monotonic()))
+        if self._thread.is_alive() and not self._is_failing:  # the exporter still tries, and has said nothing yet
+            logger.warning(
+                "otel-celery: the last metrics were not taken by %s in time, and may be lost; see that a collector "
+                "listens there (OTEL_EXPORTER_OTLP_ENDPOINT)",
+                self._place,
+            )
+
+    def _run(self) -> None:
+        due = time.monotonic() + self._interval
+        with suppress_instrumentation(), self._hush:
+            while not self._over.wait(max(0.0, due - time.monotonic())):
+                due = time.monotonic() + self._interval
+                self._push()
+            self._push()
+            try:
+                self._exporter.shutdown()
+            except Exception as error:  # noqa: BLE001  the last values have left, or not
+                logger.debug("otel-celery: the exporter %s did not shut down: %s", self._place, plain(repr(error)))
+
+    def _push(self) -> None:
+        self._hush.heard.clear()
+        try:
+            with self._hold():
+                collected = self._reader.take(self._timeout)
+            if collected is None:
+                return
+            result = self._isolation.export(collected, self._timeout)
+        except Exception as error:  # noqa: BLE001  whatever it is, the next export is tried
+            self._tell(plain(repr(error)))
+        else:
+            self._tell("" if result is MetricExportResult.SUCCESS else self._hush.reason())
+
+    def _tell(self, trouble: str) -> None:
+        """Say the first failure of a row, and its end."""
+        if trouble and not self._is_failing:
+            logger.warning(
+                "otel-celery: metrics cannot be pushed to %s: %s. Tasks are not touched by it, and it is tried again "
+                "every %g s; see that a collector listens there (OTEL_EXPORTER_OTLP_ENDPOINT). This is said once.",
+                self._place,
+                trouble,
+                self._interval,
+            )
+        elif self._is_failing and not trouble:
+            logger.info("otel-celery: metrics are pushed to %s again", self._place)
+        self._is_failing = bool(trouble)

@@ -1,0 +1,182 @@
+"""What one worker records with: a provider, our views and readers on it, and the books behind them.
+
+An application's own SDK MeterProvider (or that of ``opentelemetry-instrument``) is used where one is set, with our
+readers added to it; else we make one of our own, and leave the global alone: ``set_meter_provider`` works once a
+process, and that once is the application's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from functools import partial
+from typing import TYPE_CHECKING
+
+from opentelemetry import metrics
+from opentelemetry.exporter.prometheus import _AutoPrometheusMetricReader
+from opentelemetry.sdk.metrics import (
+    AlwaysOffExemplarFilter,
+    Counter,
+    Histogram,
+    MeterProvider,
+    ObservableCounter,
+    ObservableGauge,
+    ObservableUpDownCounter,
+    UpDownCounter,
+)
+from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+from prometheus_client import CollectorRegistry, ProcessCollector
+
+from otel_celery import catalogue
+from otel_celery.record import instruments
+from otel_celery.record.foreign import ForeignMetrics
+from otel_celery.record.histograms import BothHistograms, SdkHistograms, TallyHistograms
+from otel_celery.record.labels import MAX_QUEUES
+from otel_celery.record.process import ProcessFigures
+from otel_celery.record.pull import PullReader
+from otel_celery.record.pushers import Pushers
+from otel_celery.record.refusals import Refusals
+from otel_celery.record.resource import resource
+from otel_celery.record.tallies import PAIRS_PER_TASK_NAME, Tallies
+from otel_celery.record.views import SCOPE, views
+from otel_celery.version import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from opentelemetry.sdk.metrics.export import CardinalityLimits, MetricReader
+
+    from otel_celery.lifecycle import WorkerLevels
+    from otel_celery.record.histograms import Histograms
+    from otel_celery.record.producers import Producer
+    from otel_celery.record.pusher import Hold
+    from otel_celery.settings.settings import Bounds, Settings
+
+
+class Recording:
+    """The books of one worker, its provider, and the registry that the port serves."""
+
+    def __init__(self, settings: Settings, worker: str, service: str) -> None:
+        """Open the books of the worker with this node name; ``service`` names it where the environment does not."""
+        self.registry = CollectorRegistry()
+        self.producers: list[Producer] = []
+        """What every reader of ours is handed besides the SDK's metrics; may be added to at any time."""
+        self.pushers = Pushers(settings.push) if settings.push is not None else None
+        self.has_exemplars = settings.push is not None and settings.push.has_exemplars
+        found = application_provider() if settings.enabled else None  # with metrics off, nobody is to see them
+        self.is_ours = found is None
+        self.provider = found or _provider(worker, service, has_exemplars=self.has_exemplars)
+        self._limits = _limits(settings.bounds)
+        self._reader: PullReader | None = None
+        self._sdk: SdkHistograms | None = None
+        self._leave: Callable[[], None] = lambda: None
+        self._began = InstrumentationScope(SCOPE, __version__), time.time_ns()
+        tallied = TallyHistograms(settings.buckets, *self._began)
+        stand_in = None
+        if self.is_ours and not (settings.push is not None and settings.push.needs_sdk):
+            histograms: Histograms = tallied
+            self.producers.append(tallied)
+        else:
+            histograms = self._sdk = SdkHistograms(self._meter(), settings.buckets)
+            if settings.port is not None and not self.is_ours:
+                histograms, stand_in = BothHistograms(self._sdk, tallied), tallied
+        self.tallies = Tallies(worker, settings.bounds, histograms, wants_traces=self.has_exemplars)
+        self._label_length = settings.bounds.label_length
+        self._refused = Refusals(self.tallies.metrics_dropped)
+        if settings.port is not None:
+            self._reader = PullReader(self.registry, self._limits, self.producers, self._foreign(), stand_in)
+            self.provider.add_metric_reader(self._reader)
+        ProcessCollector(registry=self.registry)
+
+    def register(self, levels: WorkerLevels) -> None:
+        """Create the instruments, now that there is somebody to ask for the worker's levels."""
+        self._leave = instruments.register(self._meter(), self.tallies, levels)
+
+    def serves_port(self) -> bool:
+        """Tell whether the SDK itself has bound the port that the specification's variables name.
+
+        ``opentelemetry-instrument`` with OTEL_METRICS_EXPORTER=prometheus does so before Celery is imported, and
+        every pool child inherits that socket.
+        """
+        return any(isinstance(reader, _AutoPrometheusMetricReader) for reader in self._their_readers())
+
+    def pushes_already(self) -> bool:
+        """Tell whether the application's provider pushes by itself, as that of ``opentelemetry-instrument`` does."""
+        return any(isinstance(reader, PeriodicExportingMetricReader) for reader in self._their_readers())
+
+    def start_pushing(self, hold: Hold) -> list[str]:
+        """Push from now on, and say where to; ``hold`` keeps forks waiting while metrics are collected."""
+        if self.pushers is None:
+            return []
+        figures = partial(ProcessFigures, *self._began)
+        foreign = self._foreign, self._refused
+        return self.pushers.start(self.provider, self._limits, (self.producers, figures), hold, foreign)
+
+    def flush(self, until: float) -> None:
+        """Have the last values pushed, each reader singly, until this moment of the monotonic clock; never raises."""
+        if self._sdk is not None:
+            self._sdk.settle()
+        threads = [
+            threading.Thread(target=_flush, args=(reader, until), daemon=True)
+            for reader in self._their_readers()
+            if isinstance(reader, PeriodicExportingMetricReader)
+        ]
+        for thread in threads:
+            with contextlib.suppress(RuntimeError):  # at a process's end none can be started; the SDK flushes by then
+                thread.start()
+        if self.pushers is not None:
+            self.pushers.finish(until)
+        for thread in threads:
+            if thread.is_alive():
+                thread.join(max(0.0, until - time.monotonic()))
+
+    def close(self) -> None:
+        """Stop exporting; never raises for a reader that is gone already."""
+        self.tallies.is_closed = True
+        self._leave()
+        if self.pushers is not None:
+            self.pushers.close()
+        if self._reader is not None:
+            self.provider.remove_metric_reader(self._reader)
+            self._reader = None
+
+    def _foreign(self) -> ForeignMetrics:
+        return ForeignMetrics(self._began[0], self._label_length, self._refused)
+
+    def _meter(self) -> metrics.Meter:
+        return self.provider.get_meter(SCOPE, __version__)
+
+    def _their_readers(self) -> Sequence[MetricReader]:
+        """List the readers that the application made its provider with; there is no public way to ask."""
+        return () if self.is_ours else self.provider._metric_readers  # noqa: SLF001
+
+
+def application_provider() -> MeterProvider | None:
+    """Find the SDK provider that the application, or ``opentelemetry-instrument``, has set."""
+    found = metrics.get_meter_provider()
+    return found if isinstance(found, MeterProvider) else None
+
+
+def _provider(worker: str, service: str, *, has_exemplars: bool) -> MeterProvider:
+    return MeterProvider(
+        resource=resource(worker, service),
+        # A tally has none; else None is the SDK's own choice, by OTEL_METRICS_EXEMPLAR_FILTER.
+        exemplar_filter=None if has_exemplars else AlwaysOffExemplarFilter(),
+        shutdown_on_exit=False,
+        views=views(has_exemplars=has_exemplars),
+    )
+
+
+def _flush(reader: MetricReader, until: float) -> None:
+    with contextlib.suppress(Exception):  # it is the application's, and said by its exporter
+        reader.force_flush(max(0.0, until - time.monotonic()) * 1000)
+
+
+def _limits(bounds: Bounds) -> CardinalityLimits:
+    """Lift the SDK's limit of 2 000 points to what our own bounds allow; beyond it, it drops every label."""
+    pairs = (PAIRS_PER_TASK_NAME + 1) * bounds.task_names + 1
+    points = max(pairs * max(len(catalogue.METRICS), bounds.exceptions + 1), MAX_QUEUES + 1)
+    kinds = (Counter, UpDownCounter, Histogram, ObservableCounter, ObservableUpDownCounter, ObservableGauge)
+    return dict.fromkeys(kinds, points)

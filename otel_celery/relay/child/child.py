@@ -1,0 +1,122 @@
+"""A pool child's side of the relay: armed as the process begins, asleep until a task records something.
+
+Until then there is no thread, no connection and no reader, and forks of the child are armed anew.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from typing import TYPE_CHECKING, Any
+
+from opentelemetry import metrics
+from opentelemetry.sdk.metrics import MeterProvider
+
+from otel_celery.interruption import is_interruption
+from otel_celery.relay import sdk
+from otel_celery.relay.child.sender import Sender
+from otel_celery.relay.wire import address
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, MutableMapping
+
+    from otel_celery.forks import ForkGate
+    from otel_celery.relay.wire.address import Address
+
+_current: Child | None = None
+
+_logger = logging.getLogger("otel_celery.relay")
+
+
+def say_goodbye() -> None:
+    """Send the last values of this process, if it is a child, ends in order, and has recorded anything."""
+    if _current is not None:
+        _current.say_goodbye()
+
+
+def enter_spawned(
+    environ: MutableMapping[str, str], make: Callable[[], MeterProvider], length: int, gate: ForkGate
+) -> bool:
+    """Arm this process if a main process has spawned it, and tell whether; a forked one is armed already.
+
+    ``make`` makes a provider where the application has set none; ``length`` is where label values are cut.
+    """
+    where = address.read(environ)
+    if where is None or where.owner != os.getppid() or _current is not None:
+        return False  # the variable is inherited also by what tasks start
+    found = metrics.get_meter_provider()
+    entered = Child(where, length, gate)
+    if not isinstance(found, MeterProvider):
+        found = make()
+        sdk.bind(found)
+    elif not where.feeds_application:
+        entered.enter([], forked=False)
+        entered.adopt(found)  # the application set it in each child on purpose
+        return True
+    entered.enter([found], forked=False)
+    return True
+
+
+class Child:
+    """Has what the providers of this process record sent to the main process."""
+
+    def __init__(self, where: Address, label_length: int, gate: ForkGate) -> None:
+        """Prepare; nothing happens before :meth:`enter`."""
+        self._where = where
+        self._length = label_length
+        self._gate = gate
+        self._providers: list[MeterProvider] = []
+        self._sender: Sender | None = None
+        self._failed = False
+
+    def enter(self, providers: Iterable[MeterProvider], *, forked: bool) -> None:
+        """Arm a process that has just begun, with the providers that it inherited or found."""
+        global _current  # noqa: PLW0603  a process has one, and signals that name none ask for it
+        _current = self
+        self._providers = []
+        self._sender = Sender(self._where, self._length, self._arm)
+        if forked:
+            sdk.renew_proxies()
+        for provider in providers:
+            sdk.renew(provider)
+            self.adopt(provider)
+        sdk.on_set(self.adopt)
+        self._gate.watch(self)
+
+    def adopt(self, provider: Any) -> None:
+        """Arm a provider that the application has set in this process; its own readers go on."""
+        if isinstance(provider, MeterProvider) and provider not in self._providers:
+            self._providers.append(provider)
+            self._arm(provider)
+
+    def abandon(self) -> None:
+        """Arm a process that a task forked: nothing of what its parent recorded is sent from there."""
+        sender, self._sender = self._sender, None
+        if sender is not None:
+            sender.abandon()
+        self.enter(self._providers, forked=True)
+
+    def say_goodbye(self) -> None:
+        """Send the last values of a process that ends in order."""
+        if self._sender is not None:
+            self._sender.say_goodbye()
+
+    def _arm(self, provider: MeterProvider) -> None:
+        sdk.on_use(provider, lambda: self._wake(provider))
+
+    def _wake(self, provider: MeterProvider) -> bool:
+        """Begin to send, and tell whether that worked.
+
+        Called in the middle of a task, which must see nothing of what goes wrong here, but its own time limit.
+        """
+        try:
+            if self._sender is not None:
+                self._sender.wake(provider)
+        except Exception as error:
+            if is_interruption(error):
+                raise
+            if not self._failed:
+                self._failed = True
+                _logger.exception("otel-celery: the metrics that this process records cannot be sent")
+            return False
+        return True

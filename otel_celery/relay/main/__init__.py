@@ -1,0 +1,1 @@
+"""The relay's side in the worker's main process."""

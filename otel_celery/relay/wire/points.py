@@ -1,0 +1,131 @@
+"""The words of the relay: what a child says of its instruments, and what the main process takes for such.
+
+A child sends plain values alone (see :mod:`otel_celery.relay.child.packing`). The main process looks at each all the
+same: what is odd costs itself, and neither the connection nor what a reader is shown later.
+"""
+
+from __future__ import annotations
+
+from types import NoneType
+from typing import TYPE_CHECKING, Any
+
+from opentelemetry.sdk.metrics.export import AggregationTemporality, Gauge, Histogram, Sum
+
+from otel_celery import plain
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from opentelemetry.sdk.metrics.export import Metric
+    from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+
+    Labels = tuple[tuple[str, Any], ...]
+    Scope = tuple[str, str | None, str | None, Labels]
+    Point = tuple[Any, ...]
+    """Its labels, and then: a number; for a gauge a time and a number; for a histogram its sum, least, most, counts."""
+    Item = tuple[Scope, str, str, str, str, tuple[float, ...], list[Point]]
+    """Scope, name, unit, description, kind, bounds, points."""
+    Loss = tuple[str, int, str]
+    """Why so many points of an instrument of this name are lost."""
+
+COUNTER, UP_DOWN, LEVEL, GAUGE, HISTOGRAM = KINDS = ("counter", "up_down", "level", "gauge", "histogram")
+"""``level`` is an observable up-down counter, whose value is what the child has now, and gone with the child."""
+
+MAX_TEXT = 1_000
+"""Where names, units and descriptions are cut."""
+
+_NUMBERS = {int, float}
+_LABELS = {str, bool, int, float, bytes, NoneType}
+_TEXTS = {str, NoneType}
+
+
+def labels(attributes: Mapping[str, Any] | None, length: int) -> Labels:
+    """Make attributes plain, and order them, so that equal ones are equal; raises what their own methods raise."""
+    return plain.labels(attributes, length) if attributes else ()
+
+
+def identity(scope: InstrumentationScope, length: int) -> Scope:
+    """Make a scope plain; raises what its attributes' own methods raise."""
+    version, schema = (None if it is None else plain.text(it, MAX_TEXT) for it in (scope.version, scope.schema_url))
+    name: Any = scope.name
+    return ("" if name is None else plain.text(name, MAX_TEXT), version, schema, labels(scope.attributes, length))
+
+
+def kind_of(metric: Metric) -> str | None:
+    """Tell what an instrument was from what its metric holds; None for what cannot be merged.
+
+    The child's reader asks for changes, save for observable counters, of which it gets the value itself.
+    """
+    data = metric.data
+    if isinstance(data, Sum):
+        if data.is_monotonic:
+            return COUNTER
+        return LEVEL if is_observed(metric) else UP_DOWN
+    if isinstance(data, Gauge):
+        return GAUGE
+    return HISTOGRAM if isinstance(data, Histogram) else None
+
+
+def is_observed(metric: Metric) -> bool:
+    """Tell whether a sum is what a callback said, and not what changed."""
+    return isinstance(metric.data, Sum) and metric.data.aggregation_temporality is AggregationTemporality.CUMULATIVE
+
+
+def check_head(scope: Any, texts: Sequence[Any], kind: Any, bounds: Any) -> None:
+    """See that an instrument is one.
+
+    Raises TypeError or ValueError where it is not.
+    """
+    name, version, schema, attributes = scope
+    if type(name) is not str or not {type(version), type(schema)} <= _TEXTS:
+        raise TypeError("a scope that is none")
+    check_labels(attributes)
+    if set(map(type, texts)) != {str} or kind not in KINDS:
+        raise TypeError("an instrument that is none")
+    if type(bounds) is not tuple or not set(map(type, bounds)) <= _NUMBERS:
+        raise TypeError("bounds that are none")
+
+
+def check_labels(told: Any) -> None:
+    """See that labels are plain.
+
+    Raises TypeError or ValueError where they are not.
+    """
+    if type(told) is not tuple:
+        raise TypeError("labels that are none")
+    for key, value in told:
+        if type(key) is not str or not _is_label(value):
+            raise TypeError("a label that is none")
+
+
+def check_values(kind: str, bounds: Sequence[float], values: Sequence[Any]) -> None:
+    """See that the values of a point are those of its kind.
+
+    Raises TypeError or ValueError where they are not.
+    """
+    if kind == HISTOGRAM:
+        _check_histogram(bounds, *values)
+        return
+    if kind == GAUGE:
+        time, *values = values
+        if type(time) is not int or not 0 <= time < 1 << 63:
+            raise TypeError("a time that is none")
+    (value,) = values
+    if type(value) not in _NUMBERS:
+        raise TypeError("a value that is none")
+
+
+def _check_histogram(bounds: Sequence[float], total: Any, least: Any, most: Any, counts: Any) -> None:
+    if type(counts) is not tuple or len(counts) != len(bounds) + 1 or set(map(type, counts)) != {int}:
+        raise TypeError("buckets that are none")
+    if not {type(total), type(least), type(most)} <= _NUMBERS:
+        raise TypeError("a value that is none")
+
+
+def _is_label(value: Any) -> bool:
+    kind = type(value)
+    if kind is tuple:
+        return all(map(_is_label, value))
+    if kind is dict:
+        return all(type(key) is str and _is_label(each) for key, each in value.items())
+    return kind in _LABELS

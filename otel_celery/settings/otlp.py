@@ -1,0 +1,191 @@
+"""OTLP's own variables, which have names by signal, and the exporters that they are for.
+
+``OTEL_EXPORTER_OTLP_METRICS_ENDPOINT`` beats ``OTEL_EXPORTER_OTLP_ENDPOINT``, and so on
+(https://opentelemetry.io/docs/specs/otel/protocol/exporter/). Headers are the one thing that the exporters read
+themselves: they may hold secrets, and are only looked at here.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
+
+from otel_celery.masking import MASK, keep, keep_user, masked_url, plain
+from otel_celery.settings.variables import SettingsError, is_host, whole
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from otel_celery.settings.variables import Reader
+
+HTTP, GRPC = "http/protobuf", "grpc"
+
+OTLP = {"otlp": None, "otlp_proto_http": HTTP, "otlp_proto_grpc": GRPC}
+"""The names in an exporters' list that mean OTLP, and the protocol where the name says it."""
+
+COMPRESSIONS = {HTTP: ("none", "gzip", "deflate"), GRPC: ("none", "gzip")}
+
+PROXIES = ("http_proxy", "https_proxy", "all_proxy", "grpc_proxy")
+"""Variables that are in use in either case, where both are set in lower case."""
+
+SHORT_TIMEOUT = 100
+"""Milliseconds below which a timeout looks as if it was meant in seconds, as Python's exporters read it."""
+
+MAX_ENDPOINT = 2000
+"""Characters."""
+
+_HEADER = re.compile(r"([\x21\x23-\x27*+\-.0-9A-Z^-z|~]+)[ \t]*=[ \t]*([\x20\x21\x23-\x2b\x2d-:<-\x5b\x5d-\x7e]*)")
+"""What OpenTelemetry reads as a header; what it does not, it leaves out and logs, value and all."""
+
+_CREDENTIAL = {HTTP: re.compile(r"[\t\x20-\x7e\x80-\xff]*"), GRPC: re.compile(r"[\x20-\x7e]*")}
+_KEY = {HTTP: re.compile(r"[!#$%&'*+\-.^_`|~0-9a-z]+"), GRPC: re.compile(r"(?!.*-bin$)[0-9a-z_.-]+")}
+"""What each protocol takes for the name and the value of a header: the error about another one quotes them all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Otlp:
+    """How one signal leaves by OTLP."""
+
+    protocol: str
+    endpoint: str = field(repr=False)
+    """The whole URL, which may hold secrets; a gRPC endpoint may be without a scheme."""
+    timeout: float
+    """In seconds, for one export with its repetitions."""
+    compression: str
+    is_insecure: bool
+    """Whether gRPC goes without TLS."""
+    certificate: Path | None = None
+    client_key: Path | None = None
+    client_certificate: Path | None = None
+
+    @property
+    def place(self) -> str:
+        """Name the endpoint without the secrets that its URL may hold."""
+        return plain(masked_url(self.endpoint))
+
+
+@dataclass(frozen=True, slots=True)
+class Exporter:
+    """One exporter that a signal is pushed to."""
+
+    name: str
+    """As the signal's variable names it."""
+    otlp: Otlp | None = None
+    signal: str = "metrics"
+
+    @property
+    def group(self) -> str:
+        """Name the group of its entry point."""
+        return f"opentelemetry_{self.signal}_exporter"
+
+    @property
+    def entry_point(self) -> str:
+        """Name its entry point."""
+        if self.otlp is None:
+            return self.name
+        return "otlp_proto_grpc" if self.is_grpc else "otlp_proto_http"
+
+    @property
+    def is_grpc(self) -> bool:
+        """Tell whether it speaks gRPC, which does not like to be forked."""
+        return self.otlp is not None and self.otlp.protocol == GRPC
+
+    @property
+    def place(self) -> str:
+        """Name it for the log: an exporter, and where it sends to if that is known."""
+        return self.name if self.otlp is None else f"{self.otlp.place} ({self.otlp.protocol})"
+
+    @property
+    def missing(self) -> str:
+        """Say in one sentence what to do where nothing that is installed offers it."""
+        names = f"OTEL_{self.signal.upper()}_EXPORTER names {self.name!r}"
+        if self.otlp is None:
+            return f"{names}, which no installed package registers under the entry point group {self.group}"
+        extra = "otlp-grpc" if self.is_grpc else "otlp"
+        return f"{names}, whose package for {self.otlp.protocol} is not installed: pip install 'otel-celery[{extra}]'"
+
+
+def otlp(reader: Reader, signal: str, protocol: str | None = None) -> Otlp:
+    """Read how a signal (METRICS, TRACES) leaves by OTLP, by the protocol given or the one that the variables name."""
+    general = "OTEL_EXPORTER_OTLP_"
+
+    def variable(name: str) -> str:
+        """Name the signal's own variable where it is set, else that of all signals."""
+        own = f"{general}{signal}_{name}"
+        return own if reader.text(own) else f"{general}{name}"
+
+    for proxy in PROXIES:  # which the exporters' libraries use by themselves, and quote where they cannot
+        keep_user(reader.text(proxy) or reader.text(proxy.upper()) or "")
+    protocol = protocol or reader.choice(variable("PROTOCOL"), (GRPC, HTTP), default=HTTP)
+    _look_at_headers(reader, variable("HEADERS"), protocol)
+    endpoint = _endpoint(reader, variable("ENDPOINT"), protocol)
+    if protocol == HTTP and not reader.text(f"{general}{signal}_ENDPOINT"):
+        url = urlsplit(endpoint)
+        endpoint = urlunsplit(url._replace(path=f"{url.path.rstrip('/')}/v1/{signal.lower()}"))
+    scheme = endpoint.partition("://")[0] if "://" in endpoint else None
+    return Otlp(
+        protocol,
+        endpoint,
+        timeout=reader.milliseconds(variable("TIMEOUT"), default=10_000),
+        compression=reader.choice(variable("COMPRESSION"), COMPRESSIONS[protocol], default="none"),
+        is_insecure=scheme == "http" if scheme else reader.boolean(variable("INSECURE"), default=False),
+        certificate=reader.file(variable("CERTIFICATE")),
+        client_key=reader.file(variable("CLIENT_KEY"), is_secret=True),
+        client_certificate=reader.file(variable("CLIENT_CERTIFICATE")),
+    )
+
+
+def short_timeouts(reader: Reader, signals: Iterable[str]) -> tuple[str, ...]:
+    """Say which timeouts, of these signals or of all, look as if they were meant in seconds."""
+    names = (*(f"OTEL_EXPORTER_OTLP_{signal}_TIMEOUT" for signal in signals), "OTEL_EXPORTER_OTLP_TIMEOUT")
+    found = {name: whole(reader.text(name) or "", SHORT_TIMEOUT - 1) for name in names}
+    return tuple(
+        f"{name}={number} is read as milliseconds, as OpenTelemetry's specification says; for seconds write {number}000"
+        for name, number in found.items()
+        if number
+    )
+
+
+def _endpoint(reader: Reader, variable: str, protocol: str) -> str:
+    value = reader.text(variable)
+    if value is None:
+        return "http://localhost:4317" if protocol == GRPC else "http://localhost:4318"
+    if not _is_place(value, {"http", "https", ""} if protocol == GRPC else {"http", "https"}):
+        raise SettingsError(variable, value, "a URL that begins with http:// or https://")
+    _keep_secrets(value)
+    return value
+
+
+def _is_place(value: str, schemes: set[str]) -> bool:
+    """Tell whether a text is a URL with one of these schemes, and a host that can be looked up."""
+    if len(value) > MAX_ENDPOINT or not value.isprintable() or " " in value:
+        return False
+    try:
+        url = urlsplit(value if "://" in value else f"//{value}")
+        has_port = url.port is None or url.port > 0
+    except ValueError:
+        return False
+    return has_port and url.scheme in schemes and is_host(url.hostname or "")
+
+
+def _keep_secrets(endpoint: str) -> None:
+    url = urlsplit(endpoint if "://" in endpoint else f"//{endpoint}")
+    keep_user(endpoint)
+    for secret in (url.password, url.query, *(v for _, v in parse_qsl(url.query))):
+        if secret:
+            keep(secret)
+            keep(unquote(secret))
+
+
+def _look_at_headers(reader: Reader, variable: str, protocol: str) -> None:
+    """Refuse headers that the exporter would leave out, or fail on; their values are secrets, and never shown."""
+    for item in reader.names(variable):
+        found = _HEADER.fullmatch(item)
+        name, value = (unquote(part).strip() for part in found.groups()) if found else ("", "")
+        for secret in (item.partition("=")[2].strip(), value, value.rpartition(" ")[2]):
+            keep(secret)
+        if not (_KEY[protocol].fullmatch(name.lower()) and _CREDENTIAL[protocol].fullmatch(value)):
+            raise SettingsError(variable, MASK, "name=value pairs, comma-separated, with values percent-encoded")
