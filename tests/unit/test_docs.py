@@ -1,4 +1,4 @@
-"""The pages under docs/: each is in the index, and each link leads to a page and a heading that exist."""
+"""The pages under docs/ are in the index; each link of theirs, and of the pages at the top, leads somewhere."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 PAGES = sorted(DOCS.glob("*.md"))
+LINKING = sorted([*DOCS.rglob("*.md"), *(ROOT / f"{name}.md" for name in ("README", "CONTRIBUTING", "SECURITY"))])
 
 
 def links(page: Path) -> list[tuple[str, str]]:
@@ -31,7 +32,7 @@ def test_the_index_names_each_page() -> None:
     assert {page.name for page in PAGES} - {"README.md"} <= named
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", LINKING, ids=lambda page: str(page.relative_to(ROOT)))
 def test_each_link_leads_somewhere(page: Path) -> None:
     """A file that was moved or a heading that was reworded is noticed here."""
     for path, heading in links(page):
