@@ -13,7 +13,7 @@ from otel_celery.lifecycle import Exit, Limit, Loss, Outcome, Revocation, Unknow
 from otel_celery.record.labels import MAX_QUEUES
 from otel_celery.record.reference import exported_name
 from otel_celery.record.tallies import PAIRS_PER_TASK_NAME
-from otel_celery.settings import Bounds
+from otel_celery.settings.settings import Bounds
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
