@@ -96,7 +96,7 @@ def test_the_containers_commands_work(site: Site, tmp_path: Path, services: dict
     serve = shlex.join(services["web"]["command"]).replace("8000", str(example.ports[8000]))
     with example.start(start, **environ) as worker, example.start(serve) as web:
         worker.wait_for(r"shop@\S+ ready\.")
-        web.wait_for("Application startup complete")
+        web.wait_for("Uvicorn running on")
         assert "ready" in example.run(shlex.join(check), **environ)
         example.run(f"curl -fsS -X POST http://localhost:{example.ports[8000]}/orders/7")
         example.wait_for_success("shop.send_receipt")

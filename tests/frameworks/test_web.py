@@ -20,7 +20,7 @@ TASKS = {"django": "shop.tasks.send_receipt", "flask": "shop.send_receipt", "fas
 SERVE = {
     "django": ("runserver", "Quit the server with"),
     "flask": ("flask --app", "Running on http"),
-    "fastapi": ("uvicorn shop", "Application startup complete"),
+    "fastapi": ("uvicorn shop", "Uvicorn running on"),
 }
 """How each web server is started, and what it says once it answers."""
 
