@@ -8,7 +8,7 @@ VENV := .venv
 RUN := exec $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint check reference dashboard clean
+.PHONY: help install demo test lint check generated clean
 
 help: ## Name the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' $(MAKEFILE_LIST)
@@ -29,11 +29,10 @@ lint: $(VENV)/.developed ## Hold the code to its rules
 check: $(VENV)/.developed ## Run all that CI runs, on each Python that is here
 	@$(RUN)/python -m nox
 
-reference: $(VENV)/.developed ## Write README's table of metrics anew, from the catalogue
+generated: $(VENV)/.developed ## Write anew what is made: the tables of metrics, the dashboard, Kubernetes' rules
 	@$(RUN)/python .ci/reference.py
-
-dashboard: $(VENV)/.developed ## Write Grafana's dashboard anew, from the catalogue
 	@$(RUN)/python -m devops.monitoring.dashboard
+	@$(RUN)/python devops/kubernetes/rules.py
 
 clean: ## Remove what was made
 	rm -rf $(VENV) .nox dist .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

@@ -80,7 +80,9 @@ def lint(session: nox.Session) -> None:
 @nox.session(python=NEWEST)
 def tests(session: nox.Session) -> None:
     """Run everything on the newest Celery, with every pool, and measure the coverage."""
-    session.install("-e", ".[demo]", *CELERY[NEWEST_CELERY], *group("test", "green", "dashboard", "kubernetes"))
+    session.install(
+        "-e", ".[demo]", *CELERY[NEWEST_CELERY], *group("test", "green", "dashboard", "kubernetes", "frameworks")
+    )
     session.install("--no-deps", BATCHES)
     session.run("coverage", "erase")
     if session.posargs:

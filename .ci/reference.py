@@ -1,4 +1,4 @@
-"""Writes README's table of metrics anew, from the catalogue; a test holds the two together."""
+"""Writes the tables of metrics anew, from the catalogue: all in docs/metrics.md, the documented ones in README."""
 
 from __future__ import annotations
 
@@ -6,17 +6,37 @@ from pathlib import Path
 
 from otel_celery.record import reference
 
-README = Path(__file__).parents[1] / "README.md"
-BEGIN = "<!-- metrics: made by `otel-celery metrics --format markdown` -->\n"
+ROOT = Path(__file__).parents[1]
+README = ROOT / "README.md"
+METRICS = ROOT / "docs" / "metrics.md"
+BEGIN = "<!-- metrics: made by `make generated` -->\n"
 END = "<!-- /metrics -->\n"
 
 
-def renewed(text: str) -> str:
-    """Return README's text with the table that the catalogue makes."""
-    before, _, rest = text.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    return f"{before}{BEGIN}\n{reference.markdown()}\n\n{END}{after}"
+def whole() -> str:
+    """Give the table of every metric, the documented ones in bold."""
+    return reference.markdown()
+
+
+def documented() -> str:
+    """Give the rows of the documented metrics alone, where nothing has to stand out."""
+    head, rule, *rows = whole().splitlines()
+    return "\n".join([head, rule, *(row.replace("**", "") for row in rows if "**" in row)])
+
+
+TABLES = {METRICS: whole, README: documented}
+"""Which page has which table, between its two marks."""
+
+
+def renewed(text: str, table: str) -> str:
+    """Return a page's text with its table made anew."""
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not (begin and end):
+        raise ValueError(f"no place for the table: {BEGIN.strip()} ... {END.strip()}")
+    return f"{before}{BEGIN}\n{table}\n\n{END}{after}"
 
 
 if __name__ == "__main__":
-    README.write_text(renewed(README.read_text()))
+    for page, table in TABLES.items():
+        page.write_text(renewed(page.read_text("utf-8"), table()), "utf-8")

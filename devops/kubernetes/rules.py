@@ -16,7 +16,7 @@ LEFT_OUT = "exporters"
 """A group whose alerts fire where its jobs are not scraped."""
 TARGET = HERE / "shared" / "prometheusrule.yaml"
 HEAD = """\
-# Made by devops/kubernetes/rules.py from devops/monitoring/{file}: change that, and run this again.
+# Made of devops/monitoring/{file} by `make generated`: change that file.
 apiVersion: monitoring.coreos.com/v1
 kind: PrometheusRule
 metadata:

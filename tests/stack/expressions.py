@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from tests.stack.servers import Server
 
 DASHBOARD = MONITORING / "grafana_dashboards.json"
-SHARED = ROOT.parent / "shared" / "seed-monitoring.md"
-"""The operators' guide, which stands beside the checkout and not in it."""
+DOCS = ROOT / "docs"
+CONTRACT = DOCS / "contract.md"
+"""The page with the expressions that operators are promised."""
 
 ALL = {"pool": ".*", "worker": ".*", "task": ".*"}
 """What the dashboard's variables are when nothing is chosen."""
@@ -73,7 +74,7 @@ def of_the_rules(server: Server) -> Iterator[Expression]:
 
 def of_the_pages() -> Iterator[Expression]:
     """Give what stands in a promql block of any page of the repository."""
-    for page in sorted((ROOT / "README.md", *(ROOT / "devops").rglob("*.md"))):
+    for page in sorted((ROOT / "README.md", *DOCS.rglob("*.md"), *(ROOT / "devops").rglob("*.md"))):
         yield from of_page(page)
 
 

@@ -140,7 +140,7 @@ def panels(document: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def test_the_file_is_what_the_generator_makes() -> None:
-    """Nobody changed the file by hand, or the catalogue without `make dashboard`."""
+    """Nobody changed the file by hand, or the catalogue without `make generated`."""
     assert DASHBOARD.read_text(encoding="utf-8") == generator.text()
 
 

@@ -124,9 +124,9 @@ def test_the_autoscaler_moves_the_pool_that_it_reads(everything: list[manifests.
 
 
 def test_the_rules_are_those_of_the_monitoring() -> None:
-    """What `python devops/kubernetes/rules.py` makes of alerts.yml and rules.yml is committed, all but one group."""
+    """What `make generated` makes of alerts.yml and rules.yml is committed, all but one group."""
     made = runpy.run_path(str(manifests.KUBERNETES / "rules.py"))
-    assert made["TARGET"].read_text() == made["renewed"](), "run python devops/kubernetes/rules.py"
+    assert made["TARGET"].read_text() == made["renewed"](), "run make generated"
     for found in manifests.load(made["renewed"]()):
         source = made["HERE"].parent / "monitoring" / made["SOURCES"][found["metadata"]["name"]]
         groups = yaml.safe_load(source.read_text())["groups"]

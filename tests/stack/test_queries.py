@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from otel_celery import catalogue
+from otel_celery.record.reference import exported_name
 from tests.stack.expressions import (
     ALL,
-    SHARED,
+    CONTRACT,
     Expression,
     of_page,
     of_the_dashboard,
@@ -28,15 +30,7 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.xdist_group("queries"), pytest.mark.timeout(240)]
 
-GUIDE = (
-    "celery_worker_tasks_active",
-    "rate(celery_task_succeeded_total[5m])",
-    "histogram_quantile(0.95, rate(celery_task_duration_seconds_bucket[5m]))",
-    "celery_worker_tasks_active / 8",
-    "celery_worker_up == 0",
-    "rate(celery_task_failed_total[5m]) > 0.1",
-)
-"""What the operators' guide gives: its examples, then the expressions of its alerts."""
+EXPRESSIONS_OF_THE_CONTRACT = 6
 
 MANY = 100
 PATIENCE = 120
@@ -50,8 +44,8 @@ EMPTY_IN_HEALTH = {
     r"RUNBOOK\.md: .*WorkerLostError.*": "no child was lost",
     r"RUNBOOK\.md: .*reports\.nightly.*": "the demo has no such task",
     r"RUNBOOK\.md: pool:celery_worker_up:minimum": "expectations.yml asks for nothing as it is committed",
-    r"guide: celery_worker_up == 0": "it is an alert's",
-    r"guide: rate\(celery_task_failed_total\[5m\]\) > 0\.1": "it is an alert's",
+    r"contract\.md: celery_worker_up == 0": "it is an alert's",
+    r"contract\.md: rate\(celery_task_failed_total\[5m\]\) > 0\.1": "it is an alert's",
 }
 """Expressions, by their place, that a healthy system gives no data for, and why; `sickness` has some for each."""
 
@@ -81,7 +75,7 @@ def sick(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 def test_every_expression_answers_on_the_demo_under_load(live: Server, started: float) -> None:
-    """Dashboard, rules, pages and guide: each has data within two minutes, or is listed as empty in health."""
+    """Dashboard, rules and pages: each has data within two minutes, or is listed as empty in health."""
     pending = [expression for expression in _all(live) if not _is_listed(expression)]
     assert len(pending) > MANY
     deadline = time.monotonic() + PATIENCE
@@ -134,18 +128,18 @@ def test_a_prometheus_without_workers_refuses_nothing(sick: Server) -> None:
     assert answers == {"dashboard: Queues Nobody Consumes A", "dashboard: Firing Alerts A"}
 
 
-def test_the_guides_expressions_are_all_here() -> None:
-    """The operators' guide has no expression but those that are tried above."""
-    if not SHARED.is_file():
-        pytest.skip("the operators' guide is not beside this checkout")
-    found = [re.sub(r"\s+#.*", "", one.text) for one in of_page(SHARED)]
-    found += [match.strip() for match in re.findall(r"^\s*expr: (.*)$", SHARED.read_text(), re.MULTILINE)]
-    assert sorted(found) == sorted(GUIDE)
+def test_the_contracts_expressions_ask_for_what_it_promises() -> None:
+    """The page has expressions, and each metric in them is a documented one, with a histogram's suffix or without."""
+    promised = {exported_name(metric) for metric in catalogue.METRICS if metric.documented}
+    for expression in of_page(CONTRACT):
+        named = {name.removesuffix("_bucket") for name in re.findall(r"\bcelery_\w+", expression.text)}
+        assert named, expression.text
+        assert named <= promised, expression.text
+    assert sum(1 for _ in of_page(CONTRACT)) == EXPRESSIONS_OF_THE_CONTRACT
 
 
 def _all(server: Server) -> list[Expression]:
-    guide = [Expression(f"guide: {text}", text) for text in GUIDE]
-    return [*of_the_dashboard(), *of_the_rules(server), *of_the_pages(), *guide]
+    return [*of_the_dashboard(), *of_the_rules(server), *of_the_pages()]
 
 
 def _is_listed(expression: Expression) -> bool:

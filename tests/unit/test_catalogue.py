@@ -11,7 +11,7 @@ from tests.unit.record import contract
 
 
 def test_the_catalogue_holds_the_contract() -> None:
-    """Exported names, kinds and labels are those of metrics.md, no more and no fewer."""
+    """Exported names, kinds and labels are those of the contract, no more and no fewer."""
     found = {exported_name(m): contract.Family(m.kind.value, frozenset(m.attributes)) for m in METRICS}
     assert found == contract.CONTRACT
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PAGE = ROOT / "tests" / "SITUATIONS.md"
+PAGE = ROOT / "docs" / "situations.md"
 SITUATIONS = range(1, 31)
 _TEST = re.compile(r"`(tests/[\w/]+\.py)::(\w+)`")
 

@@ -1,6 +1,6 @@
 """Every way a task can end: how it is brought about, and what the books must say on each pool.
 
-The rows of the design's table. Where a pool cannot bring a row about, the row names it, and why.
+The rows of the table in docs/architecture.md. Where a pool cannot bring a row about, the row names it, and why.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""Makes `grafana_dashboards.json` out of the catalogue: `make dashboard`."""
+"""Makes `grafana_dashboards.json` out of the catalogue: `make generated`."""

@@ -31,7 +31,7 @@ def document() -> dict[str, Any]:
 def board() -> models.Dashboard:
     """Build the dashboard."""
     builder = Dashboard("Celery workers").uid(links.UID).tags(["celery", "otel-celery"])
-    builder.description("Worker pools that otel-celery instruments. Made by `make dashboard`: change it there.")
+    builder.description("Worker pools that otel-celery instruments. Made by `make generated`: change it there.")
     builder.time("now-1h", "now").refresh("30s").tooltip(DashboardCursorSync.CROSSHAIR).editable()
     builder.link(links.to_runbook())
     builder.variables(variables()).annotations(events())

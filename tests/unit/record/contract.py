@@ -1,4 +1,4 @@
-"""What the port must say: the contract of metrics.md, written down by hand and never derived from the package."""
+"""What the port must say: the contract of docs/contract.md, written down by hand and never derived from the package."""
 
 from __future__ import annotations
 

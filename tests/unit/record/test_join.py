@@ -1,4 +1,4 @@
-"""README's join with target_info works on what the port really says, by Prometheus's own engine."""
+"""The join with target_info in docs/otlp.md works on what the port really says, by Prometheus's own engine."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from typing import Any
 from otel_celery.lifecycle import Outcome
 from tests.unit.record.fakes import recording, scrape
 
-README = Path(__file__).parents[3] / "README.md"
+PAGE = Path(__file__).parents[3] / "docs" / "otlp.md"
 TARGET = 'job="celery",instance="localhost:9101"'
 
 
-def test_readmes_join_gives_the_services_rate(promtool: str, tmp_path: Path) -> None:
-    """Sixty tasks in a minute are one a second of service, pool and host; the query is read from README."""
-    (expression,) = re.findall(r"```promql\n(.*?)```", README.read_text("utf-8"), re.DOTALL)
+def test_the_join_gives_the_services_rate(promtool: str, tmp_path: Path) -> None:
+    """Sixty tasks in a minute are one a second of service, pool and host; the query is read from the page."""
+    (expression,) = re.findall(r"```promql\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
     opened = recording()
     opened.tallies.task("proj.add", "q").ended(Outcome.SUCCESS, 0.5, 0.25)
     series = [
