@@ -29,7 +29,7 @@ def text() -> str:
 
 
 def markdown() -> str:
-    """List the catalogue as the table that stands in README, the documented metrics in bold."""
+    """List the catalogue as the table that stands in docs/metrics.md, the documented metrics in bold."""
     rows = [
         f"| {'**' * metric.documented}`{exported_name(metric)}`{'**' * metric.documented} | {metric.kind.value} | "
         f"{', '.join(metric.attributes)} | {metric.description} |"

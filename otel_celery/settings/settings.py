@@ -1,7 +1,7 @@
 """The environment, read once: a mapping becomes frozen Settings, or one sentence that says what is wrong.
 
 No other module reads ``os.environ``; this one only reads what it is given.
-The table of variables stands in README; their standard meaning is the OpenTelemetry specification's
+The table of variables stands in docs/settings.md; their standard meaning is the OpenTelemetry specification's
 (https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/).
 """
 

@@ -45,7 +45,7 @@ def test_each_link_leads_somewhere(page: Path) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_each_file_that_is_named_exists(page: Path) -> None:
     """A test or a directory of tests that a page names is there, and so is the function."""
-    named = re.findall(r"`(tests/[\w/]+(?:\.py)?)(?:::(\w+))?/?`", page.read_text(encoding="utf-8"))
+    named = re.findall(r"`((?:tests|otel_celery)/[\w/]+(?:\.py)?)(?:::(\w+))?/?`", page.read_text(encoding="utf-8"))
     for path, function in named:
         assert (ROOT / path).exists(), path
         if function:
