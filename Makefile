@@ -29,7 +29,7 @@ lint: $(VENV)/.developed ## Hold the code to its rules
 check: $(VENV)/.developed ## Run all that CI runs, on each Python that is here
 	@$(RUN)/python -m nox
 
-generated: $(VENV)/.developed ## Write anew what is made: the tables of metrics, the dashboard, Kubernetes' rules
+generated: $(VENV)/.developed ## Write anew what is made: the tables of metrics and variables, the dashboard, Kubernetes' rules
 	@$(RUN)/python .ci/reference.py
 	@$(RUN)/python -m devops.monitoring.dashboard
 	@$(RUN)/python devops/kubernetes/rules.py

@@ -1,16 +1,16 @@
-"""Writes the tables of metrics anew, from the catalogue: all in docs/metrics.md, the documented ones in README."""
+"""Writes the tables anew: of metrics from the catalogue, and of variables from the list of them."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from otel_celery.record import reference
+from otel_celery.settings import table as variables
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
 METRICS = ROOT / "docs" / "metrics.md"
-BEGIN = "<!-- metrics: made by `make generated` -->\n"
-END = "<!-- /metrics -->\n"
+SETTINGS = ROOT / "docs" / "settings.md"
 
 
 def whole() -> str:
@@ -24,19 +24,20 @@ def documented() -> str:
     return "\n".join([head, rule, *(row.replace("**", "") for row in rows if "**" in row)])
 
 
-TABLES = {METRICS: whole, README: documented}
-"""Which page has which table, between its two marks."""
+TABLES = {METRICS: ("metrics", whole), README: ("metrics", documented), SETTINGS: ("variables", variables.markdown)}
+"""Which page has which table, between two marks of this name."""
 
 
-def renewed(text: str, table: str) -> str:
+def renewed(text: str, name: str, table: str) -> str:
     """Return a page's text with its table made anew."""
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
+    opening, closing = f"<!-- {name}: made by `make generated` -->\n", f"<!-- /{name} -->\n"
+    before, begin, rest = text.partition(opening)
+    _, end, after = rest.partition(closing)
     if not (begin and end):
-        raise ValueError(f"no place for the table: {BEGIN.strip()} ... {END.strip()}")
-    return f"{before}{BEGIN}\n{table}\n\n{END}{after}"
+        raise ValueError(f"no place for the table: {opening.strip()} ... {closing.strip()}")
+    return f"{before}{opening}\n{table}\n\n{closing}{after}"
 
 
 if __name__ == "__main__":
-    for page, table in TABLES.items():
-        page.write_text(renewed(page.read_text("utf-8"), table()), "utf-8")
+    for page, (name, table) in TABLES.items():
+        page.write_text(renewed(page.read_text("utf-8"), name, table()), "utf-8")

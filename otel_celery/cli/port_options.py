@@ -9,7 +9,7 @@ import click
 
 from otel_celery.masking import quoted
 from otel_celery.pools.client import Identity
-from otel_celery.settings.variables import is_host
+from otel_celery.settings.reader import is_host
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from otel_celery.masking import ROOM, plain, quoted
 from otel_celery.pools.section import PlanError, nearest
-from otel_celery.settings.settings import PREFIX, Port, read
-from otel_celery.settings.variables import is_service_link, of_a_service, whole
+from otel_celery.settings.reader import is_service_link, of_a_service, whole
+from otel_celery.settings.settings import Port, read
+from otel_celery.settings.variables import PREFIX
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

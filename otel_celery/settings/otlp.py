@@ -9,17 +9,21 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
 
 from otel_celery.masking import MASK, keep, keep_user, masked_url, plain
-from otel_celery.settings.variables import SettingsError, is_host, whole
+from otel_celery.settings import variables
+from otel_celery.settings.reader import SettingsError, is_host, whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from otel_celery.settings.variables import Reader
+    from otel_celery.settings.variables import Variable
+from otel_celery.settings.reader import Reader
+
+T = TypeVar("T")
 
 HTTP, GRPC = "http/protobuf", "grpc"
 
@@ -110,37 +114,37 @@ class Exporter:
 
 def otlp(reader: Reader, signal: str, protocol: str | None = None) -> Otlp:
     """Read how a signal (METRICS, TRACES) leaves by OTLP, by the protocol given or the one that the variables name."""
-    general = "OTEL_EXPORTER_OTLP_"
 
-    def variable(name: str) -> str:
-        """Name the signal's own variable where it is set, else that of all signals."""
-        own = f"{general}{signal}_{name}"
-        return own if reader.text(own) else f"{general}{name}"
+    def own(variable: Variable[T]) -> Variable[T]:
+        """Give the signal's own variable where it is set, else that of all signals."""
+        single = variable.of_signal(signal)
+        return single if single.is_set(reader) else variable
 
     for proxy in PROXIES:  # which the exporters' libraries use by themselves, and quote where they cannot
         keep_user(reader.text(proxy) or reader.text(proxy.upper()) or "")
-    protocol = protocol or reader.choice(variable("PROTOCOL"), (GRPC, HTTP), default=HTTP)
-    _look_at_headers(reader, variable("HEADERS"), protocol)
-    endpoint = _endpoint(reader, variable("ENDPOINT"), protocol)
-    if protocol == HTTP and not reader.text(f"{general}{signal}_ENDPOINT"):
+    protocol = protocol or own(variables.PROTOCOL).read(reader)
+    _look_at_headers(reader, own(variables.HEADERS).name, protocol)
+    endpoint = _endpoint(reader, own(variables.ENDPOINT).name, protocol)
+    if protocol == HTTP and not variables.ENDPOINT.of_signal(signal).is_set(reader):
         url = urlsplit(endpoint)
         endpoint = urlunsplit(url._replace(path=f"{url.path.rstrip('/')}/v1/{signal.lower()}"))
     scheme = endpoint.partition("://")[0] if "://" in endpoint else None
     return Otlp(
         protocol,
         endpoint,
-        timeout=reader.milliseconds(variable("TIMEOUT"), default=10_000),
-        compression=reader.choice(variable("COMPRESSION"), COMPRESSIONS[protocol], default="none"),
-        is_insecure=scheme == "http" if scheme else reader.boolean(variable("INSECURE"), default=False),
-        certificate=reader.file(variable("CERTIFICATE")),
-        client_key=reader.file(variable("CLIENT_KEY"), is_secret=True),
-        client_certificate=reader.file(variable("CLIENT_CERTIFICATE")),
+        timeout=own(variables.OTLP_TIMEOUT).read(reader) / 1000,
+        compression=reader.choice(own(variables.COMPRESSION).name, COMPRESSIONS[protocol], default="none"),
+        is_insecure=scheme == "http" if scheme else own(variables.INSECURE).read(reader),
+        certificate=own(variables.CERTIFICATE).read(reader),
+        client_key=own(variables.CLIENT_KEY).read(reader),
+        client_certificate=own(variables.CLIENT_CERTIFICATE).read(reader),
     )
 
 
 def short_timeouts(reader: Reader, signals: Iterable[str]) -> tuple[str, ...]:
     """Say which timeouts, of these signals or of all, look as if they were meant in seconds."""
-    names = (*(f"OTEL_EXPORTER_OTLP_{signal}_TIMEOUT" for signal in signals), "OTEL_EXPORTER_OTLP_TIMEOUT")
+    timeout = variables.OTLP_TIMEOUT
+    names = (*(timeout.of_signal(signal).name for signal in signals), timeout.name)
     found = {name: whole(reader.text(name) or "", SHORT_TIMEOUT - 1) for name in names}
     return tuple(
         f"{name}={number} is read as milliseconds, as OpenTelemetry's specification says; for seconds write {number}000"

@@ -5,15 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from otel_celery.settings import variables
 from otel_celery.settings.otlp import OTLP, Exporter, otlp
 
 if TYPE_CHECKING:
-    from otel_celery.settings.variables import Reader
+    from otel_celery.settings.reader import Reader
 
-CUMULATIVE = "cumulative"
-TEMPORALITIES = (CUMULATIVE, "delta", "lowmemory")
-AGGREGATIONS = ("explicit_bucket_histogram", "base2_exponential_bucket_histogram")
-FILTERS = ("trace_based", "always_on", "always_off")
+CUMULATIVE = variables.TEMPORALITY.default
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,17 +51,11 @@ def push(reader: Reader, names: tuple[str, ...]) -> Push | None:
     """
     if not names:
         return None
-    aggregation = reader.choice(
-        "OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION", AGGREGATIONS, default=AGGREGATIONS[0]
-    )
-    exemplars = reader.choice("OTEL_METRICS_EXEMPLAR_FILTER", FILTERS, default="")
     return Push(
         tuple(Exporter(name, otlp(reader, "METRICS", OTLP[name]) if name in OTLP else None) for name in names),
-        interval=reader.milliseconds("OTEL_METRIC_EXPORT_INTERVAL", default=60_000),
-        timeout=reader.milliseconds("OTEL_METRIC_EXPORT_TIMEOUT", default=30_000),
-        temporality=reader.choice(
-            "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", TEMPORALITIES, default=CUMULATIVE
-        ),
-        is_exponential=aggregation != AGGREGATIONS[0],
-        exemplars=exemplars or None,
+        interval=variables.INTERVAL.read(reader) / 1000,
+        timeout=variables.TIMEOUT.read(reader) / 1000,
+        temporality=variables.TEMPORALITY.read(reader),
+        is_exponential=variables.AGGREGATION.read(reader) != variables.AGGREGATION.default,
+        exemplars=variables.EXEMPLARS.read(reader) or None,
     )

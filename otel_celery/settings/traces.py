@@ -8,13 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from otel_celery.settings import variables
 from otel_celery.settings.otlp import OTLP, Exporter, otlp
 
 if TYPE_CHECKING:
-    from otel_celery.settings.variables import Reader
-
-EXPORTER = "OTEL_TRACES_EXPORTER"
-FLUSH = "OTEL_PYTHON_CELERY_TRACE_FLUSH_TIMEOUT"
+    from otel_celery.settings.reader import Reader
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +37,12 @@ def traces(reader: Reader) -> Traces | None:
 
     Raises SettingsError on the first value that is not allowed.
     """
-    names = reader.exporters(EXPORTER)
-    if names in {(), ("none",)} or "celery" in reader.names("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS"):
+    names = variables.TRACES_EXPORTER.read(reader)
+    if names in {(), ("none",)} or "celery" in variables.DISABLED.read(reader):
         return None
     return Traces(
         tuple(Exporter(name, otlp(reader, "TRACES", OTLP[name]) if name in OTLP else None, "traces") for name in names),
-        flush_seconds=reader.integer(FLUSH, default=500, low=0, high=60_000, unit="milliseconds") / 1000,
-        log_ids=reader.boolean("OTEL_PYTHON_LOG_CORRELATION", default=False),
-        id_generator=reader.name("OTEL_PYTHON_ID_GENERATOR", default="random"),
+        flush_seconds=variables.FLUSH.read(reader) / 1000,
+        log_ids=variables.LOG_CORRELATION.read(reader),
+        id_generator=variables.ID_GENERATOR.read(reader),
     )

@@ -1,185 +1,285 @@
-"""How a variable of the environment is read: as text, a truth value, a number, names, a host, or a file.
+"""Each variable of the environment that means something here, declared once: the parser and the table follow.
 
-A value that is not allowed is one sentence for the operator; an empty one counts as unset, as OpenTelemetry's
-specification demands.
+Their standard meaning is the OpenTelemetry specification's
+(https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/).
 """
 
 from __future__ import annotations
 
-import ipaddress
-import re
-from pathlib import Path
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from enum import Enum
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from otel_celery.masking import LONGEST, MASK, ROOM, RefusedError, quoted
-from otel_celery.settings import files
+from otel_celery.catalogue import BUCKETS as DEFAULT_BUCKETS
+from otel_celery.settings import kinds
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable
 
-DAY = 86_400_000
-"""Milliseconds; no duration may be longer."""
+    from otel_celery.settings.kinds import Kind
+    from otel_celery.settings.reader import Reader
 
-MAX_HOST = 253
-"""Characters of a host's name, by the DNS."""
+T = TypeVar("T")
 
-MAX_NAMES = 20
-"""Exporters, or the like, in one list."""
+PREFIX = "OTEL_PYTHON_CELERY_"
+"""What the names of our own begin with."""
 
-_LABELS = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\.?")
-_SCOPE = re.compile(r"[A-Za-z0-9_.-]+")
-_NAME = re.compile(r"[A-Za-z0-9_.-]{1,100}")
-_LINK = re.compile(r"(tcp|udp|sctp)://([0-9.]+|\[[0-9A-Fa-f:.]+\]):\d{1,5}")
+OTLP_PREFIX = "OTEL_EXPORTER_OTLP_"
 
 
-class SettingsError(RefusedError):
-    """A variable has a value that is not allowed; the message is one sentence for the operator."""
+class Part(Enum):
+    """What a variable is about."""
 
-    def __init__(self, variable: str, value: str, allowed: str) -> None:
-        """Name the variable, the value it has, and what is allowed."""
-        self.variable = variable
-        said = f"is not allowed: it must be {allowed}"
-        room = max(20, min(ROOM, LONGEST - len(variable) - len(said) - 2))
-        super().__init__(f"{variable}={quoted(value, room)} {said}")
+    EVERYTHING = "Everything"
+    PORT = "The port"
+    PUSH = "Push"
+    OTLP = "OTLP, for metrics and for spans"
+    TRACES = "Spans"
+    SERIES = "Series"
 
 
-class Reader:
-    """Reads single values of one environment."""
+@dataclass(frozen=True, slots=True)
+class Variable(Generic[T]):
+    """One variable: what it takes, what it is where it is unset, and what it means."""
 
-    def __init__(self, environ: Mapping[str, str]) -> None:
-        """Read this mapping."""
-        self._environ = environ
-        self.ignored: list[str] = []
-        """Sentences about values that are somebody else's."""
+    name: str
+    part: Part
+    takes: Kind[T]
+    default: T
+    meaning: str
+    shown: str | None = None
+    """The default in words, where it is not the value itself."""
 
-    def text(self, variable: str) -> str | None:
-        """Read a text; None where it is unset."""
-        return self._environ.get(variable, "").strip() or None
+    def read(self, reader: Reader, default: T | None = None) -> T:
+        """Read it, with another default where that depends on others.
 
-    def boolean(self, variable: str, *, default: bool) -> bool:
-        """Read ``true`` or ``false``, in any case."""
-        value = self.text(variable)
-        if value is None:
-            return default
-        if value.lower() not in {"true", "false"}:
-            raise SettingsError(variable, value, "true or false")
-        return value.lower() == "true"
-
-    def integer(self, variable: str, *, default: int, low: int, high: int, unit: str = "") -> int:
-        """Read a whole number between two bounds, both allowed; ``unit`` is for the sentence about a bad one."""
-        value = self.text(variable)
-        if value is None:
-            return default
-        number = whole(value, high)
-        if number is None or not low <= number <= high:
-            of_what = f" of {unit}" if unit else ""
-            raise SettingsError(variable, value, f"a whole number{of_what} from {low} to {high}")
-        return number
-
-    def port(self, variable: str, *, default: int) -> int:
-        """Read a TCP port; what Kubernetes says of a Service whose name makes this variable counts as unset."""
-        value = self.text(variable)
-        if value is not None and is_service_link(value):
-            self.ignored.append(of_a_service(variable, value))
-            return default
-        return self.integer(variable, default=default, low=1, high=65535)
-
-    def names(self, variable: str) -> tuple[str, ...]:
-        """Read a comma-separated list."""
-        value = self.text(variable)
-        return tuple(name.strip() for name in value.split(",") if name.strip()) if value else ()
-
-    def exporters(self, variable: str) -> tuple[str, ...]:
-        """Read a list of exporters' names, each once; ``none`` stands alone."""
-        found = tuple(dict.fromkeys(self.names(variable)))
-        given = ",".join(found)
-        if len(found) > MAX_NAMES or not all(_NAME.fullmatch(name) for name in found):
-            raise SettingsError(variable, given, f"at most {MAX_NAMES} names, of letters, digits, _, - and .")
-        if "none" in found and len(found) > 1:
-            raise SettingsError(variable, given, "none alone, or exporters without none")
-        return found
-
-    def name(self, variable: str, *, default: str) -> str:
-        """Read the name of an entry point."""
-        value = self.text(variable) or default
-        if not _NAME.fullmatch(value):
-            raise SettingsError(variable, value, "a name of at most 100 letters, digits, _, - and .")
-        return value
-
-    def choice(self, variable: str, allowed: tuple[str, ...], *, default: str) -> str:
-        """Read one of some words, in any case; the word is returned as it stands in ``allowed``."""
-        value = self.text(variable)
-        if value is None:
-            return default
-        if value.lower() not in allowed:
-            raise SettingsError(variable, value, " or ".join([", ".join(allowed[:-1]), allowed[-1]]))
-        return value.lower()
-
-    def host(self, variable: str, *, default: str) -> str:
-        """Read the name or the address of a host."""
-        value = self.text(variable) or default
-        if not is_host(value):
-            raise SettingsError(variable, value, "an address, or the name, of a host")
-        return value
-
-    def file(self, variable: str, *, is_secret: bool = False) -> Path | None:
-        """Read the path of a regular file that this process can open.
-
-        Where the file holds secrets, what does not look like a path may be the secret itself, and is not shown.
+        Raises SettingsError where its value is not allowed.
         """
-        value = self.text(variable)
-        if value is None:
-            return None
-        path = Path(value)
-        try:
-            files.check(path)
-        except (OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or str(error)
-            shown = value if not is_secret or value.startswith(("/", ".", "~")) else MASK
-            raise SettingsError(variable, shown, f"a file that this process can read ({reason})") from None
-        return path
+        return self.takes.read(reader, self.name, self.default if default is None else default)
 
-    def milliseconds(self, variable: str, *, default: int) -> float:
-        """Read a duration, which the specification counts in milliseconds; it is returned in seconds."""
-        return self.integer(variable, default=default, low=1, high=DAY, unit="milliseconds") / 1000
+    def is_set(self, reader: Reader) -> bool:
+        """Tell whether it has any value."""
+        return reader.text(self.name) is not None
+
+    def of_signal(self, signal: str) -> Variable[T]:
+        """Give one signal's own variable of OTLP's, which wins over the general one."""
+        return replace(self, name=f"{OTLP_PREFIX}{signal}_{self.name.removeprefix(OTLP_PREFIX)}")
 
 
-def whole(value: str, high: int) -> int | None:
-    """Read a whole number in decimal digits; None where it is none, or has more digits than ``high``."""
-    digits = value.lstrip("0") or "0"
-    # int() itself refuses very long ones.
-    return int(digits) if value.isascii() and value.isdigit() and len(digits) <= len(str(high)) else None
+SDK_DISABLED = Variable("OTEL_SDK_DISABLED", Part.EVERYTHING, kinds.BOOLEAN, False, "`true`: nothing is installed")  # noqa: FBT003
+STRICT = Variable(
+    f"{PREFIX}STRICT",
+    Part.EVERYTHING,
+    kinds.BOOLEAN,
+    False,  # noqa: FBT003
+    "`true`: a bad value, or a taken port, ends the worker with status 78",
+)
+SERVICE_NAME = Variable(
+    "OTEL_SERVICE_NAME",
+    Part.EVERYTHING,
+    kinds.OF_THE_SDK,
+    "",
+    "the resource's `service.name`, pushed, and shown in `target_info`",
+    "the app's name",
+)
+RESOURCE_ATTRIBUTES = Variable(
+    "OTEL_RESOURCE_ATTRIBUTES", Part.EVERYTHING, kinds.OF_THE_SDK, "", "further attributes of the resource"
+)
+METRICS_EXPORTER = Variable(
+    "OTEL_METRICS_EXPORTER",
+    Part.EVERYTHING,
+    kinds.EXPORTERS,
+    (),
+    "`prometheus` serves the port; `otlp` and `console` push, and so does whatever a package registers under that name",
+)
+CHILD_METRICS = Variable(
+    f"{PREFIX}CHILD_METRICS",
+    Part.EVERYTHING,
+    kinds.BOOLEAN,
+    True,  # noqa: FBT003
+    "`false`: what tasks record themselves with OpenTelemetry is not exported (see [your own metrics](own-metrics.md))",
+)
+
+ENABLED = Variable(
+    "PROMETHEUS_ENABLED",
+    Part.PORT,
+    kinds.BOOLEAN,
+    False,  # noqa: FBT003
+    "`true` serves the port; `false` takes `prometheus` out of OTEL_METRICS_EXPORTER",
+    "",
+)
+OTEL_PORT = Variable("OTEL_EXPORTER_PROMETHEUS_PORT", Part.PORT, kinds.PORT, 9464, "the port")
+PORT = Variable(
+    "PROMETHEUS_PORT",
+    Part.PORT,
+    kinds.PORT,
+    9464,
+    "the port; wins over OTEL_EXPORTER_PROMETHEUS_PORT; alone it enables nothing. What Kubernetes sets for a Service "
+    "called `prometheus` (`tcp://…`) is ignored, and said",
+    "",
+)
+HOST = Variable(
+    "OTEL_EXPORTER_PROMETHEUS_HOST",
+    Part.PORT,
+    kinds.HOST,
+    "localhost",
+    "the address to listen on; on the loopback a request has to name this host, `localhost`, `host.docker.internal` or "
+    "an address as its `Host`, so that no website reads the port through a browser: a proxy in front sends "
+    "`Host: localhost`",
+)
+TLS_CERT = Variable(
+    f"{PREFIX}TLS_CERT_FILE",
+    Part.PORT,
+    kinds.FILE,
+    None,
+    "TLS (1.2 and later) for the port; a renewed pair is picked up",
+)
+TLS_KEY = Variable(f"{PREFIX}TLS_KEY_FILE", Part.PORT, kinds.SECRET_FILE, None, "the certificate's key")
+TLS_CLIENT_CA = Variable(
+    f"{PREFIX}TLS_CLIENT_CA_FILE", Part.PORT, kinds.FILE, None, "clients need a certificate signed by it"
+)
+CREDENTIALS = Variable(
+    f"{PREFIX}CREDENTIALS_FILE",
+    Part.PORT,
+    kinds.SECRET_FILE,
+    None,
+    "one credential a line: `user:password`, or a bearer token, as they are: a hash of htpasswd's is refused, for each "
+    "check of one would take the worker a tenth of a second. A file that every user may read is warned of",
+)
+POOL_PORT = Variable(
+    f"{PREFIX}POOL_<NAME>_PORT", Part.PORT, kinds.PORT, 9464, "the port of one pool of the pools file", "the file's"
+)
+
+INTERVAL = Variable(
+    "OTEL_METRIC_EXPORT_INTERVAL",
+    Part.PUSH,
+    kinds.MILLISECONDS,
+    60_000,
+    "from the start of one export to that of the next",
+)
+TIMEOUT = Variable("OTEL_METRIC_EXPORT_TIMEOUT", Part.PUSH, kinds.MILLISECONDS, 30_000, "for one export")
+TEMPORALITY = Variable(
+    "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE",
+    Part.PUSH,
+    kinds.choice("cumulative", "delta", "lowmemory"),
+    "cumulative",
+    "what OTLP's counters and histograms count from",
+)
+AGGREGATION = Variable(
+    "OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION",
+    Part.PUSH,
+    kinds.choice("explicit_bucket_histogram", "base2_exponential_bucket_histogram"),
+    "explicit_bucket_histogram",
+    "the shape of OTLP's histograms",
+)
+EXEMPLARS = Variable(
+    "OTEL_METRICS_EXEMPLAR_FILTER",
+    Part.PUSH,
+    kinds.choice("trace_based", "always_on", "always_off"),
+    "",
+    "to set one of the first two asks for exemplars",
+)
+
+ENDPOINT = Variable(
+    f"{OTLP_PREFIX}ENDPOINT", Part.OTLP, kinds.URL, "", "where to", "`http://localhost:4318`, and 4317 for gRPC"
+)
+PROTOCOL = Variable(f"{OTLP_PREFIX}PROTOCOL", Part.OTLP, kinds.choice("grpc", "http/protobuf"), "http/protobuf", "how")
+HEADERS = Variable(f"{OTLP_PREFIX}HEADERS", Part.OTLP, kinds.PAIRS, (), "sent with each request; they may hold secrets")
+OTLP_TIMEOUT = Variable(
+    f"{OTLP_PREFIX}TIMEOUT", Part.OTLP, kinds.MILLISECONDS, 10_000, "for one request with its repetitions"
+)
+COMPRESSION = Variable(
+    f"{OTLP_PREFIX}COMPRESSION", Part.OTLP, kinds.choice("none", "gzip", "deflate"), "none", "`deflate` over HTTP alone"
+)
+CERTIFICATE = Variable(f"{OTLP_PREFIX}CERTIFICATE", Part.OTLP, kinds.FILE, None, "whom the endpoint's is signed by")
+CLIENT_KEY = Variable(f"{OTLP_PREFIX}CLIENT_KEY", Part.OTLP, kinds.SECRET_FILE, None, "the key of our own certificate")
+CLIENT_CERTIFICATE = Variable(f"{OTLP_PREFIX}CLIENT_CERTIFICATE", Part.OTLP, kinds.FILE, None, "our own certificate")
+INSECURE = Variable(
+    f"{OTLP_PREFIX}INSECURE",
+    Part.OTLP,
+    kinds.BOOLEAN,
+    False,  # noqa: FBT003
+    "`true`: gRPC goes without TLS, where the endpoint's scheme does not say",
+)
+
+TRACES_EXPORTER = Variable(
+    "OTEL_TRACES_EXPORTER",
+    Part.TRACES,
+    kinds.EXPORTERS,
+    (),
+    "`otlp`, `console`, or what a package registers; see [traces](traces.md)",
+)
+FLUSH = Variable(
+    f"{PREFIX}TRACE_FLUSH_TIMEOUT",
+    Part.TRACES,
+    kinds.whole_number(0, 60_000, "milliseconds"),
+    500,
+    "how long the end of a process waits for its last spans",
+)
+ID_GENERATOR = Variable(
+    "OTEL_PYTHON_ID_GENERATOR", Part.TRACES, kinds.NAME, "random", "an entry point of `opentelemetry_id_generator`"
+)
+DISABLED = Variable(
+    "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS", Part.TRACES, kinds.NAMES, (), "with `celery` in it no spans are made"
+)
+LOG_CORRELATION = Variable(
+    "OTEL_PYTHON_LOG_CORRELATION",
+    Part.TRACES,
+    kinds.BOOLEAN,
+    False,  # noqa: FBT003
+    "`true`, with traces on: log records carry `trace_id` and `span_id`",
+)
+SAMPLER = Variable("OTEL_TRACES_SAMPLER", Part.TRACES, kinds.OF_THE_SDK, "", "which traces are kept", "all of them")
+SAMPLER_ARG = Variable("OTEL_TRACES_SAMPLER_ARG", Part.TRACES, kinds.OF_THE_SDK, "", "the sampler's argument")
+PROPAGATORS = Variable(
+    "OTEL_PROPAGATORS", Part.TRACES, kinds.OF_THE_SDK, "", "how a message carries its trace", "tracecontext,baggage"
+)
+BATCHES = Variable(
+    "OTEL_BSP_…", Part.TRACES, kinds.OF_THE_SDK, "", "how spans are put together for an export", "the SDK's"
+)
+
+BUCKETS = Variable(
+    f"{PREFIX}BUCKETS", Part.SERIES, kinds.BOUNDS, DEFAULT_BUCKETS, "the histograms' bounds", "0.005 … 1800"
+)
+ALLOW = Variable(
+    f"{PREFIX}TASKS_ALLOW",
+    Part.SERIES,
+    kinds.PATTERNS,
+    (),
+    'tasks that match none are counted together under `task_name="other"`',
+)
+DENY = Variable(f"{PREFIX}TASKS_DENY", Part.SERIES, kinds.PATTERNS, (), "tasks that match one are, too")
+MAX_TASK_NAMES = Variable(
+    f"{PREFIX}MAX_TASK_NAMES",
+    Part.SERIES,
+    kinds.whole_number(1, 100_000),
+    500,
+    "how many task names get series of their own; the rest is `other`",
+)
+MAX_EXCEPTIONS = Variable(
+    f"{PREFIX}MAX_EXCEPTIONS", Part.SERIES, kinds.whole_number(1, 10_000), 50, "how many exception classes"
+)
+LABEL_LENGTH = Variable(
+    f"{PREFIX}LABEL_LENGTH",
+    Part.SERIES,
+    kinds.whole_number(8, 10_000),
+    200,
+    "where label values are cut, in characters",
+)
+
+VARIABLES: tuple[Variable[Any], ...] = tuple(each for each in list(globals().values()) if isinstance(each, Variable))
+"""All of them, in the order of the table."""
+
+OURS = tuple(each.name for each in VARIABLES if each.name.startswith(PREFIX) and each is not POOL_PORT)
+"""The names that are ours alone, and complete."""
+
+SIGNALS = ("METRICS", "TRACES")
 
 
-def is_host(text: str) -> bool:
-    """Tell whether a text can be a host: an address, or a name that can be put into the DNS's alphabet."""
-    if len(text) > MAX_HOST:
-        return False
-    address, percent, scope = text.partition("%")
-    try:
-        version = ipaddress.ip_address(address).version
-    except ValueError:
-        return _is_name(text)
-    return not percent or (version == 6 and _SCOPE.fullmatch(scope) is not None)  # noqa: PLR2004  IPv6 has scopes
-
-
-def _is_name(text: str) -> bool:
-    try:
-        name = text.encode("idna").decode("ascii")
-    except UnicodeError:  # a label that is empty, longer than 63 characters, or of letters that no name may have
-        return False
-    return len(name) <= MAX_HOST and _LABELS.fullmatch(name) is not None
-
-
-def is_service_link(value: str) -> bool:
-    """Tell whether a value is what Kubernetes, or Docker's links, put into ``<SERVICE>_PORT``: tcp://10.43.0.12:9090."""
-    return _LINK.fullmatch(value.strip()) is not None
-
-
-def of_a_service(variable: str, value: str) -> str:
-    """Say in one sentence that a variable is about a Service, and was ignored."""
-    service = variable.removesuffix("_PORT").lower().replace("_", "-")
-    return (
-        f"{variable}={quoted(value)} is Kubernetes's, about the Service {service}, and was ignored; "
-        f"enableServiceLinks: false in the pod keeps it out"
-    )
+def names() -> Iterable[str]:
+    """List every name that is read, those of OTLP's single signals among them."""
+    for each in VARIABLES:
+        if each not in {POOL_PORT, BATCHES}:
+            yield each.name
+        if each.part is Part.OTLP:
+            yield from (each.of_signal(signal).name for signal in SIGNALS)

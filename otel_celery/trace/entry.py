@@ -16,7 +16,7 @@ from otel_celery.forks import Home
 from otel_celery.masking import plain
 from otel_celery.saying import say
 from otel_celery.settings import settings as environment
-from otel_celery.settings.variables import SettingsError
+from otel_celery.settings.reader import SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

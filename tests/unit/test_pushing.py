@@ -8,8 +8,8 @@ import pytest
 
 from otel_celery.masking import masked
 from otel_celery.settings.otlp import GRPC, HTTP, Otlp, otlp
+from otel_celery.settings.reader import Reader
 from otel_celery.settings.settings import SettingsError, read
-from otel_celery.settings.variables import Reader
 
 if TYPE_CHECKING:
     from pathlib import Path

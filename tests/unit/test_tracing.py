@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from otel_celery.settings import settings
-from otel_celery.settings.variables import SettingsError
+from otel_celery.settings.reader import SettingsError
 
 
 @pytest.mark.parametrize(

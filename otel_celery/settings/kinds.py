@@ -1,0 +1,98 @@
+"""What a variable takes: how its value is read, and the words that say what is allowed."""
+
+from __future__ import annotations
+
+import fnmatch
+import math
+import re
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from otel_celery.settings.reader import SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from otel_celery.settings.reader import Reader
+
+T = TypeVar("T")
+
+MAX_BUCKETS = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Kind(Generic[T]):
+    """One way to read a value."""
+
+    words: str
+    """What is allowed, for the table."""
+    read: Callable[[Reader, str, T], T]
+    """Reads a variable, of this name and with this default; raises SettingsError."""
+
+
+def whole_number(low: int, high: int, unit: str = "") -> Kind[int]:
+    """Take a whole number between two bounds, both allowed."""
+    words = f"a whole number{f' of {unit}' if unit else ''} from {low} to {high}"
+    return Kind(
+        words, lambda reader, name, default: reader.integer(name, default=default, low=low, high=high, unit=unit)
+    )
+
+
+def choice(*words: str) -> Kind[str]:
+    """Take one of some words."""
+    return Kind(
+        ", ".join(f"`{word}`" for word in words),
+        lambda reader, name, default: reader.choice(name, words, default=default),
+    )
+
+
+def _bounds(reader: Reader, name: str, default: tuple[float, ...]) -> tuple[float, ...]:
+    value = reader.text(name)
+    if value is None:
+        return default
+    allowed = f"at most {MAX_BUCKETS} increasing positive numbers of seconds, comma-separated"
+    try:
+        bounds = tuple(float(bound) for bound in value.split(","))
+    except ValueError:
+        raise SettingsError(name, value, allowed) from None
+    rising = all(low < high for low, high in pairwise(bounds))
+    if len(bounds) > MAX_BUCKETS or not rising or not all(b > 0 and math.isfinite(b) for b in bounds):
+        raise SettingsError(name, value, allowed)
+    return bounds
+
+
+def _patterns(reader: Reader, name: str, default: tuple[str, ...]) -> tuple[str, ...]:
+    """Read patterns as fnmatch takes them, which is as long as they can be made a regular expression."""
+    patterns = reader.names(name) or default
+    try:
+        for pattern in patterns:
+            re.compile(fnmatch.translate(pattern))
+    except (re.error, OverflowError, RecursionError):
+        raise SettingsError(name, ",".join(patterns), "patterns as of fnmatch, comma-separated") from None
+    return patterns
+
+
+BOOLEAN: Kind[bool] = Kind("`true`, `false`", lambda reader, name, default: reader.boolean(name, default=default))
+PORT: Kind[int] = Kind("a port, from 1 to 65535", lambda reader, name, default: reader.port(name, default=default))
+MILLISECONDS: Kind[int] = Kind(
+    "milliseconds, at most a day", lambda reader, name, default: reader.milliseconds(name, default=default)
+)
+HOST: Kind[str] = Kind("a host's name or address", lambda reader, name, default: reader.host(name, default=default))
+NAME: Kind[str] = Kind("a name", lambda reader, name, default: reader.name(name, default=default))
+NAMES: Kind[tuple[str, ...]] = Kind(
+    "names, comma-separated", lambda reader, name, default: reader.names(name) or default
+)
+EXPORTERS: Kind[tuple[str, ...]] = Kind(
+    "exporters, comma-separated, or `none` alone", lambda reader, name, default: reader.exporters(name) or default
+)
+FILE: Kind[Path | None] = Kind("a file", lambda reader, name, _: reader.file(name))
+SECRET_FILE: Kind[Path | None] = Kind("a file", lambda reader, name, _: reader.file(name, is_secret=True))
+BOUNDS: Kind[tuple[float, ...]] = Kind(f"at most {MAX_BUCKETS} increasing positive seconds, comma-separated", _bounds)
+PATTERNS: Kind[tuple[str, ...]] = Kind("patterns as of fnmatch, comma-separated", _patterns)
+URL: Kind[str] = Kind("an http or https URL", lambda reader, name, default: reader.text(name) or default)
+PAIRS: Kind[tuple[str, ...]] = Kind(
+    "`name=value`, comma-separated, percent-encoded", lambda reader, name, default: reader.names(name) or default
+)
+OF_THE_SDK: Kind[str] = Kind("as the SDK reads it", lambda reader, name, default: reader.text(name) or default)

@@ -1,0 +1,185 @@
+"""How a variable of the environment is read: as text, a truth value, a number, names, a host, or a file.
+
+A value that is not allowed is one sentence for the operator; an empty one counts as unset, as OpenTelemetry's
+specification demands.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from otel_celery.masking import LONGEST, MASK, ROOM, RefusedError, quoted
+from otel_celery.settings import files
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+DAY = 86_400_000
+"""Milliseconds; no duration may be longer."""
+
+MAX_HOST = 253
+"""Characters of a host's name, by the DNS."""
+
+MAX_NAMES = 20
+"""Exporters, or the like, in one list."""
+
+_LABELS = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\.?")
+_SCOPE = re.compile(r"[A-Za-z0-9_.-]+")
+_NAME = re.compile(r"[A-Za-z0-9_.-]{1,100}")
+_LINK = re.compile(r"(tcp|udp|sctp)://([0-9.]+|\[[0-9A-Fa-f:.]+\]):\d{1,5}")
+
+
+class SettingsError(RefusedError):
+    """A variable has a value that is not allowed; the message is one sentence for the operator."""
+
+    def __init__(self, variable: str, value: str, allowed: str) -> None:
+        """Name the variable, the value it has, and what is allowed."""
+        self.variable = variable
+        said = f"is not allowed: it must be {allowed}"
+        room = max(20, min(ROOM, LONGEST - len(variable) - len(said) - 2))
+        super().__init__(f"{variable}={quoted(value, room)} {said}")
+
+
+class Reader:
+    """Reads single values of one environment."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        """Read this mapping."""
+        self._environ = environ
+        self.ignored: list[str] = []
+        """Sentences about values that are somebody else's."""
+
+    def text(self, variable: str) -> str | None:
+        """Read a text; None where it is unset."""
+        return self._environ.get(variable, "").strip() or None
+
+    def boolean(self, variable: str, *, default: bool) -> bool:
+        """Read ``true`` or ``false``, in any case."""
+        value = self.text(variable)
+        if value is None:
+            return default
+        if value.lower() not in {"true", "false"}:
+            raise SettingsError(variable, value, "true or false")
+        return value.lower() == "true"
+
+    def integer(self, variable: str, *, default: int, low: int, high: int, unit: str = "") -> int:
+        """Read a whole number between two bounds, both allowed; ``unit`` is for the sentence about a bad one."""
+        value = self.text(variable)
+        if value is None:
+            return default
+        number = whole(value, high)
+        if number is None or not low <= number <= high:
+            of_what = f" of {unit}" if unit else ""
+            raise SettingsError(variable, value, f"a whole number{of_what} from {low} to {high}")
+        return number
+
+    def port(self, variable: str, *, default: int) -> int:
+        """Read a TCP port; what Kubernetes says of a Service whose name makes this variable counts as unset."""
+        value = self.text(variable)
+        if value is not None and is_service_link(value):
+            self.ignored.append(of_a_service(variable, value))
+            return default
+        return self.integer(variable, default=default, low=1, high=65535)
+
+    def names(self, variable: str) -> tuple[str, ...]:
+        """Read a comma-separated list."""
+        value = self.text(variable)
+        return tuple(name.strip() for name in value.split(",") if name.strip()) if value else ()
+
+    def exporters(self, variable: str) -> tuple[str, ...]:
+        """Read a list of exporters' names, each once; ``none`` stands alone."""
+        found = tuple(dict.fromkeys(self.names(variable)))
+        given = ",".join(found)
+        if len(found) > MAX_NAMES or not all(_NAME.fullmatch(name) for name in found):
+            raise SettingsError(variable, given, f"at most {MAX_NAMES} names, of letters, digits, _, - and .")
+        if "none" in found and len(found) > 1:
+            raise SettingsError(variable, given, "none alone, or exporters without none")
+        return found
+
+    def name(self, variable: str, *, default: str) -> str:
+        """Read the name of an entry point."""
+        value = self.text(variable) or default
+        if not _NAME.fullmatch(value):
+            raise SettingsError(variable, value, "a name of at most 100 letters, digits, _, - and .")
+        return value
+
+    def choice(self, variable: str, allowed: tuple[str, ...], *, default: str) -> str:
+        """Read one of some words, in any case; the word is returned as it stands in ``allowed``."""
+        value = self.text(variable)
+        if value is None:
+            return default
+        if value.lower() not in allowed:
+            raise SettingsError(variable, value, " or ".join([", ".join(allowed[:-1]), allowed[-1]]))
+        return value.lower()
+
+    def host(self, variable: str, *, default: str) -> str:
+        """Read the name or the address of a host."""
+        value = self.text(variable) or default
+        if not is_host(value):
+            raise SettingsError(variable, value, "an address, or the name, of a host")
+        return value
+
+    def file(self, variable: str, *, is_secret: bool = False) -> Path | None:
+        """Read the path of a regular file that this process can open.
+
+        Where the file holds secrets, what does not look like a path may be the secret itself, and is not shown.
+        """
+        value = self.text(variable)
+        if value is None:
+            return None
+        path = Path(value)
+        try:
+            files.check(path)
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or str(error)
+            shown = value if not is_secret or value.startswith(("/", ".", "~")) else MASK
+            raise SettingsError(variable, shown, f"a file that this process can read ({reason})") from None
+        return path
+
+    def milliseconds(self, variable: str, *, default: int) -> int:
+        """Read a duration as the specification counts it, in milliseconds."""
+        return self.integer(variable, default=default, low=1, high=DAY, unit="milliseconds")
+
+
+def whole(value: str, high: int) -> int | None:
+    """Read a whole number in decimal digits; None where it is none, or has more digits than ``high``."""
+    digits = value.lstrip("0") or "0"
+    # int() itself refuses very long ones.
+    return int(digits) if value.isascii() and value.isdigit() and len(digits) <= len(str(high)) else None
+
+
+def is_host(text: str) -> bool:
+    """Tell whether a text can be a host: an address, or a name that can be put into the DNS's alphabet."""
+    if len(text) > MAX_HOST:
+        return False
+    address, percent, scope = text.partition("%")
+    try:
+        version = ipaddress.ip_address(address).version
+    except ValueError:
+        return _is_name(text)
+    return not percent or (version == 6 and _SCOPE.fullmatch(scope) is not None)  # noqa: PLR2004  IPv6 has scopes
+
+
+def _is_name(text: str) -> bool:
+    try:
+        name = text.encode("idna").decode("ascii")
+    except UnicodeError:  # a label that is empty, longer than 63 characters, or of letters that no name may have
+        return False
+    return len(name) <= MAX_HOST and _LABELS.fullmatch(name) is not None
+
+
+def is_service_link(value: str) -> bool:
+    """Tell whether a value is what Kubernetes, or Docker's links, put into ``<SERVICE>_PORT``: tcp://10.43.0.12:9090."""
+    return _LINK.fullmatch(value.strip()) is not None
+
+
+def of_a_service(variable: str, value: str) -> str:
+    """Say in one sentence that a variable is about a Service, and was ignored."""
+    service = variable.removesuffix("_PORT").lower().replace("_", "-")
+    return (
+        f"{variable}={quoted(value)} is Kubernetes's, about the Service {service}, and was ignored; "
+        f"enableServiceLinks: false in the pod keeps it out"
+    )
