@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -83,3 +85,18 @@ def test_a_door_does_not_import_celery(door: str) -> None:
     """Importing a door leaves Celery alone, so that gevent and eventlet can patch before it is imported."""
     imported = fresh(f"import sys, {door}; print(*sys.modules)").split()
     assert {"celery", "kombu", "billiard"}.isdisjoint(imported)
+
+
+def _knows_of_forks(node: ast.AST) -> bool:
+    """Tell whether code registers an at-fork handler, asks in which process it is, or closes what a child inherited."""
+    if isinstance(node, ast.Attribute):
+        return node.attr == "register_at_fork" or ast.unparse(node) == "socket.close"
+    return isinstance(node, ast.Compare) and "os.getpid()" in ast.unparse(node)
+
+
+def test_one_module_knows_of_forks() -> None:
+    """The others ask it: ``forks.gate``, ``forks.Home``, ``forks.after_each_fork``, ``forks.abandon``."""
+    paths = Path(otel_celery.__file__).parent.rglob("*.py")
+    assert [path.name for path in paths if any(map(_knows_of_forks, ast.walk(ast.parse(path.read_text()))))] == [
+        "forks.py"
+    ]
