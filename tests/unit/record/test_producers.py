@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from otel_celery.record.pull import PullReader
 from otel_celery.record.pusher import PushReader
 from tests.unit.record.fakes import no_guests
-from tests.unit.record.test_push import Exporter, Gate
+from tests.unit.record.test_pusher import Exporter, Gate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,7 +12,7 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
 from otel_celery.relay.child.delta import DeltaReader
 from otel_celery.relay.wire import frames
-from tests.unit.relay.test_books import Opened
+from tests.unit.relay.test_merged import Opened
 
 if TYPE_CHECKING:
     from opentelemetry.metrics import Meter

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.unit.relay.test_hub import run
+from tests.unit.relay.test_relay import run
 
 
 def test_f66_odd_values_end_no_connection() -> None:
