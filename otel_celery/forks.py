@@ -21,6 +21,7 @@ import weakref
 from typing import TYPE_CHECKING, Protocol
 
 from otel_celery import forkwarning as warned
+from otel_celery.interruption import interrupting_signal, send_again
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -56,7 +57,8 @@ class ForkGate:
         self._watched: weakref.WeakSet[Inherited] = weakref.WeakSet()
         self._reset()
 
-    def _reset(self) -> None:
+    def _reset(self, *, is_needed: bool = True) -> None:
+        self._is_needed = is_needed
         # Re-entrant, since a fork may come from the very thread that holds it: a collector's own, or a greenlet's.
         self._lock = threading.RLock()
         self._holder: threading.Thread | None = None
@@ -83,6 +85,8 @@ class ForkGate:
 
     def before(self) -> None:
         """Wait for the endpoint to pause, at most PATIENCE seconds; called in the thread that forks."""
+        if not self._is_needed:
+            return
         if sys.version_info >= (3, 12):
             warned.leave_out()
         me = threading.get_ident()
@@ -90,8 +94,8 @@ class ForkGate:
         try:
             lock = self._acquired()
             if lock is not None:
-                self._holder = threading.current_thread()
                 self._forking[me] = lock
+                self._holder = threading.current_thread()
         finally:
             self._waiting.discard(me)
 
@@ -103,7 +107,7 @@ class ForkGate:
 
     def after_in_child(self) -> None:
         """Give the child a gate of its own, and close what it inherited."""
-        self._reset()
+        self._reset(is_needed=False)  # the threads that it keeps asleep are the parent's
         watched = list(self._watched)
         self._watched.clear()  # before: what lets go may have itself watched in the child's own forks
         for inherited in watched:
@@ -135,6 +139,10 @@ class Home:
         """Tell whether this is still that process."""
         return os.getpid() == self._pid
 
+    def is_still_here(self) -> bool:
+        """Tell the same, to whoever wants to call something."""
+        return self.is_here
+
 
 def after_each_fork(forked: Callable[[], None]) -> None:
     """Have a bound method called in each child, for as long as its object lives."""
@@ -151,8 +159,25 @@ def after_each_fork(forked: Callable[[], None]) -> None:
 def gate() -> ForkGate:
     """Return the process's gate; the first call registers it with ``os.fork``, which cannot be undone."""
     made = ForkGate()
-    os.register_at_fork(before=made.before, after_in_parent=made.after_in_parent, after_in_child=made.after_in_child)
+    before, after = _insistent(made.before), _insistent(made.after_in_parent)
+    os.register_at_fork(before=before, after_in_parent=after, after_in_child=made.after_in_child)
     return made
+
+
+def _insistent(hook: Callable[[], None]) -> Callable[[], None]:
+    """Make an at-fork handler in which a task's time limit is not lost: Python prints what one raises, and goes on."""
+
+    @functools.wraps(hook)
+    def insistent() -> None:
+        try:
+            hook()
+        except Exception as error:
+            number = interrupting_signal(error)
+            if number is None:
+                raise
+            send_again(number, Home().is_still_here)
+
+    return insistent
 
 
 def abandon(sock: socket.socket) -> None:

@@ -6,9 +6,31 @@ Where our code runs on a task's own thread, whoever catches ``Exception`` asks h
 
 from __future__ import annotations
 
+import os
 import signal
 from functools import partial
 from traceback import walk_tb
+from typing import TYPE_CHECKING
+
+from otel_celery import native
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+PAUSE = 0.01
+"""The seconds after which a signal is sent again: what kept its exception must be over, and the task at work."""
+
+
+def send_again(number: int, is_wanted: Callable[[], bool]) -> None:
+    """Have a signal come again in a moment, if it is still wanted then: somebody keeps what its handler has raised."""
+    native.start("otel-celery-signal", partial(_send, number, is_wanted))
+
+
+def _send(number: int, is_wanted: Callable[[], bool]) -> None:
+    native.Flag().wait(PAUSE)
+    if is_wanted():
+        os.kill(os.getpid(), number)
 
 
 def is_interruption(error: BaseException) -> bool:

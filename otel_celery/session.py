@@ -67,7 +67,7 @@ class Session:
         """Put everything in place in the worker."""
         self._outlets.watch(self._worker)
         self._watch.install()
-        if self._settings.child_metrics and self._settings.enabled:
+        if self._settings.enabled:
             self._open_relay()
         add_step(self._worker, self.pool_prepared, self.pool_started)
         observe_end(self._worker, self._on_over)
@@ -131,6 +131,9 @@ class Session:
                 lost=tallies.metrics_dropped,
                 failed=partial(tallies.swallowed, Where.RELAY),
             )
+            if not self._settings.child_metrics:
+                relay.collect_apart()
+                return
             relay.open(os.environ, has_children=has_processes(self._worker))
         except Exception as error:  # noqa: BLE001  a name that the SDK has moved, or no socket
             self.warnings.append(f"what tasks record with OpenTelemetry is not shown: {plain(str(error))}")

@@ -42,6 +42,9 @@ class ConsumerWatch(Protocol):
     def disconnected(self) -> None:
         """Note that the consumer lost its broker connection."""
 
+    def limits_replaced(self, buckets: list[Any]) -> None:
+        """Note that these buckets of rate limits are about to be replaced, whatever waits in them."""
+
     def ticked(self) -> None:
         """Note that the event loop turned."""
 
@@ -75,6 +78,11 @@ class ObservedConsumer(_Base):
         with ExitStack() as stack:
             self._otel_tell(lambda: stack.enter_context(self._otel_watch.in_front()))
             super().update_strategies()
+
+    def reset_rate_limits(self) -> None:
+        """Tell of the buckets in which requests wait: a new limit, by remote control say, has new ones."""
+        self._otel_tell(lambda: self._otel_watch.limits_replaced(list(self.task_buckets.values())))
+        super().reset_rate_limits()
 
     def on_ready(self) -> None:
         """Tell that messages are consumed from now on; called each time the connection is made."""

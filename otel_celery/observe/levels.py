@@ -58,6 +58,8 @@ class Levels:
         self.is_connected = False
         self.is_consuming = False
         self.turns = Turns(worker, self.active)
+        self._buckets: list[Any] = []
+        """Those of rate limits that were replaced while requests waited in them: Celery's timer still empties them."""
 
     def up(self) -> bool:
         """Tell whether the worker is ready, and its pool has not yet drained."""
@@ -165,9 +167,13 @@ class Levels:
         """Hold a request with an ETA and a rate limit once, however many places it stands in."""
         consumer = getattr(self._worker, "consumer", None)
         buckets = [bucket for bucket in list(getattr(consumer, "task_buckets", {}).values()) if bucket]
-        limited = [request for bucket in buckets for request, _ in list(bucket.contents)]
+        limited = [r for bucket in (*buckets, *self._buckets) for r, _ in list(bucket.contents) if is_active(r)]
         known = self._members(state.reserved_requests) | self._members(state.active_requests)
         return {key: each for key, each in _by_identity((*limited, *self.held)).items() if key not in known}
+
+    def limits_replaced(self, buckets: Iterable[Any]) -> None:
+        """Go on looking at buckets that the consumer is about to replace, for as long as anything is in them."""
+        self._buckets = [bucket for bucket in (*self._buckets, *buckets) if bucket and bucket.contents]
 
     def _kept(self) -> list[Any]:
         """List the strays that wait, and are not waiting anywhere in Celery's own sight."""

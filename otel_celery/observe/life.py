@@ -161,13 +161,22 @@ def came_back(request: Any, result: Any) -> None:
 def _came_back_empty(request: Any) -> None:
     """Note the end of a run that has neither result nor runtime, which a success always has.
 
-    A green thread was killed; or nothing ran, since ``worker_deduplicate_successful_tasks`` found a success stored.
+    A green thread was killed; or nothing ran, since ``worker_deduplicate_successful_tasks`` found a success stored. A
+    Strategy that tells of an end by itself may have nothing else to say of a success.
     """
     if request._otel_stopping is not None:
         end(request, request._otel_stopping)
-    else:
+    elif _may_be_a_duplicate(request):
         request._otel_accepted_at = None
         end(request, Outcome.IGNORED)
+    else:
+        end(request, _SUCCESS)
+
+
+def _may_be_a_duplicate(request: Any) -> bool:
+    """Tell whether Celery looks for a stored success before it runs this request, as its own tracer asks."""
+    redelivered = (request.delivery_info or {}).get("redelivered")
+    return bool(redelivered and request.app.conf.worker_deduplicate_successful_tasks)
 
 
 def failed(request: Any, exc_info: Any) -> bool:

@@ -14,7 +14,7 @@ from celery import Task
 from celery.worker import strategy
 from kombu.utils.imports import symbol_by_name
 
-from otel_celery.forks import Home
+from otel_celery.forks import Home, after_each_fork
 from otel_celery.lifecycle import OTHER, Outcome, Where, guarded
 from otel_celery.observe import plain
 from otel_celery.observe.held import pass_on
@@ -46,9 +46,14 @@ class Strays:
         """What is let go of while the consumer closes is given back instead: Celery clears its timer there."""
         self._observer = observer
         self._home = Home()
+        after_each_fork(self._forget)
         self._known: dict[int, _Reference] = {}
         self._said: set[str] = set()
         self._unsaid: list[str] = []
+
+    def _forget(self) -> None:
+        """Know of nothing in a forked child: what it lets go of are copies."""
+        self._known.clear()
 
     def keep(self, request: Any) -> None:
         """Know a request until it ends; whoever held it strongly lets go, or it could not vanish."""

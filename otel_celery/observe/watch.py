@@ -127,6 +127,10 @@ class Watch:
         """Note the lost connection."""
         self.levels.is_connected = self.levels.is_consuming = False
 
+    def limits_replaced(self, buckets: Iterable[Any]) -> None:
+        """Note that the consumer makes other buckets of its rate limits."""
+        self.levels.limits_replaced(buckets)
+
     def ticked(self) -> None:
         """Note that the event loop turned, and look after the children."""
         self.levels.turns.turned()

@@ -65,8 +65,11 @@ def label_value(value: Any) -> str:
 
 
 def unit_word(unit: str) -> str:
-    """Write a unit as the end of a metric's name; empty where it has none."""
-    unit = _ANNOTATION.sub("", unit)
+    """Write a unit as the end of a metric's name; empty where it has none.
+
+    A colon becomes an underscore: the exporter keeps it, and OpenMetrics' writer then shows a family under two names.
+    """
+    unit = _ANNOTATION.sub("", unit).replace(":", "_")
     if unit in UNITS:
         return UNITS[unit]
     above, line, below = unit.partition("/")

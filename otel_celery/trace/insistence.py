@@ -5,19 +5,13 @@ Celery's dispatch keeps every Exception of a handler to itself, a soft time limi
 
 from __future__ import annotations
 
-import os
 from functools import partial, wraps
 from typing import TYPE_CHECKING, Any
 
-from otel_celery import native
-from otel_celery.interruption import interrupting_signal
+from otel_celery.interruption import interrupting_signal, send_again
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-PAUSE = 0.01
-"""The seconds after which a signal is sent again: the dispatch must be over, and the task itself at work."""
-
 
 AGAIN = 3
 """How often a handler begins again: a second signal, an application's own say, may come close behind the first."""
@@ -51,14 +45,12 @@ class Insistence:
                     if number is None:
                         raise
                     if self._running is not None:
-                        native.start("otel-celery-signal", partial(self._send, self._running, number))
+                        send_again(number, partial(self._is_running, self._running))
                 else:
                     return
             handler(**message)
 
         return whole
 
-    def _send(self, running: object, number: int) -> None:
-        native.Flag().wait(PAUSE)
-        if self._running is running:
-            os.kill(os.getpid(), number)
+    def _is_running(self, running: object) -> bool:
+        return self._running is running

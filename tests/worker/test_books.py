@@ -37,6 +37,14 @@ def _fill(site: Site, worker: Worker, seconds: float) -> None:
         site.client.send_task("proj.limited")
 
 
+def _limited_anew(site: Site) -> bool:
+    """Give tasks another rate limit by remote control, while some wait for the old one."""
+    with site.client.connection_for_write() as own:  # the client's others may have been severed by another test
+        order = site.client.control.rate_limit
+        (answer,) = order("proj.limited", "2/h", reply=True, timeout=10, limit=1, connection=own)
+    return bool(answer == {"w@localhost": {"ok": "new rate limit set successfully"}})
+
+
 @pytest.mark.prefork
 def test_everything_received_stands_somewhere(site: Site) -> None:
     """Running, reserved and scheduled tasks are told apart, and the books balance at every moment."""
@@ -45,6 +53,8 @@ def test_everything_received_stands_somewhere(site: Site) -> None:
     wait_until(lambda: worker.scrape().books()["received"] == 7, "all are received")
     scrape = worker.scrape()
     assert scrape.books() == {"received": 7, "ended": 0, "active": 1, "reserved": 3, "scheduled": 3, "returned": 0}
+    assert _limited_anew(site)
+    assert worker.scrape().books() == scrape.books(), "what waits for the old limit is scheduled as before"
     assert 0 < scrape.value("celery_worker_oldest_active_task_seconds", task_name="proj.endless") < 30
     assert scrape.value("celery_worker_pool_size") == 1
 
@@ -57,6 +67,7 @@ def test_books_balance_after_a_lost_connection(site: Site, pool: str) -> None:
     seconds = 0.1 if pool == "solo" else 4.0
     _fill(site, worker, seconds)
     wait_until(lambda: worker.scrape().books()["received"] == 7, "all are received")
+    assert _limited_anew(site)
     _sever(site.broker)
     wait_until(lambda: worker.scrape().value("celery_worker_broker_reconnects_total"), "the worker reconnects")
     wait_until(lambda: worker.record()["finished endless"], "the long task finished")

@@ -72,12 +72,19 @@ class Relay:
 
         Raises SdkMovedError when the SDK is not as this package knows it, OSError when no socket can be had.
         """
-        sdk.check()
-        sdk.collect_apart(self._providers[0], self._lost_value)
+        self.collect_apart()
         if has_children:
             self._open(environ)
         if self._is_ours:
             sdk.bind(self._providers[0])
+
+    def collect_apart(self) -> None:
+        """Have no instrument of the application's fail a scrape: all that is done where its metrics are not relayed.
+
+        Raises SdkMovedError as ``open`` does.
+        """
+        sdk.check()
+        sdk.collect_apart(self._providers[0], self._lost_value)
 
     def _open(self, environ: MutableMapping[str, str]) -> None:
         listening, self._where = address.listen(feeds_application=not self._is_ours)

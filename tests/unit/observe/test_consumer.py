@@ -41,6 +41,7 @@ class FakeConsumer:
         """Say into a list."""
         self.said, self.hub, self.timer = said, hub, FakeTimer()
         self.soon: list[Callable[[], None]] = []
+        self.task_buckets = {"a": "a bucket"}
 
     def call_soon(self, call: Callable[[], None]) -> None:
         """Have the loop call."""
@@ -58,6 +59,10 @@ class FakeConsumer:
     def update_strategies(self) -> None:
         """Build the strategies."""
         self.said.append("Celery update_strategies")
+
+    def reset_rate_limits(self) -> None:
+        """Make other buckets."""
+        self.said.append("Celery reset_rate_limits")
 
     def on_ready(self) -> None:
         """Be ready."""
@@ -118,6 +123,10 @@ class FakeWatch:
     def disconnected(self) -> None:
         """Be disconnected."""
         self.say("disconnected")
+
+    def limits_replaced(self, buckets: list[Any]) -> None:
+        """Look at old buckets."""
+        self.say(f"limits {buckets}")
 
     def ticked(self) -> None:
         """Tick."""

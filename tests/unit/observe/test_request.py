@@ -184,10 +184,25 @@ def test_a_request_without_books_reports_nothing(bench: Bench, monkeypatch: pyte
 def test_an_end_without_a_run_is_no_success(acks_late: bool) -> None:  # noqa: FBT001
     """What Celery skips as a duplicate (worker_deduplicate_successful_tasks) has no result and no runtime."""
     bench = Bench(acks_late=acks_late)
-    bench.started(seconds=5).on_success((0, None, None))
+    bench.app.conf.worker_deduplicate_successful_tasks = True
+    request = bench.started(seconds=5)
+    request.delivery_info["redelivered"] = True
+    request.on_success((0, None, None))
     assert bench.life == ["received", "started", "ended ignored"]
     assert (bench.book.durations, bench.book.runtimes) == ([None], [None])
     assert bench.acks == ["ack"]
+
+
+@pytest.mark.parametrize(("asked_for", "redelivered"), [(False, False), (True, False), (False, True)])
+def test_an_end_without_result_and_runtime_is_a_success(*, asked_for: bool, redelivered: bool) -> None:
+    """A Strategy that tells of an end by itself may have no more to say, where Celery cannot have skipped the run."""
+    bench = Bench()
+    bench.app.conf.worker_deduplicate_successful_tasks = asked_for
+    request = bench.started(seconds=5)
+    request.delivery_info["redelivered"] = redelivered
+    request.on_success((0, None, None))
+    assert bench.life == ["received", "started", "ended success"]
+    assert bench.book.durations == [pytest.approx(5, abs=2)]
 
 
 def test_a_result_without_a_runtime_is_a_success(bench: Bench) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import gc
 import logging
 import os
+import subprocess
+import sys
 import time
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -19,6 +21,7 @@ from otel_celery.observe.strays import Stray, goes_its_own_way
 from otel_celery.observe.watch import Watch
 from tests.unit.observe.fakes import Recorder, Worker, nothing
 from tests.unit.observe.test_watch import Site, _own_state  # noqa: F401  a fixture
+from tests.worker.harness import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -168,6 +171,25 @@ def test_what_is_kept_is_reserved_and_what_is_let_go_of_is_unreported(site: Benc
     assert site.books() == (5, 3, 2, 0, 0)
     assert site.life[5:] == ["ended unreported"] * 3
     assert site.recorder.books["proj.add", "celery"].durations == [None] * 3
+
+
+FORK = """
+import os
+from tests.unit.observe.test_strays import Bench
+site = Bench()
+kept = [site.request()]
+known = lambda: len(list(site.watch.strays))
+pid = os.fork()
+if pid == 0:
+    os._exit(known())
+assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+assert known() == 1
+"""
+
+
+def test_a_forked_child_knows_of_none() -> None:
+    """It has copies, and lets go of them in the middle of a task: nothing of ours runs then."""
+    subprocess.run([sys.executable, "-W", "ignore", "-c", FORK], cwd=ROOT, check=True, timeout=60)
 
 
 def test_what_is_let_go_of_inside_a_circle_is_found_by_the_collector(site: Bench) -> None:

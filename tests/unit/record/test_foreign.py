@@ -380,6 +380,7 @@ CALLS = st.lists(
 
 @given(CALLS)
 @example([("m", "counter", "zz", "s", 1, {"a": "\x1e\x85\u2028\r"})])
+@example([("m", "histogram", "zz", "a:b", 0, {}), ("m", "histogram", "zz", "a:b", 0, {"a": "b"})])
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_any_sequence_of_calls_leaves_a_port_that_all_parsers_take(promtool, calls) -> None:
     """And every other series is as it was."""

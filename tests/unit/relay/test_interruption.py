@@ -73,6 +73,48 @@ tell(reached=reached)
 """
 
 
+FORK = """
+sys.path.insert(0, ".")
+from billiard.exceptions import SoftTimeLimitExceeded
+from tests.unit.interrupt import Interrupter
+begin()
+interrupter = Interrupter(("otel_celery/forks.py", "otel_celery/forkwarning.py"))
+told, tell_parent = os.pipe()
+
+def one(number):
+    with interrupter.at(number):
+        try:
+            pid = os.fork()
+            if pid == 0:
+                os._exit(0)
+            os.waitpid(pid, 0)
+            if interrupter.has_raised:
+                time.sleep(0.5)
+        except SoftTimeLimitExceeded:
+            return True
+    return False
+
+def work():
+    facts, number = [], 0
+    interrupter.has_raised = True
+    while interrupter.has_raised:
+        has_reached = one(number)
+        facts.append([interrupter.line, has_reached] if interrupter.has_raised else None)
+        number += 1
+    os.write(tell_parent, json.dumps(facts[:-1]).encode())
+
+fork(work)
+tell(facts=json.loads(os.read(told, 10_000)))
+"""
+
+
+def test_one_that_arrives_while_the_task_forks_reaches_it() -> None:
+    """Python prints what an at-fork handler raises, and goes on: it comes again. Before our first line nothing can."""
+    facts = run(FORK)["facts"]
+    assert len(facts) > 3
+    assert {line for line, has_reached in facts if not has_reached} <= {"try:"}
+
+
 def test_it_reaches_the_task_and_the_next_measurement_is_heard() -> None:
     """Nothing is lost, nor counted twice: of a child that lives on, and of one that ends at once."""
     facts = run(SCRIPT)
