@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,10 @@ def _slow(_: Any) -> list[metrics.Observation]:
     time.sleep(float(os.environ["T_SLOW"]))
     return [metrics.Observation(1)]
 
+
+if os.environ.get("T_ODD"):
+    odd: Any = [metrics.Observation(0.5), metrics.Observation(Decimal(1))]  # which cannot be added up
+    meter.create_observable_counter("app.odd", [lambda _: odd])
 
 if os.environ.get("T_SLOW"):
     meter.create_observable_gauge("app.slow", [_slow])

@@ -412,6 +412,17 @@ TALLY = "otel_celery.record.tallies:TaskTally"
 NAMES = ("received", "started", "ended", "raised", "timed_out")
 
 
+@pytest.mark.prefork
+@pytest.mark.parametrize("child_metrics", ["true", "false"])
+def test_an_odd_value_of_the_applications_fails_no_scrape(site: Site, child_metrics: str) -> None:
+    """Neither where what tasks record is exported, nor where it is not."""
+    environment = {"T_ODD": "1", "OTEL_PYTHON_CELERY_CHILD_METRICS": child_metrics}
+    worker = LINE.start(site, "prefork", app="tests.worker.proj_provider", environment=environment).wait_ready()
+    for _ in range(2):
+        assert worker.scrape().value("celery_worker_up") == 1
+    assert worker.stop() == 0
+
+
 @pytest.mark.parametrize("pool", EVERY)
 def test_f48_an_error_of_ours_never_changes_a_task(site: Site, pool: str) -> None:
     """With every report of a task raising, all tasks run and are acknowledged, and the errors are counted and told."""
