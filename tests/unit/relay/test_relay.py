@@ -285,6 +285,39 @@ tell(orders=until("orders", 2000), stock=until("stock", 2000), most=most)
     assert facts == {"orders": 2000, "stock": 2000, "most": 4, "lost": [], "failed": []}
 
 
+def test_who_has_been_silent_for_longest_gives_way() -> None:
+    """One of four children says nothing more; of the five that there are then it is the one without a connection."""
+    facts = run(
+        FEW
+        + """
+import signal
+begin()
+def talk():
+    while True:
+        orders.add(1)
+        time.sleep(0.01)
+def speaks():
+    return {each.member.pid for each in list(hub._listener._talks) if each.member is not None}
+def wait_for(pids):
+    end = time.monotonic() + 20
+    while speaks() != set(pids) and time.monotonic() < end:
+        time.sleep(0.01)
+    return speaks() == set(pids)
+(silent,) = crowd(1, lambda: (stock.add(1), time.sleep(60)))
+there = [wait_for([silent])]
+talkers = crowd(3, talk)
+there.append(wait_for([silent, *talkers]))
+time.sleep(0.5)  # the silent one is the longest idle by far
+last = crowd(1, talk)
+there.append(wait_for([*talkers, *last]))
+for pid in (silent, *talkers, *last):
+    os.kill(pid, signal.SIGKILL)
+tell(there=there)
+"""
+    )
+    assert facts["there"] == [True, True, True]
+
+
 def test_a_child_whose_connection_was_idle_is_not_taken_for_gone_until_it_is() -> None:
     """What it had added stays while it lives without a connection, and is taken back when it is killed."""
     facts = run(
