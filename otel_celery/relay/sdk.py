@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from opentelemetry.metrics import Observation
 from opentelemetry.metrics import _internal as api
-from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics import AlwaysOffExemplarFilter, MeterProvider
 from opentelemetry.sdk.metrics import _internal as sdk
 from opentelemetry.sdk.metrics.export import AggregationTemporality, InMemoryMetricReader
 
@@ -60,7 +60,7 @@ def _rehearse() -> None:
     asked: list[MetricsData | None] = []
     told: list[str] = []
     reader = InMemoryMetricReader()
-    provider = MeterProvider([reader], shutdown_on_exit=False)
+    provider = MeterProvider([reader], exemplar_filter=AlwaysOffExemplarFilter(), shutdown_on_exit=False)
     meter = provider.get_meter("otel_celery.rehearsal")
     counter = meter.create_counter("rehearsal")
     renew(provider)
