@@ -116,10 +116,15 @@ def bind(provider: MeterProvider) -> None:
     type(api._PROXY_METER_PROVIDER).on_set_meter_provider(api._PROXY_METER_PROVIDER, provider)
 
 
-def unbind(provider: MeterProvider) -> None:
-    """Have new meters no longer come from this provider; instruments that have it keep it."""
+def unbind(provider: MeterProvider, heir: MeterProvider | None) -> None:
+    """Have new meters no longer come from this provider, and instruments record with its heir.
+
+    Without an heir instruments keep what they have. Where the application has set a provider meanwhile, it stays.
+    """
     if api._PROXY_METER_PROVIDER._real_meter_provider is provider:
         api._PROXY_METER_PROVIDER._real_meter_provider = None
+        if heir is not None:
+            bind(heir)
 
 
 def on_set(heard: Callable[[Any], None] | None) -> None:
