@@ -114,6 +114,11 @@ def plain(text: str, room: int = LONGEST) -> str:
     return _line(masked(text), room)
 
 
+def reason(error: BaseException) -> str:
+    """Say what an error says, or its class where it says nothing."""
+    return plain(str(error)) or type(error).__name__
+
+
 def printable(text: str) -> str:
     """Make every letter of a text printable: a line break in it would begin a sentence that is none of ours."""
     return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from otel_celery.controller import observe_end
 from otel_celery.forks import gate
 from otel_celery.lifecycle import Where, guarded
-from otel_celery.masking import plain
+from otel_celery.masking import reason
 from otel_celery.observe.children import has_processes
 from otel_celery.observe.watch import Watch
 from otel_celery.outlets import Outlets
@@ -136,7 +136,7 @@ class Session:
                 return
             relay.open(os.environ, has_children=has_processes(self._worker))
         except Exception as error:  # noqa: BLE001  a name that the SDK has moved, or no socket
-            self.warnings.append(f"what tasks record with OpenTelemetry is not shown: {plain(str(error))}")
+            self.warnings.append(f"what tasks record with OpenTelemetry is not shown: {reason(error)}")
         else:
             self._outlets.take(relay)
 

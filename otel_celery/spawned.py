@@ -10,7 +10,7 @@ import os
 from typing import TYPE_CHECKING
 
 from celery import signals
-from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics import AlwaysOffExemplarFilter, MeterProvider
 
 from otel_celery.forks import gate
 from otel_celery.record.views import views
@@ -23,8 +23,13 @@ if TYPE_CHECKING:
 def enter(settings: Settings) -> None:
     """Have what tasks record here sent, if a main process of ours has spawned this one; elsewhere nothing happens."""
     length = settings.bounds.label_length
-    if child.enter_spawned(os.environ, lambda: MeterProvider(shutdown_on_exit=False, views=views()), length, gate()):
+    if child.enter_spawned(os.environ, _provider, length, gate()):
         signals.worker_process_shutdown.connect(say_goodbye, weak=False)
+
+
+def _provider() -> MeterProvider:
+    """Make one without exemplars, which are not sent to the main process."""
+    return MeterProvider(exemplar_filter=AlwaysOffExemplarFilter(), shutdown_on_exit=False, views=views())
 
 
 def say_goodbye(**_: object) -> None:

@@ -11,7 +11,7 @@ import click
 
 from otel_celery.cli.failure import misconfigured
 from otel_celery.export import plugins
-from otel_celery.masking import plain, printable
+from otel_celery.masking import plain, printable, reason
 from otel_celery.serve.access import AccessError, tls_context
 from otel_celery.serve.listeners import addresses, listen
 from otel_celery.settings import settings
@@ -143,7 +143,7 @@ def _otlp_problems(exporter: Exporter, otlp: Otlp) -> Iterator[str]:
         if otlp.client_certificate is not None:
             context.load_cert_chain(otlp.client_certificate, otlp.client_key, password="")
     except (OSError, ValueError) as error:
-        yield f"the certificates for {exporter.place} cannot be used: {plain(str(error))}"
+        yield f"the certificates for {exporter.place} cannot be used: {reason(error)}"
 
 
 def _exporter_problems(found: settings.Settings) -> Iterator[str]:

@@ -11,7 +11,7 @@ import click
 
 from otel_celery.cli import port_options as asking
 from otel_celery.cli.failure import misconfigured
-from otel_celery.masking import plain
+from otel_celery.masking import plain, reason
 from otel_celery.pools import client, ports
 from otel_celery.settings.credentials import UnusableError
 
@@ -50,6 +50,6 @@ def probe(
     try:
         status, body = client.get(where, f"/-/{question}", timeout, asking.identity(ca_file, cert_file, key_file))
     except (OSError, http.client.HTTPException, UnusableError) as error:
-        raise click.ClickException(f"{where.host}:{where.number} does not answer: {plain(str(error))}") from None
+        raise click.ClickException(f"{where.host}:{where.number} does not answer: {reason(error)}") from None
     click.echo(plain(body), err=status != OK)
     raise SystemExit(status != OK)

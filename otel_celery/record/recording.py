@@ -17,12 +17,14 @@ from typing import TYPE_CHECKING
 from opentelemetry import metrics
 from opentelemetry.sdk.metrics import (
     AlwaysOffExemplarFilter,
+    AlwaysOnExemplarFilter,
     Counter,
     Histogram,
     MeterProvider,
     ObservableCounter,
     ObservableGauge,
     ObservableUpDownCounter,
+    TraceBasedExemplarFilter,
     UpDownCounter,
 )
 from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
@@ -47,12 +49,14 @@ from otel_celery.version import __version__
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from opentelemetry.sdk.metrics import ExemplarFilter
     from opentelemetry.sdk.metrics.export import CardinalityLimits, MetricReader
 
     from otel_celery.lifecycle import WorkerLevels
     from otel_celery.record.histograms import Histograms
     from otel_celery.record.producers import Producer
     from otel_celery.record.pusher import Hold
+    from otel_celery.settings.push import Push
     from otel_celery.settings.settings import Bounds, Settings
 
 logger = logging.getLogger("otel_celery")
@@ -70,7 +74,7 @@ class Recording:
         self.has_exemplars = settings.push is not None and settings.push.has_exemplars
         found = application_provider() if settings.enabled else None  # with metrics off, nobody is to see them
         self.is_ours = found is None
-        self.provider = found or _provider(worker, service, has_exemplars=self.has_exemplars)
+        self.provider = found or _provider(worker, service, settings.push)
         self._limits = _limits(settings.bounds)
         self._reader: PullReader | None = None
         self._sdk: SdkHistograms | None = None
@@ -172,14 +176,19 @@ def application_provider() -> MeterProvider | None:
     return found if isinstance(found, MeterProvider) else None
 
 
-def _provider(worker: str, service: str, *, has_exemplars: bool) -> MeterProvider:
+def _provider(worker: str, service: str, push: Push | None) -> MeterProvider:
+    has_exemplars = push is not None and push.has_exemplars
     return MeterProvider(
         resource=resource(worker, service),
-        # A tally has none; else None is the SDK's own choice, by OTEL_METRICS_EXEMPLAR_FILTER.
-        exemplar_filter=None if has_exemplars else AlwaysOffExemplarFilter(),
+        exemplar_filter=_exemplar_filter(push) if push is not None and has_exemplars else AlwaysOffExemplarFilter(),
         shutdown_on_exit=False,
         views=views(has_exemplars=has_exemplars),
     )
+
+
+def _exemplar_filter(push: Push) -> ExemplarFilter:
+    """Make the filter ourselves: the SDK refuses OTEL_METRICS_EXEMPLAR_FILTER where it is empty, or in capitals."""
+    return AlwaysOnExemplarFilter() if push.exemplars == "always_on" else TraceBasedExemplarFilter()
 
 
 def _flush(reader: MetricReader, until: float) -> None:

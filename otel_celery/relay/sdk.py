@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from opentelemetry.metrics import Observation
 from opentelemetry.metrics import _internal as api
-from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics import AlwaysOffExemplarFilter, MeterProvider
 from opentelemetry.sdk.metrics import _internal as sdk
 from opentelemetry.sdk.metrics.export import AggregationTemporality, InMemoryMetricReader
 
@@ -60,7 +60,7 @@ def _rehearse() -> None:
     asked: list[MetricsData | None] = []
     told: list[str] = []
     reader = InMemoryMetricReader()
-    provider = MeterProvider([reader], shutdown_on_exit=False)
+    provider = MeterProvider([reader], exemplar_filter=AlwaysOffExemplarFilter(), shutdown_on_exit=False)
     meter = provider.get_meter("otel_celery.rehearsal")
     counter = meter.create_counter("rehearsal")
     renew(provider)
@@ -116,10 +116,15 @@ def bind(provider: MeterProvider) -> None:
     type(api._PROXY_METER_PROVIDER).on_set_meter_provider(api._PROXY_METER_PROVIDER, provider)
 
 
-def unbind(provider: MeterProvider) -> None:
-    """Have new meters no longer come from this provider; instruments that have it keep it."""
+def unbind(provider: MeterProvider, heir: MeterProvider | None) -> None:
+    """Have new meters no longer come from this provider, and instruments record with its heir.
+
+    Without an heir instruments keep what they have. Where the application has set a provider meanwhile, it stays.
+    """
     if api._PROXY_METER_PROVIDER._real_meter_provider is provider:
         api._PROXY_METER_PROVIDER._real_meter_provider = None
+        if heir is not None:
+            bind(heir)
 
 
 def on_set(heard: Callable[[Any], None] | None) -> None:

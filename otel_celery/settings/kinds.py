@@ -6,6 +6,7 @@ import fnmatch
 import math
 import re
 from dataclasses import dataclass
+from importlib.metadata import entry_points
 from itertools import pairwise
 from typing import TYPE_CHECKING, Generic, TypeVar
 
@@ -46,6 +47,46 @@ def choice(*words: str) -> Kind[str]:
         ", ".join(f"`{word}`" for word in words),
         lambda reader, name, default: reader.choice(name, words, default=default),
     )
+
+
+def registered(group: str, *, may_be_empty: bool = False) -> Kind[str]:
+    """Take the name of an installed entry point, letter for letter, since OpenTelemetry's API looks it up so.
+
+    Where it finds none, the API raises in whatever is first to use it: a task, or this package.
+    """
+
+    def read(reader: Reader, name: str, default: str) -> str:
+        value = reader.raw(name)
+        if value is None or (may_be_empty and not value.strip()):
+            return default
+        if value not in _installed(group):
+            raise SettingsError(name, value, f"an installed entry point of {group}")
+        return value
+
+    return Kind(f"an entry point of `{group}`", read)
+
+
+def all_registered(group: str) -> Kind[str]:
+    """Take several of them, comma-separated; what is behind a ``none`` the API does not read."""
+
+    def read(reader: Reader, name: str, default: str) -> str:
+        value = reader.raw(name)
+        if not value:
+            return default
+        installed = _installed(group)
+        for each in map(str.strip, value.split(",")):
+            if each.lower() == "none":
+                break
+            if each not in installed:
+                raise SettingsError(name, value, f"installed entry points of {group}, comma-separated, or none")
+        return value
+
+    return Kind(f"entry points of `{group}`, comma-separated, or `none`", read)
+
+
+def _installed(group: str) -> frozenset[str]:
+    """List a group once: to look up each name of a long list would read every package's metadata each time."""
+    return frozenset(each.name for each in entry_points(group=group))
 
 
 def _bounds(reader: Reader, name: str, default: tuple[float, ...]) -> tuple[float, ...]:

@@ -56,6 +56,10 @@ class Reader:
         """Read a text; None where it is unset."""
         return self._environ.get(variable, "").strip() or None
 
+    def raw(self, variable: str) -> str | None:
+        """Read a text as it stands, for what reads it without us; None where it is unset, and it may be empty."""
+        return self._environ.get(variable)
+
     def boolean(self, variable: str, *, default: bool) -> bool:
         """Read ``true`` or ``false``, in any case."""
         value = self.text(variable)

@@ -97,6 +97,10 @@ def read(environ: Mapping[str, str]) -> Settings:
     port = _port(reader) if "prometheus" in exporters else None
     push = pushing.push(reader, tuple(name for name in exporters if name != "prometheus"))
     spans = tracing.traces(reader)
+    if port is not None or push is not None:
+        variables.EXEMPLARS.read(reader)  # the SDK reads it for a port alone as well, and raises
+    if port is not None or push is not None or spans is not None:
+        _check_those_of_the_api(reader)
     pushed = [signal for signal, asked_for in (("METRICS", push), ("TRACES", spans)) if asked_for is not None]
     return Settings(
         port=port,
@@ -121,12 +125,21 @@ def traces(environ: Mapping[str, str]) -> tracing.Traces | None:
     Raises SettingsError on the first value that is not allowed.
     """
     reader = Reader(environ)
-    return None if variables.SDK_DISABLED.read(reader) else tracing.traces(reader)
+    spans = None if variables.SDK_DISABLED.read(reader) else tracing.traces(reader)
+    if spans is not None:
+        _check_those_of_the_api(reader)
+    return spans
 
 
 def is_strict(environ: Mapping[str, str]) -> bool:
     """Tell whether a mistake is to end the worker, even where the rest of the environment cannot be read."""
     return environ.get(variables.STRICT.name, "").strip().lower() == "true"
+
+
+def _check_those_of_the_api(reader: Reader) -> None:
+    """Find what OpenTelemetry would stumble over, in whatever imports it first, with words that name no variable."""
+    for each in variables.OF_THE_API:
+        each.read(reader)
 
 
 def _exporters(reader: Reader) -> tuple[str, ...]:

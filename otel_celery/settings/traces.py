@@ -1,6 +1,6 @@
 """What the environment says of spans: where they go, and how long the end of a process may wait for its last ones.
 
-What is not here the SDK reads itself: OTEL_TRACES_SAMPLER, OTEL_PROPAGATORS, OTEL_BSP_* and the limits of spans.
+What is not here the SDK reads itself: OTEL_TRACES_SAMPLER, OTEL_BSP_* and the limits of spans.
 """
 
 from __future__ import annotations

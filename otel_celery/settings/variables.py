@@ -99,6 +99,21 @@ CHILD_METRICS = Variable(
     True,  # noqa: FBT003
     "`false`: what tasks record themselves with OpenTelemetry is not exported (see [your own metrics](own-metrics.md))",
 )
+CONTEXT = Variable(
+    "OTEL_PYTHON_CONTEXT",
+    Part.EVERYTHING,
+    kinds.registered("opentelemetry_context", may_be_empty=True),
+    "",
+    "how OpenTelemetry's API keeps what is current",
+    "contextvars_context",
+)
+METER_PROVIDER = Variable(
+    "OTEL_PYTHON_METER_PROVIDER",
+    Part.EVERYTHING,
+    kinds.registered("opentelemetry_meter_provider"),
+    "",
+    "what OpenTelemetry's API makes where nobody has set a MeterProvider; to be unset rather than empty",
+)
 
 ENABLED = Variable(
     "PROMETHEUS_ENABLED",
@@ -232,7 +247,19 @@ LOG_CORRELATION = Variable(
 SAMPLER = Variable("OTEL_TRACES_SAMPLER", Part.TRACES, kinds.OF_THE_SDK, "", "which traces are kept", "all of them")
 SAMPLER_ARG = Variable("OTEL_TRACES_SAMPLER_ARG", Part.TRACES, kinds.OF_THE_SDK, "", "the sampler's argument")
 PROPAGATORS = Variable(
-    "OTEL_PROPAGATORS", Part.TRACES, kinds.OF_THE_SDK, "", "how a message carries its trace", "tracecontext,baggage"
+    "OTEL_PROPAGATORS",
+    Part.TRACES,
+    kinds.all_registered("opentelemetry_propagator"),
+    "",
+    "how a message carries its trace",
+    "tracecontext,baggage",
+)
+TRACER_PROVIDER = Variable(
+    "OTEL_PYTHON_TRACER_PROVIDER",
+    Part.TRACES,
+    kinds.registered("opentelemetry_tracer_provider"),
+    "",
+    "what OpenTelemetry's API makes where nobody has set a TracerProvider; to be unset rather than empty",
 )
 BATCHES = Variable(
     "OTEL_BSP_…", Part.TRACES, kinds.OF_THE_SDK, "", "how spans are put together for an export", "the SDK's"
@@ -274,6 +301,9 @@ OURS = tuple(each.name for each in VARIABLES if each.name.startswith(PREFIX) and
 """The names that are ours alone, and complete."""
 
 SIGNALS = ("METRICS", "TRACES")
+
+OF_THE_API = (CONTEXT, METER_PROVIDER, PROPAGATORS, TRACER_PROVIDER)
+"""Read by OpenTelemetry's API as it is imported or first used, and by us only to say what is wrong with them."""
 
 
 def names() -> Iterable[str]:

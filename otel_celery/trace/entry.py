@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from celery import current_app
 
 from otel_celery.forks import Home
-from otel_celery.masking import plain
+from otel_celery.masking import reason
 from otel_celery.saying import say
 from otel_celery.settings import settings as environment
 from otel_celery.settings.reader import SettingsError
@@ -40,7 +40,7 @@ def for_worker(worker: Any, settings: Traces | None, fail: Callable[[str], None]
 
         return WorkerTraces(worker, settings)
     except Exception as error:  # noqa: BLE001  also what the SDK raises for an unknown propagator
-        fail(f"{plain(str(error))}; traces are off")
+        fail(f"{reason(error)}; traces are off")
         return None
 
 
@@ -84,7 +84,7 @@ def _asked_for() -> Traces | None:
 
 
 def _say(error: Exception) -> None:
-    say(logging.ERROR, f"{plain(str(error))}; traces are off in process {os.getpid()}")
+    say(logging.ERROR, f"{reason(error)}; traces are off in process {os.getpid()}")
 
 
 def _log(error: Exception) -> None:

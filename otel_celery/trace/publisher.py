@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from celery import signals
 
-from otel_celery.masking import plain
+from otel_celery.masking import reason
 from otel_celery.saying import say
 from otel_celery.trace import contrib
 from otel_celery.trace.process import ProcessTracing
@@ -100,4 +100,4 @@ class PublisherTraces:
 
 
 def _say(error: Exception) -> None:
-    say(logging.ERROR, f"no spans are made of what this process publishes: {plain(str(error))}")
+    say(logging.ERROR, f"no spans are made of what this process publishes: {reason(error)}")

@@ -17,7 +17,7 @@ from opentelemetry.sdk.trace import SpanProcessor
 
 from otel_celery import forks
 from otel_celery.interruption import is_interruption
-from otel_celery.masking import plain
+from otel_celery.masking import reason
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -104,5 +104,5 @@ class ProcessSpans(SpanProcessor):
             if is_interruption(error):
                 raise
             said = "otel-celery: spans cannot be sent from this process (pid %d): %s"
-            logger.error(said, os.getpid(), plain(str(error)))  # noqa: TRY400
+            logger.error(said, os.getpid(), reason(error))  # noqa: TRY400
             return ()

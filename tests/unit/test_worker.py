@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -250,6 +251,11 @@ BAD = {
     f"{OURS}TLS_CERT_FILE": ("/no/such/cert", f"set when {OURS}TLS_CERT_FILE is"),
     f"{OURS}TLS_CLIENT_CA_FILE": ("/no/such/ca", f"set when {OURS}TLS_CLIENT_CA_FILE is"),
     f"{OURS}STRICT": ("perhaps", "true or false"),
+    "OTEL_METRICS_EXEMPLAR_FILTER": ("nonsense", "trace_based, always_on or always_off"),
+    "OTEL_PROPAGATORS": ("nonsense", "installed entry points of opentelemetry_propagator"),
+    "OTEL_PYTHON_CONTEXT": ("nonsense", "an installed entry point of opentelemetry_context"),
+    "OTEL_PYTHON_METER_PROVIDER": ("nonsense", "an installed entry point of opentelemetry_meter_provider"),
+    "OTEL_PYTHON_TRACER_PROVIDER": ("nonsense", "an installed entry point of opentelemetry_tracer_provider"),
 }
 KINDS = [
     *((name, value, allowed) for name, (value, allowed) in BAD.items()),
@@ -334,6 +340,24 @@ def test_a_mistake_of_ours_is_one_line_and_the_worker_runs(
     assert capsys.readouterr().err == (
         "otel-celery: ERROR: could not start, metrics and spans are off: LookupError('no such room')\n"
     )
+
+
+def test_an_error_without_a_text_is_said_by_its_class(
+    app: Celery,
+    start: Callable[[], Worker],
+    enabled: int,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Such as the StopIteration of a lookup that found nothing: an empty sentence tells nobody anything."""
+    del enabled
+    monkeypatch.setenv("OTEL_TRACES_EXPORTER", "console")
+    monkeypatch.setattr("otel_celery.trace.worker.WorkerTraces", Mock(side_effect=StopIteration))
+    monkeypatch.setattr("otel_celery.trace.publisher.PublisherTraces", Mock(side_effect=StopIteration))
+    instrument(app)
+    assert f"ERROR: StopIteration; traces are off in process {os.getpid()}\n" in capsys.readouterr().err
+    start()
+    assert "ERROR: StopIteration; traces are off\n" in capsys.readouterr().err
 
 
 # -- health ------------------------------------------------------------------------------------------------------------

@@ -312,6 +312,44 @@ def a_neighbours_end(ports: list[int]) -> Any:
     return {"seen": seen}
 
 
+def beans_after_a_neighbour(ports: list[int]) -> Any:
+    """Tasks record while the first worker is alone, while it has a neighbour, and after that has ended; twice over.
+
+    At last an instrument is made that was not there before.
+    """
+    apps = [make_app(f"lives{number}") for number in range(3)]
+    for app in apps:
+        otel_celery.instrument(app)
+    before = state()
+    first = worker_of(apps[0], "w0@h", ports[0])
+    threads = [begin(first)]
+    run(apps[0], 1)
+    seen = [_beans(ports[0], 1)]
+    for number in (1, 2):
+        worker = worker_of(apps[number], f"w{number}@h", ports[1])
+        threads.append(begin(worker))
+        run(apps[number], 2)
+        seen.append(_beans(ports[1], 2))
+        worker.stop()
+        threads[-1].join(20)
+        run(apps[0], 3)
+        seen.append(_beans(ports[0], 1 + 3 * number))
+    metrics.get_meter("late").create_counter("beans").add(10)
+    seen.append(_beans(ports[0], 17))
+    reference = weakref.ref(worker)
+    first.stop()
+    for thread in threads:
+        thread.join(20)
+    del worker, first, threads, thread
+    gone = collected([reference])
+    return {"seen": seen, "gone": gone, "before": before, "after": state()}
+
+
+def _beans(port: int, awaited: float) -> float | None:
+    await_(partial(_says, port, "beans_total", awaited), 5)
+    return total(scrape(port), "beans_total")
+
+
 def books(port: int) -> dict[str, float]:
     """Give both sides of the conservation law."""
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
@@ -391,6 +429,7 @@ STORIES: dict[str, Callable[[list[int]], Any]] = {
     "one app at once": lambda ports: at_once(ports, 1),
     "two apps at once": lambda ports: at_once(ports, 2),
     "a neighbour's end": a_neighbours_end,
+    "beans after a neighbour": beans_after_a_neighbour,
     "one port": lambda ports: one_port(ports[0]),
     "traces": lambda ports: traces(ports[0]),
     "fifty": fifty,

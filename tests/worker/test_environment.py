@@ -148,6 +148,19 @@ def test_any_bad_value_is_a_short_sentence_and_strict_ends_with_78(
 
 
 @pytest.mark.solo
+@pytest.mark.parametrize("switch", [{}, {"OTEL_TRACES_EXPORTER": "otlp"}], ids=["port", "traces"])
+def test_a_propagator_that_is_not_installed_ends_a_strict_worker(site: Site, switch: dict[str, str]) -> None:
+    """OpenTelemetry raises as it is imported, with words that do not name the variable; ours do, and first."""
+    environment = {"OTEL_PROPAGATORS": "tracecontext,nonsense", f"{OURS}STRICT": "true", **switch}
+    strict = HOOK.start(site, "solo", environment=environment)
+    assert strict.process.wait(20) == EX_CONFIG
+    (line,) = errors(strict)
+    assert line.startswith("OTEL_PROPAGATORS='tracecontext,nonsense' is not allowed: it must be ")
+    assert line.endswith(ENDS)
+    assert "Traceback" not in strict.log
+
+
+@pytest.mark.solo
 def test_a_service_called_prometheus_is_said_once_and_sets_no_port(site: Site) -> None:
     """Kubernetes puts its address into every pod; a strict worker lives, and the next source of the port counts."""
     port = free_port()

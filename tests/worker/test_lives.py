@@ -107,6 +107,14 @@ def test_f69_what_waits_in_one_worker_waits_on_when_another_ends() -> None:
     assert told["seen"] == [waiting, waiting, waiting, after]
 
 
+def test_f69_what_tasks_record_is_the_first_workers_again_when_the_last_has_ended() -> None:
+    """An instrument of the SDK has one provider: that of the newest worker that lives."""
+    told = tell("beans after a neighbour", free_port(), free_port())
+    assert told["seen"] == [1, 2, 4, 2, 7, 17]
+    assert told["gone"]
+    assert told["after"] == told["before"]
+
+
 def test_f69_two_workers_want_one_port() -> None:
     """The second says once whose it is and what to do, and has it when the first is gone."""
     port = free_port()

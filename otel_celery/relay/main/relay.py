@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
+import weakref
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +28,12 @@ if TYPE_CHECKING:
     from otel_celery.forks import ForkGate
 
 logger = logging.getLogger("otel_celery")
+
+_bound: weakref.WeakKeyDictionary[Relay, None] = weakref.WeakKeyDictionary()
+"""The open relays whose providers the proxies were bound to, the newest last: several workers may share a process."""
+
+_binding = threading.RLock()
+"""Held while the proxies change hands: of two workers that end at once, neither is to be the other's heir."""
 
 SENTENCES = {
     Loss.LIMIT: "there are too many instruments: %s and other new ones are left out",
@@ -76,7 +84,19 @@ class Relay:
         if has_children:
             self._open(environ)
         if self._is_ours:
+            self._bind()
+
+    def _bind(self) -> None:
+        with _binding:
             sdk.bind(self._providers[0])
+            _bound[self] = None
+
+    def _unbind(self) -> None:
+        """Leave the proxies to the newest worker of this process that lives on, whose tasks would be deaf else."""
+        with _binding:
+            _bound.pop(self, None)
+            heirs = [relay._providers[0] for relay in _bound if relay._home.is_here]  # noqa: SLF001  of this class
+            sdk.unbind(self._providers[0], heirs[-1] if heirs else None)
 
     def collect_apart(self) -> None:
         """Have no instrument of the application's fail a scrape: all that is done where its metrics are not relayed.
@@ -110,7 +130,7 @@ class Relay:
     def close(self) -> None:
         """Hear the children out and stop; what they told stays with the provider. Harmless when never opened."""
         if self._is_ours:
-            sdk.unbind(self._providers[0])
+            self._unbind()
         if self._listener is not None:
             self._gate.forget(self)
             sdk.on_set(None)

@@ -116,7 +116,6 @@ def test_another_signal_has_its_own_variables() -> None:
             "exponential",
             "explicit_bucket_histogram or base2_exponential_bucket_histogram",
         ),
-        ("OTEL_METRICS_EXEMPLAR_FILTER", "on", "trace_based, always_on or always_off"),
         ("OTEL_EXPORTER_OTLP_CERTIFICATE", "/no/such", "a file that this process can read (No such file or directory)"),
     ],
 )

@@ -11,8 +11,9 @@ import pytest
 import otel_celery
 from otel_celery.settings import variables
 from otel_celery.settings.misspelt import meant, warnings
-from otel_celery.settings.reader import Reader
-from otel_celery.settings.variables import VARIABLES, Part
+from otel_celery.settings.reader import Reader, SettingsError
+from otel_celery.settings.settings import read, traces
+from otel_celery.settings.variables import OF_THE_API, VARIABLES, Part
 
 NAME = re.compile(r"(OTEL|PROMETHEUS)_[A-Z_]+[A-Z]")
 ELSEWHERE = {"OTEL_CELERY_RELAY"}
@@ -41,12 +42,74 @@ def test_each_is_declared_once() -> None:
     assert len(list(variables.names())) == len(set(variables.names()))
 
 
-@pytest.mark.parametrize("variable", VARIABLES, ids=lambda each: each.name)
+@pytest.mark.parametrize("variable", [each for each in VARIABLES if each not in OF_THE_API], ids=lambda each: each.name)
 def test_each_has_its_default_where_it_is_unset_or_empty(variable: variables.Variable[object]) -> None:
     """As OpenTelemetry's specification demands."""
     for environ in ({}, {variable.name: ""}, {variable.name: " "}):
         assert variable.read(Reader(environ)) == variable.default
         assert not variable.is_set(Reader(environ))
+
+
+ALLOWED = {
+    "OTEL_PROPAGATORS": ("", "none", "baggage", " tracecontext , baggage ", "NONE,nonsense", "baggage,none,nonsense"),
+    "OTEL_PYTHON_CONTEXT": ("", " ", "contextvars_context"),
+    "OTEL_PYTHON_METER_PROVIDER": ("default_meter_provider", "sdk_meter_provider"),
+    "OTEL_PYTHON_TRACER_PROVIDER": ("default_tracer_provider", "sdk_tracer_provider"),
+}
+REFUSED = {
+    "OTEL_PROPAGATORS": ("nonsense", " ", "baggage,", "Baggage", "baggage,nonsense", "nonsense,none"),
+    "OTEL_PYTHON_CONTEXT": ("nonsense", " contextvars_context", "tracecontext"),
+    "OTEL_PYTHON_METER_PROVIDER": ("nonsense", "", " ", "sdk_tracer_provider"),
+    "OTEL_PYTHON_TRACER_PROVIDER": ("nonsense", "", " ", "SDK_tracer_provider"),
+}
+SWITCHES = (
+    {"PROMETHEUS_ENABLED": "true"},
+    {"OTEL_METRICS_EXPORTER": "console"},
+    {"OTEL_TRACES_EXPORTER": "console"},
+)
+
+
+def _pairs(values: dict[str, tuple[str, ...]]) -> list[tuple[str, str]]:
+    return [(name, value) for name, each in values.items() for value in each]
+
+
+def test_those_of_the_api_are_all_tried() -> None:
+    """In both ways, below."""
+    assert set(ALLOWED) == set(REFUSED) == {each.name for each in OF_THE_API}
+    assert all(each.read(Reader({})) == each.default for each in OF_THE_API)
+
+
+@pytest.mark.parametrize("switch", SWITCHES, ids=lambda each: next(iter(each)))
+@pytest.mark.parametrize(("name", "value"), _pairs(ALLOWED))
+def test_what_the_api_finds_is_allowed(switch: dict[str, str], name: str, value: str) -> None:
+    """As OpenTelemetry looks it up."""
+    assert read({**switch, name: value}).warnings == ()
+
+
+@pytest.mark.parametrize("switch", SWITCHES, ids=lambda each: next(iter(each)))
+@pytest.mark.parametrize(("name", "value"), _pairs(REFUSED))
+def test_what_the_api_does_not_find_is_refused(switch: dict[str, str], name: str, value: str) -> None:
+    """Whatever is on, with the variable's name; where nothing is on, nobody is stopped."""
+    with pytest.raises(SettingsError, match=f"^{name}='{value}' is not allowed: it must be .*opentelemetry_"):
+        read({**switch, name: value})
+    assert not read({name: value}).enabled
+    assert traces({name: value}) is None
+
+
+@pytest.mark.parametrize(("name", "value"), _pairs(REFUSED))
+def test_a_process_that_only_publishes_refuses_it_too(name: str, value: str) -> None:
+    """Where it makes spans."""
+    with pytest.raises(SettingsError, match=f"^{name}='{value}' is not allowed"):
+        traces({"OTEL_TRACES_EXPORTER": "console", name: value})
+
+
+@pytest.mark.parametrize("switch", SWITCHES[:2], ids=lambda each: next(iter(each)))
+def test_the_filter_of_exemplars_is_read_whenever_metrics_are_on(switch: dict[str, str]) -> None:
+    """The SDK reads it for a port alone, too."""
+    with pytest.raises(SettingsError, match="OTEL_METRICS_EXEMPLAR_FILTER='nonsense' is not allowed"):
+        read({**switch, "OTEL_METRICS_EXEMPLAR_FILTER": "nonsense"})
+    assert read({**switch, "OTEL_METRICS_EXEMPLAR_FILTER": "Always_On"}).enabled
+    assert read({"OTEL_TRACES_EXPORTER": "console", "OTEL_METRICS_EXEMPLAR_FILTER": "nonsense"}).traces
 
 
 @pytest.mark.parametrize(
@@ -73,9 +136,15 @@ def test_a_slip_of_the_pen_is_told_of(name: str, setting: str) -> None:
     [
         *("OTEL_LOGS_EXPORTER", "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", "OTEL_LOG_LEVEL", "OTEL_PYTHON_LOG_FORMAT"),
         *("OTEL_ATTRIBUTE_COUNT_LIMIT", "OTEL_SPAN_LINK_COUNT_LIMIT", "OTEL_BSP_SCHEDULE_DELAY", "OTEL_TRACES_SAMPLER"),
-        *("OTEL_EXPORTER_JAEGER_ENDPOINT", "OTEL_EXPORTER_ZIPKIN_TIMEOUT", "OTEL_PYTHON_CONTEXT", "OTEL_BLRP_DELAY"),
+        *(
+            "OTEL_EXPORTER_JAEGER_ENDPOINT",
+            "OTEL_EXPORTER_ZIPKIN_TIMEOUT",
+            "OTEL_PYTHON_LOGGER_PROVIDER",
+            "OTEL_BLRP_DELAY",
+        ),
         *("PROMETHEUS_MULTIPROC_DIR", "PROMETHEUS_SERVICE_HOST", "PROMETHEUS_URL", "PROMETHEUS_PORT_9090_TCP", "OTEL_"),
         *("OTEL_EXPERIMENTAL_RESOURCE_DETECTORS", "OTEL_SEMCONV_STABILITY_OPT_IN", "PROMETHEUS_HOST", "PATH"),
+        *("OTEL_BLRP_DELAY", "OTEL_PYTHON_CONTEXT"),
     ],
 )
 def test_what_is_somebody_elses_is_no_slip(name: str) -> None:
