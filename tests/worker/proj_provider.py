@@ -45,7 +45,7 @@ def _slow(_: Any) -> list[metrics.Observation]:
 
 
 if os.environ.get("T_ODD"):
-    odd: Any = [metrics.Observation(0.5), metrics.Observation(Decimal(1))]  # which cannot be added up
+    odd: Any = [metrics.Observation(0.5), metrics.Observation(Decimal(1))]  # type: ignore[arg-type]  # which cannot be added up
     meter.create_observable_counter("app.odd", [lambda _: odd])
 
 if os.environ.get("T_SLOW"):
