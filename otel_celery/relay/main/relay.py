@@ -32,8 +32,7 @@ logger = logging.getLogger("otel_celery")
 _bound: weakref.WeakKeyDictionary[Relay, None] = weakref.WeakKeyDictionary()
 """The open relays whose providers the proxies were bound to, the newest last: several workers may share a process."""
 
-_binding = threading.RLock()
-"""Held while the proxies change hands: of two workers that end at once, neither is to be the other's heir."""
+_locks: dict[str, Any] = {}
 
 SENTENCES = {
     Loss.LIMIT: "there are too many instruments: %s and other new ones are left out",
@@ -87,13 +86,13 @@ class Relay:
             self._bind()
 
     def _bind(self) -> None:
-        with _binding:
+        with _binding():
             sdk.bind(self._providers[0])
             _bound[self] = None
 
     def _unbind(self) -> None:
         """Leave the proxies to the newest worker of this process that lives on, whose tasks would be deaf else."""
-        with _binding:
+        with _binding():
             _bound.pop(self, None)
             heirs = [relay._providers[0] for relay in _bound if relay._home.is_here]  # noqa: SLF001  of this class
             sdk.unbind(self._providers[0], heirs[-1] if heirs else None)
@@ -177,3 +176,11 @@ class Relay:
         if reason not in self._said:
             self._said.add(reason)
             logger.warning("otel-celery: %s (otel_celery_relay_dropped_total counts on)", SENTENCES[reason] % name)
+
+
+def _binding() -> Any:
+    """Give the lock that is held while the proxies change hands, made when it is first needed: a patch may come before.
+
+    Of two workers that end at once, neither is to be the other's heir.
+    """
+    return _locks.setdefault("binding", threading.RLock())
