@@ -139,10 +139,6 @@ class Home:
         """Tell whether this is still that process."""
         return os.getpid() == self._pid
 
-    def is_still_here(self) -> bool:
-        """Tell the same, to whoever wants to call something."""
-        return self.is_here
-
 
 def after_each_fork(forked: Callable[[], None]) -> None:
     """Have a bound method called in each child, for as long as its object lives."""
@@ -175,7 +171,8 @@ def _insistent(hook: Callable[[], None]) -> Callable[[], None]:
             number = interrupting_signal(error)
             if number is None:
                 raise
-            send_again(number, Home().is_still_here)
+            home = Home()
+            send_again(number, lambda: home.is_here)
 
     return insistent
 

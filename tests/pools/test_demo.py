@@ -85,4 +85,4 @@ def test_a_killed_demo_leaves_nothing_behind(tmp_path: Path, ports: dict[str, st
         fleet.wait_for(r"trading .*│ +yes ")
         fleet.process.kill()
         fleet.end()
-        fleet.gone(60)  # a warm end each, on a machine that may be busy
+        fleet.gone(20)

@@ -116,7 +116,7 @@ def recording(
     return opened
 
 
-def no_guests() -> ForeignMetrics:
+def only_foreign() -> ForeignMetrics:
     """Clean as always, and count nothing; ours is the meter of our name without a version, as tests make it."""
     return ForeignMetrics(InstrumentationScope(SCOPE), 200, refusals())
 

@@ -27,7 +27,7 @@ from otel_celery.record import names
 from otel_celery.record.pull import PullReader
 from otel_celery.record.recording import Recording
 from otel_celery.settings.settings import Port, Settings
-from tests.unit.record.fakes import FakeLevels, no_guests, recording, scrape, value
+from tests.unit.record.fakes import FakeLevels, only_foreign, recording, scrape, value
 
 
 @pytest.fixture
@@ -282,7 +282,7 @@ def test_an_applications_resource_is_cleaned_too() -> None:
     """Its own provider may have been made from the same environment."""
     provider = MeterProvider(resource=Resource({"service.name": "\udcff", "n": 10**5000}), shutdown_on_exit=False)
     registry = CollectorRegistry()
-    reader = PullReader(registry, {}, [], no_guests())
+    reader = PullReader(registry, {}, [], only_foreign())
     provider.add_metric_reader(reader)
     provider.get_meter("m").create_counter("orders").add(1)
     assert 'service_name="?"' in scrape(registry)

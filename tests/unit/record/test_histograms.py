@@ -22,7 +22,7 @@ from otel_celery import catalogue
 from otel_celery.record.histograms import SdkHistograms, TallyHistograms
 from otel_celery.record.pull import PullReader
 from otel_celery.record.views import SCOPE
-from tests.unit.record.fakes import no_guests, scrape
+from tests.unit.record.fakes import only_foreign, scrape
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -61,7 +61,7 @@ def show_a_gauge(meter: Meter) -> None:
 def tallied(bounds: tuple[float, ...], encode: Callable[[CollectorRegistry], bytes]) -> str:
     """Record as tallies, handed to our reader."""
     registry, histograms = CollectorRegistry(), TallyHistograms(bounds, InstrumentationScope(SCOPE), time.time_ns())
-    reader = PullReader(registry, {}, [histograms], no_guests())
+    reader = PullReader(registry, {}, [histograms], only_foreign())
     provider = MeterProvider([reader], Resource({}), shutdown_on_exit=False)
     show_a_gauge(provider.get_meter(SCOPE))
     return played(histograms, registry, encode)

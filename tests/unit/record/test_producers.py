@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from otel_celery.record.pull import PullReader
 from otel_celery.record.pusher import PushReader
-from tests.unit.record.fakes import no_guests
+from tests.unit.record.fakes import only_foreign
 from tests.unit.record.test_pusher import Exporter, Gate
 
 if TYPE_CHECKING:
@@ -40,8 +40,8 @@ def test_each_reader_asks_for_itself() -> None:
     fixed = Fixed()
     producers: list[Producer] = []
     registry = CollectorRegistry()
-    push = PushReader(Exporter(Gate()), {}, producers, no_guests())
-    provider = MeterProvider([PullReader(registry, {}, producers, no_guests()), push], shutdown_on_exit=False)
+    push = PushReader(Exporter(Gate()), {}, producers, only_foreign())
+    provider = MeterProvider([PullReader(registry, {}, producers, only_foreign()), push], shutdown_on_exit=False)
     provider.get_meter("known").create_counter("own").add(1)
     before = push.take(1.0)
     assert before is not None

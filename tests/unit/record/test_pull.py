@@ -17,7 +17,7 @@ from otel_celery.record.histograms import BothHistograms, SdkHistograms, TallyHi
 from otel_celery.record.pull import PullReader
 from otel_celery.record.refusals import Refusals
 from otel_celery.record.views import SCOPE
-from tests.unit.record.fakes import no_guests
+from tests.unit.record.fakes import only_foreign
 
 if TYPE_CHECKING:
     import pytest
@@ -54,7 +54,7 @@ def test_each_reader_has_the_aggregation_that_it_prefers() -> None:
     """From one provider of ours: exponential for who asks for it, explicit bounds for the port."""
     registry = CollectorRegistry()
     exponential = InMemoryMetricReader(preferred_aggregation={Histogram: ExponentialBucketHistogramAggregation()})
-    provider = MeterProvider([PullReader(registry, {}, [], no_guests()), exponential], shutdown_on_exit=False)
+    provider = MeterProvider([PullReader(registry, {}, [], only_foreign()), exponential], shutdown_on_exit=False)
     SdkHistograms(provider.get_meter(SCOPE), (0.1, 1.0)).series(catalogue.DURATION, {}).record(0.5)
     assert 'celery_task_duration_seconds_bucket{le="1.0"} 1.0' in generate_latest(registry).decode()
     data = exponential.get_metrics_data()

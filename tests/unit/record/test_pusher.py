@@ -16,7 +16,7 @@ from opentelemetry.sdk.metrics.export import MetricExporter, MetricExportResult
 
 from otel_celery.record.pusher import Pusher, PushReader
 from tests.otlp import grpc_receiver, http_receiver
-from tests.unit.record.fakes import no_guests, refusals
+from tests.unit.record.fakes import only_foreign, refusals
 from tests.worker.harness import wait_until
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ class Bench:
         """Begin to push."""
         self.gate = Gate()
         self.exporter = Exporter(self.gate)
-        reader = PushReader(self.exporter, {}, [], no_guests())
+        reader = PushReader(self.exporter, {}, [], only_foreign())
         self.provider = MeterProvider([reader], shutdown_on_exit=False)
         self.held_while_collecting: list[bool] = []
         meter = self.provider.get_meter("m")
