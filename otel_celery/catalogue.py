@@ -1,4 +1,6 @@
-"""Every metric, once: instruments, views, the reference table and the checks are all made from this list.
+"""The catalogue of metrics: name, kind, unit, labels and meaning of each, in one place.
+
+Instruments, views, the reference table and the checks are all made from this list.
 
 Names are OpenTelemetry's; a Prometheus exporter turns ``celery.task.duration`` with unit ``s`` into
 ``celery_task_duration_seconds`` and ``celery.tasks`` into ``celery_tasks_total``. Units follow UCUM
@@ -11,14 +13,14 @@ from dataclasses import dataclass
 from enum import Enum
 
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0)
-"""Default upper bounds of the histograms, in seconds; floats, since an int would be exported as ``le="1"``."""
+"""Default upper bounds of the histograms, in seconds. They are floats: an int would be exported as ``le="1"``."""
 
 WORKER = ("worker",)
 TASK = ("worker", "task_name", "queue")
 
 
 class Kind(str, Enum):
-    """What sort of instrument a metric is."""
+    """The kind of a metric's instrument."""
 
     COUNTER = "counter"
     GAUGE = "gauge"
@@ -35,7 +37,7 @@ class Metric:
     attributes: tuple[str, ...]
     description: str
     documented: bool = False
-    """Whether the operators' guide promises it: its name and labels never change."""
+    """Whether the operators' guide promises this metric, so that its name and labels never change."""
 
 
 def _documented(name: str, kind: Kind, unit: str, attributes: tuple[str, ...], description: str) -> Metric:
@@ -253,4 +255,4 @@ METRICS = (
     RELAY_DROPPED,
     FOLDED,
 )
-"""In the order in which the reference table shows them: the documented ones first."""
+"""Every metric, in the order of the reference table: the documented ones first."""
