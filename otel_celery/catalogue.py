@@ -16,7 +16,9 @@ BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 
 """Default upper bounds of the histograms, in seconds. They are floats: an int would be exported as ``le="1"``."""
 
 WORKER = ("worker",)
+"""Labels of a metric of the worker as a whole."""
 TASK = ("worker", "task_name", "queue")
+"""Labels of a metric of a task."""
 
 
 class Kind(str, Enum):

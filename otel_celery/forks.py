@@ -1,4 +1,4 @@
-"""Everything that concerns ``os.fork``: the gate, the at-fork handlers, inherited sockets, and whose process this is.
+"""Everything that concerns ``os.fork``: the gate, at-fork handlers, inherited sockets, and a test for forked copies.
 
 The gate makes a fork wait while one of our threads works. A child that is forked during a scrape would inherit the
 registry's lock, and never see it released.

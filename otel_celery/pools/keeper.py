@@ -26,7 +26,9 @@ LEFTOVERS = 5.0
 """Seconds that the remaining processes of an ended worker have to end after SIGTERM, and again after SIGKILL."""
 
 CHUNK = 1 << 16
+"""Bytes of output read at once."""
 LONGEST_LINE = 1 << 20
+"""Bytes of a line at most; a longer one is cut into several."""
 
 
 class Keeper:

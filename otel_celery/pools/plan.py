@@ -29,6 +29,7 @@ KINDS = ("prefork", "threads", "solo", "gevent", "eventlet", "processes", "custo
 """The values of ``celery worker --pool``."""
 
 KEYS = ("app", "port", "queues", "concurrency", "pool", "hostname", "options")
+"""The keys of a pool's table."""
 
 OURS = {
     ("-A", "--app"): "the key app",

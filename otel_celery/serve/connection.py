@@ -25,6 +25,7 @@ SLICES = 16
 """Slices sent to one client per turn, before the other clients get theirs."""
 
 _READ = 16 * 1024
+"""Bytes read at once from a client."""
 
 _THROWN_AWAY = 256 * 1024
 """Bytes read at once, and discarded, from a client that still sends after the last response."""

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from otel_celery.serve.connection import Connection
 
 MAX_CONNECTIONS = 128
+"""Open connections at most; see :func:`connection_limit`."""
 
 ACCEPTS = 16
 """Connections accepted per turn and listener, so that a burst of new clients cannot evict one not read from yet."""
@@ -141,7 +142,7 @@ class Loop:
         try:
             connection = self._welcome(sock)
             self._selector.register(sock, connection.wants, functools.partial(self._move, connection))
-        except Exception as error:  # noqa: BLE001  one client's trouble is not the next one's
+        except Exception as error:  # noqa: BLE001  an error with one client must not affect the others
             sock.close()
             self._on_error("accept", error)
         else:
@@ -154,7 +155,7 @@ class Loop:
             connection.move(events)
         except OSError:
             connection.closed = True  # the client is gone, or does not speak TLS: no error of ours
-        except Exception as error:  # noqa: BLE001  one client's trouble is not the next one's
+        except Exception as error:  # noqa: BLE001  an error with one client must not affect the others
             connection.closed = True
             self._on_error("connection", error)
         if connection.closed:

@@ -31,6 +31,7 @@ OTLP = {"otlp": None, "otlp_proto_http": HTTP, "otlp_proto_grpc": GRPC}
 """The exporter names that mean OTLP, each with the protocol that it implies, or None."""
 
 COMPRESSIONS = {HTTP: ("none", "gzip", "deflate"), GRPC: ("none", "gzip")}
+"""The compressions that OpenTelemetry's exporter of each protocol supports."""
 
 PROXIES = ("http_proxy", "https_proxy", "all_proxy", "grpc_proxy")
 """Variables of proxies; each is also used in upper case, and the lower case wins."""

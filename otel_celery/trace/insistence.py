@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 AGAIN = 3
-"""Repetitions of an interrupted handler at most: a second signal, such as an application's own, may follow the first."""
+"""Repetitions of an interrupted handler at most: a second signal, such as an application's, may follow the first."""
 
 
 class Insistence:

@@ -82,7 +82,7 @@ class WorkerTraces:
 
 
 def described(app: Any, worker: str | None = None) -> dict[str, str]:
-    """Return the resource attributes of a process: service, host and worker (a span's ``celery.hostname`` is another)."""
+    """Return the resource attributes of a process; the worker is one, since a span's ``celery.hostname`` is another."""
     attributes = {"service.name": str(app.main or "celery"), "host.name": socket.gethostname()}
     if worker is not None:
         attributes |= {"celery.worker.name": worker, "celery.pool.name": worker.partition("@")[0]}
