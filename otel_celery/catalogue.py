@@ -57,7 +57,9 @@ TASKS = _documented(
     (*TASK, "status"),
     "Tasks that ended, once each: success, failure, retry, rejected, ignored, revoked, unreported.",
 )
-RECEIVED = _documented("celery.task.received", Kind.COUNTER, "{task}", TASK, "Requests constructed, expired ones too.")
+RECEIVED = _documented(
+    "celery.task.received", Kind.COUNTER, "{task}", TASK, "Tasks that the worker received, expired ones included."
+)
 STARTED = _documented("celery.task.started", Kind.COUNTER, "{task}", TASK, "Requests accepted by the pool.")
 SUCCEEDED = _documented("celery.task.succeeded", Kind.COUNTER, "{task}", TASK, "Tasks that succeeded.")
 FAILED = _documented(
@@ -87,14 +89,14 @@ RETURNED = Metric(
     Kind.COUNTER,
     "{task}",
     TASK,
-    "Requests given back un-run, on a lost connection or a shutdown; their messages are constructed again.",
+    "Requests returned to the broker un-run, on a lost connection or a shutdown; their messages are delivered again.",
 )
 REDELIVERED = Metric(
     "celery.task.redelivered",
     Kind.COUNTER,
     "{task}",
     TASK,
-    "Requests whose message the broker says it delivered before; a subset of received.",
+    "Requests whose message is marked as redelivered; a subset of received.",
 )
 REVOKED = Metric(
     "celery.task.revoked",
@@ -165,7 +167,7 @@ PROCESS_EXITS = Metric(
     Kind.COUNTER,
     "{process}",
     ("worker", "reason"),
-    "Pool children that went, by reason: recycled, killed, exited, timed_out.",
+    "Pool children that ended, by reason: recycled, killed, exited, timed_out.",
 )
 BROKER_CONNECTED = Metric(
     "celery.worker.broker.connected",
@@ -189,7 +191,7 @@ WORKER_INFO = Metric(
     Kind.GAUGE,
     "{worker}",
     ("worker", "pool_kind", "concurrency", "celery_version", "otel_celery_version"),
-    "1, with what the worker is in its labels.",
+    "1, with the worker's properties in its labels.",
 )
 MESSAGES_UNKNOWN = Metric(
     "celery.messages.unknown",
@@ -210,15 +212,14 @@ RELAY_DROPPED = Metric(
     Kind.COUNTER,
     "{point}",
     ("reason",),
-    "Points that tasks recorded and nobody sees, by reason: torn, malformed, limit, mismatch, unsupported, value, "
-    "name.",
+    "Dropped data points that tasks recorded, by reason: torn, malformed, limit, mismatch, unsupported, value, name.",
 )
 FOLDED = Metric(
     "otel_celery.folded",
     Kind.COUNTER,
     "{value}",
     ("what",),
-    "Label values folded into `other`, by what they were: task_name, exception, queue.",
+    "Label values folded into `other`, by kind: task_name, exception, queue.",
 )
 
 METRICS = (

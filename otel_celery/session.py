@@ -93,7 +93,7 @@ class Session:
             try:
                 self._refuse(self._no_grpc("no spans are made by", "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"))
             except SystemExit:
-                self.uninstall()  # the worker is not made, and so cannot be stopped
+                self.uninstall()  # the worker is not complete, so that nothing else would stop it
                 raise
         else:
             swallowed = partial(self._recording.tallies.swallowed, Where.REQUEST)
