@@ -71,14 +71,14 @@ def metrics(expression: str) -> set[str]:
     return {node.name for node in selectors if isinstance(node, promql_parser.VectorSelector) and node.name}
 
 
-def needed() -> str:
-    """Give the recording rules that the alerts read, by way of others too: the rest only costs time."""
-    content = yaml.safe_load((MONITORING / "rules.yml").read_text())
-    reads = {rule["record"]: metrics(rule["expr"]) for group in content["groups"] for rule in group["rules"]}
-    wanted, new = set[str](), set().union(*(metrics(alert["expr"]) for alert in alerts().values()))
+def recording_rules(readers: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Give the groups of the recording rules that these alerts read, by way of others too."""
+    groups: list[dict[str, Any]] = yaml.safe_load((MONITORING / "rules.yml").read_text())["groups"]
+    reads = {rule["record"]: metrics(rule["expr"]) for group in groups for rule in group["rules"]}
+    wanted, new = set[str](), set().union(*(metrics(alert["expr"]) for alert in readers))
     while new:
         wanted |= new
         new = set().union(*(reads.get(name, set()) for name in new)) - wanted
-    for group in content["groups"]:
+    for group in groups:
         group["rules"] = [rule for rule in group["rules"] if rule["record"] in wanted]
-    return yaml.safe_dump(content, width=10_000)
+    return [group for group in groups if group["rules"]]
