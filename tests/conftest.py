@@ -16,6 +16,17 @@ settings.register_profile("shared", deadline=None)  # a machine that others shar
 settings.load_profile("shared")
 
 
+OTHERS = ("integration/stack", "integration/collector")
+"""Where tests start servers that are not ours, nor Redis."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Try a test of somebody else's server twice more, on a machine that may stall; ours have one try."""
+    for item in items:
+        if any(f"/tests/{part}/" in item.path.as_posix() for part in OTHERS) or item.get_closest_marker("rabbitmq"):
+            item.add_marker(pytest.mark.flaky(reruns=2))
+
+
 @pytest.fixture(scope="session")
 def redis_url() -> Iterator[str]:
     """Give the URL of a real Redis (or Valkey) that this session started."""

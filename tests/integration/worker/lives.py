@@ -374,10 +374,10 @@ def one_port(port: int) -> Any:
     return {"first": total(found, "celery_task_succeeded_total"), "came": came, "log": log.lines, "last": scrape(port)}
 
 
-def fifty(ports: list[int]) -> Any:
-    """Fifty lives in a few generations, each of as many workers at once as there are ports."""
+def twenty(ports: list[int]) -> Any:
+    """Twenty lives in a few generations, each of as many workers at once as there are ports."""
     before, sizes = None, []
-    for _ in range(50 // len(ports)):
+    for _ in range(20 // len(ports)):
         apps = [make_app(f"lives{number}") for number in range(len(ports))]
         for app in apps:
             otel_celery.instrument(app)
@@ -432,7 +432,7 @@ STORIES: dict[str, Callable[[list[int]], Any]] = {
     "beans after a neighbour": beans_after_a_neighbour,
     "one port": lambda ports: one_port(ports[0]),
     "traces": lambda ports: traces(ports[0]),
-    "fifty": fifty,
+    "twenty": twenty,
 }
 
 if __name__ == "__main__":

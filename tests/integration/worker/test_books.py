@@ -39,9 +39,7 @@ def _fill(site: Site, worker: Worker, seconds: float) -> None:
 
 def _limited_anew(site: Site) -> bool:
     """Give tasks another rate limit by remote control, while some wait for the old one."""
-    with site.client.connection_for_write() as own:  # the client's others may have been severed by another test
-        order = site.client.control.rate_limit
-        (answer,) = order("proj.limited", "2/h", reply=True, timeout=10, limit=1, connection=own)
+    (answer,) = site.client.control.rate_limit("proj.limited", "2/h", reply=True, timeout=10, limit=1)
     return bool(answer == {"w@localhost": {"ok": "new rate limit set successfully"}})
 
 

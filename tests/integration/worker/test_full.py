@@ -16,7 +16,7 @@ from tests.integration.worker.harness import wait_until
 from tests.services import require
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from tests.integration.worker.conftest import Site
@@ -163,23 +163,28 @@ def stands_still(worker: Worker) -> None:
 def test_the_queues_are_the_consumers_and_without_one_nothing_is_ready(site: Site, pool: str) -> None:
     """Orders to add and to cancel a queue show on the port; the last one cancelled is why it is not ready."""
     worker = start(site, pool).wait_ready()
-    control, to = site.client.control, ["w@localhost"]
+    control = site.client.control
 
     def queues() -> set[str]:
         return worker.scrape().labels("celery_worker_queue_info", "queue")
 
+    def order(command: Callable[..., object], queue: str) -> None:
+        """Repeat it until it is answered: a worker listens to orders a moment after it consumes."""
+        to = ["w@localhost"]
+        wait_until(lambda: command(queue, destination=to, reply=True), "the order is answered")
+
     assert queues() == {"celery"}
-    control.add_consumer("later", destination=to, reply=True)
+    order(control.add_consumer, "later")
     wait_until(lambda: queues() == {"celery", "later"}, "a queue is added")
     site.client.send_task("proj.never", queue="later")
     assert worker.settled().value("celery_task_received_total", queue="later") == 1
-    control.cancel_consumer("celery", destination=to, reply=True)
+    order(control.cancel_consumer, "celery")
     wait_until(lambda: queues() == {"later"}, "a queue is cancelled")
     assert worker.is_ready()
-    control.cancel_consumer("later", destination=to, reply=True)
+    order(control.cancel_consumer, "later")
     wait_until(lambda: worker.get("/-/ready") == (503, "the worker consumes no queue\n"), "it is not ready")
     assert not worker.scrape().has("celery_worker_queue_info")
-    control.add_consumer("celery", destination=to, reply=True)
+    order(control.add_consumer, "celery")
     wait_until(worker.is_ready, "it is ready again")
     assert queues() == {"celery"}
 

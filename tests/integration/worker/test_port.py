@@ -197,9 +197,20 @@ HOWS = {
 }
 
 
+PAIRS = [
+    *(pytest.param("prefork", how, id=f"prefork-{how}", marks=pytest.mark.prefork) for how in HOWS),
+    *(
+        pytest.param(*each.values, "TERM", id=f"{each.id or each.values[0]}-TERM", marks=each.marks)
+        for each in EVERY
+        if each.values != ("prefork",)
+    ),
+    pytest.param("gevent", "QUIT", id="gevent-QUIT", marks=pytest.mark.gevent),
+]
+"""A pair of workers for each signal on prefork, and for a warm end on each other pool; greenlets end cold too."""
+
+
 @pytest.mark.alone
-@pytest.mark.parametrize("how", HOWS)
-@pytest.mark.parametrize("pool", EVERY)
+@pytest.mark.parametrize(("pool", "how"), PAIRS)
 def test_f10_a_worker_ends_as_one_without_the_library(site: Site, pool: str, how: str) -> None:
     """Warm or cold, with a task that runs and under constant scraping, status and time are those of a bare worker."""
     bare, worker = side_by_side(site, pool, "succeed", 4.0 if how == "TERM-twice" else 1.5)

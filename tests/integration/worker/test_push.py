@@ -105,9 +105,7 @@ ENDS: dict[str, tuple[signal.Signals, dict[str, Any]]] = {
 
 @pytest.mark.alone
 @pytest.mark.prefork
-@pytest.mark.parametrize(
-    ("kind", "protocol"), [*((kind, "http/protobuf") for kind in ENDS), ("TERM", "grpc"), ("QUIT", "grpc")]
-)
+@pytest.mark.parametrize(("kind", "protocol"), [*((kind, "http/protobuf") for kind in ENDS), ("QUIT", "grpc")])
 def test_f60_a_collector_that_hangs_holds_up_an_end_for_two_seconds(
     request: pytest.FixtureRequest, site: Site, kind: str, protocol: str
 ) -> None:

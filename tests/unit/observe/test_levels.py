@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from threading import Event, Thread
 from types import SimpleNamespace
@@ -14,6 +15,7 @@ from billiard.exceptions import Terminated
 from celery import bootsteps
 from celery.concurrency.solo import TaskPool as Solo
 from celery.worker import state
+from kombu import Queue
 
 from otel_celery.observe.levels import Levels
 from otel_celery.observe.queues import QueueNames
@@ -21,6 +23,8 @@ from otel_celery.version import __version__
 from tests.unit.observe.fakes import Bench, Worker, make_app, raised
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from otel_celery.observe.held import Held
 
 
@@ -235,31 +239,71 @@ def test_the_members_of_both_groups(levels: Levels) -> None:
     assert levels.running() == [running]
 
 
-def test_levels_are_read_while_they_change(levels: Levels) -> None:
-    """A scrape's thread never trips over the worker's."""
+class ConsumerOf:
+    """A consumer of queues that come and go, as kombu's keeps them."""
+
+    def __init__(self, live: dict[str, Queue]) -> None:
+        """Keep the dictionary."""
+        self._queues = live
+
+    @property
+    def queues(self) -> list[Queue]:
+        """List them as kombu does."""
+        return list(self._queues.values())
+
+
+@pytest.fixture
+def hasty() -> Iterator[None]:
+    """Have threads take turns as often as they can."""
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(usual)
+
+
+@pytest.mark.usefixtures("hasty")
+def test_levels_are_read_while_they_change(worker: Worker, levels: Levels) -> None:
+    """A scrape's thread never trips over the worker's, where one that reads carelessly does."""
     bench, done = Bench(), Event()
-    kept = [bench.started() for _ in range(300)]
+    kept = [bench.started() for _ in range(30)]
+    live: dict[str, Queue] = {}
+    worker.consumer = SimpleNamespace(task_consumer=ConsumerOf(live))
 
     def churn() -> None:
         while not done.is_set():
-            for request in kept:
+            for number, request in enumerate(kept):
                 state.active_requests.add(request)
                 levels.held.hold(request)
-            for request in kept:
+                live[f"q{number}"] = Queue(f"q{number}")
+            for number, request in enumerate(kept):
                 state.active_requests.discard(request)
                 levels.held.ended(request)
+                del live[f"q{number}"]
+
+    def careless() -> bool:
+        try:
+            _ = [name for name in live if name]
+        except RuntimeError:
+            return True
+        return False
+
+    def careful() -> None:
+        assert 0 <= levels.active() <= 30
+        assert 0 <= levels.scheduled() <= 30
+        assert len(list(levels.queues())) <= 30
+        levels.oldest_active()
 
     thread = Thread(target=churn)
     thread.start()
     try:
-        end = time.monotonic() + 0.5
-        while time.monotonic() < end:
-            assert 0 <= levels.active() <= 300
-            assert 0 <= levels.scheduled() <= 300
-            levels.oldest_active()
+        tripped, end = 0, time.monotonic() + 60
+        while tripped < 20 and time.monotonic() < end:
+            careful()
+            tripped += careless()
     finally:
         done.set()
         thread.join()
+    assert tripped == 20
 
 
 def test_a_terminated_request_that_reported_is_not_active(levels: Levels) -> None:
