@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from celery import signals
 
+from otel_celery.ending import WORKER_SECONDS
 from otel_celery.forks import Home
 from otel_celery.lifecycle import Where, guarded
 
@@ -23,9 +24,6 @@ if TYPE_CHECKING:
     from otel_celery.relay.main.relay import Relay
     from otel_celery.serve.server import Endpoint
     from otel_celery.trace.worker import WorkerTraces
-
-END_SECONDS = 2.0
-"""How long a worker's end may wait for its children's metrics and for its last values; spans have their own bound."""
 
 _open: weakref.WeakSet[Outlets] = weakref.WeakSet()
 """Those of this process: two workers may want the same port."""
@@ -65,7 +63,7 @@ class Outlets:
 
     def close(self) -> None:
         """Push the last values, close the port and stop exporting; only in the process that began it, and once."""
-        until = time.monotonic() + END_SECONDS
+        until = time.monotonic() + WORKER_SECONDS
         if self._end():
             self._flush(until)
             guarded(self.recording.tallies, Where.PORT, self._close)
@@ -74,7 +72,7 @@ class Outlets:
 
     def _on_exit(self) -> None:
         """Do the same at the process's end, but leave the books open: the SDK flushes its own readers after this."""
-        until = time.monotonic() + END_SECONDS
+        until = time.monotonic() + WORKER_SECONDS
         if self._end():
             self._flush(until)
             if self.endpoint is not None:

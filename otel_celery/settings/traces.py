@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from otel_celery.ending import SPANS_SECONDS
 from otel_celery.settings import variables
 from otel_celery.settings.otlp import OTLP, Exporter, otlp
 
@@ -20,7 +21,7 @@ class Traces:
     """Where spans go, and how long the end of a process may be held up for its last ones."""
 
     exporters: tuple[Exporter, ...]
-    flush_seconds: float = 0.5
+    flush_seconds: float = SPANS_SECONDS
     log_ids: bool = False
     """Whether log records carry trace_id and span_id."""
     id_generator: str = "random"

@@ -11,6 +11,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from otel_celery.catalogue import BUCKETS as DEFAULT_BUCKETS
+from otel_celery.ending import SPANS_SECONDS
 from otel_celery.settings import kinds
 
 if TYPE_CHECKING:
@@ -228,7 +229,7 @@ FLUSH = Variable(
     f"{PREFIX}TRACE_FLUSH_TIMEOUT",
     Part.TRACES,
     kinds.whole_number(0, 60_000, "milliseconds"),
-    500,
+    round(SPANS_SECONDS * 1000),
     "how long the end of a process waits for its last spans",
 )
 ID_GENERATOR = Variable(

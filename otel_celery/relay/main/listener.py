@@ -10,6 +10,7 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from otel_celery.ending import STRAGGLERS_SECONDS, THREAD_SECONDS
 from otel_celery.forks import abandon
 from otel_celery.lifecycle import Loss
 from otel_celery.relay.main.entrance import Entrance, places
@@ -27,11 +28,6 @@ if TYPE_CHECKING:
 
 PIECE = 256 * 1024
 """How much of one child is read before the others, and a fork, get their turn, in bytes."""
-
-DRAIN_SECONDS = 0.5
-"""How long the end of the worker waits for children that do not end."""
-
-JOIN_SECONDS = 1.0
 
 
 class Listener:
@@ -73,7 +69,7 @@ class Listener:
         self._prepare(self._entrance.listening)
         self._thread.start()
 
-    def close(self, seconds: float = DRAIN_SECONDS) -> None:
+    def close(self, seconds: float = STRAGGLERS_SECONDS) -> None:
         """Hear the children out, those that still live for so many seconds at most, and hear no more."""
         self._closing_at = time.monotonic() + seconds
         with contextlib.suppress(OSError):
@@ -81,7 +77,7 @@ class Listener:
         if self._thread.ident is None:
             self._close()
         elif threading.current_thread() is not self._thread:
-            self._thread.join(seconds + JOIN_SECONDS)
+            self._thread.join(seconds + THREAD_SECONDS)
 
     def abandon(self) -> None:
         """Close a forked child's copies of all this."""
