@@ -9,9 +9,17 @@ import sys
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.version import Version
 
 import otel_celery
 
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+PYPROJECT = Path(__file__).parents[2] / "pyproject.toml"
 WATCHED = """
 import json, os, pkgutil, sys, threading
 
@@ -100,3 +108,14 @@ def test_one_module_knows_of_forks() -> None:
     assert [path.name for path in paths if any(map(_knows_of_forks, ast.walk(ast.parse(path.read_text()))))] == [
         "forks.py"
     ]
+
+
+def test_a_beta_package_has_an_upper_bound() -> None:
+    """A package whose lowest version is a pre-release promises nothing about its next minor version."""
+    requirements = map(Requirement, tomllib.loads(PYPROJECT.read_text("utf-8"))["project"]["dependencies"])
+    beta = [each for each in requirements if any(Version(bound.version).is_prerelease for bound in each.specifier)]
+    assert {each.name for each in beta} >= {"opentelemetry-exporter-prometheus", "opentelemetry-instrumentation-celery"}
+    for requirement in beta:
+        newest = next(Version(bound.version) for bound in requirement.specifier if bound.operator == ">=")
+        following = f"{newest.major}.{newest.minor + 1}b0"
+        assert not requirement.specifier.contains(following, prereleases=True), requirement
