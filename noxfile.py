@@ -56,9 +56,10 @@ On the newest Celery they are among the `rest`.
 """
 CELERY_SIDE = ("tests/unit/observe", "tests/unit/trace", "tests/unit/test_auto.py", "tests/unit/test_worker.py")
 """The unit tests that an older Celery could fail."""
-PYTHON_SIDE = ("tests/unit", "tests/relay/test_instruments.py")
+ROOMS = ("tests/unit",)
+PYTHON_SIDE = (*ROOMS, "tests/relay/test_instruments.py")
 """What differs by Python alone; the relay forks, spawns, and has threads in between."""
-QUICK = ("tests/unit", "tests/stack/test_rules.py", "tests/stack/test_alerts.py")
+QUICK = (*ROOMS, "tests/stack/test_rules.py", "tests/stack/test_alerts.py")
 """The rooms, and Prometheus's own check of the exposition and of the alerts."""
 DEMO = "tests/pools/test_demo.py"
 """Runs beside the ends, which mostly wait: the unit tests leave its ten processes too little of two cores."""
@@ -144,7 +145,7 @@ def matrix(session: nox.Session, celery: str) -> None:
     session.install(*chosen, "-e", ".[demo]", *group("test", "green"))
     is_whole = (session.python, celery) == (NEWEST, NEWEST_CELERY)  # what `tests` runs, all but the start method spawn
     if not is_whole:
-        units = PYTHON_SIDE if celery in {NEWEST_CELERY, LOWEST} else CELERY_SIDE
+        units = {NEWEST_CELERY: PYTHON_SIDE, LOWEST: ROOMS}.get(celery, CELERY_SIDE)
         session.run("pytest", *units, *TWO, "-m", "not services", *session.posargs)
     start_methods = ("fork", "spawn") if celery == NEWEST_CELERY else ("fork",)
     for start_method in start_methods[is_whole:]:
@@ -166,7 +167,7 @@ def upcoming(session: nox.Session) -> None:
     newest = ("--prerelease", "allow", "--upgrade", "--override", str(lifted))
     session.install(*newest, "-e", ".[demo]", *group("test", "green"))
     try:
-        session.run("pytest", "tests/unit", *TWO, "-m", "not services", *session.posargs)
+        session.run("pytest", *ROOMS, *TWO, "-m", "not services", *session.posargs)
     finally:
         play_prefork(session, *INSIDE)
 
