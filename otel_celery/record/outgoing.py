@@ -10,6 +10,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from otel_celery import plain
+from otel_celery.record.naming import label_value
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -50,8 +51,8 @@ def labels(attributes: Mapping[str, Any], length: int) -> dict[str, Label]:
 
 
 def shown(value: Label, length: int) -> str:
-    """Write a label as the port shows it: a text as it is, anything else as JSON."""
-    return value if type(value) is str else plain.text(json.dumps(value), length)
+    """Write a label as the port shows it, cut once more where it was no text."""
+    return value if type(value) is str else plain.text(label_value(value), length)
 
 
 def text(value: Any, length: int = MAX_TEXT) -> str:

@@ -110,6 +110,22 @@ def test_one_module_knows_of_forks() -> None:
     ]
 
 
+def test_one_module_replaces_surrogates() -> None:
+    """Whoever cleans a label asks ``plain``; the port also writes sentences, and compares what a client has sent."""
+    root = Path(otel_celery.__file__).parent
+    paths = [
+        path for path in root.rglob("*.py") if any(map(_replaces_surrogates, ast.walk(ast.parse(path.read_text()))))
+    ]
+    assert {str(path.relative_to(root)) for path in paths} == {"plain.py", "serve/site.py", "serve/access.py"}
+
+
+def _replaces_surrogates(node: ast.AST) -> bool:
+    if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute) or node.func.attr != "encode":
+        return False
+    given = [*node.args, *(keyword.value for keyword in node.keywords)]
+    return any(isinstance(each, ast.Constant) and each.value == "replace" for each in given)
+
+
 def test_a_beta_package_has_an_upper_bound() -> None:
     """A package whose lowest version is a pre-release promises nothing about its next minor version."""
     requirements = map(Requirement, tomllib.loads(PYPROJECT.read_text("utf-8"))["project"]["dependencies"])

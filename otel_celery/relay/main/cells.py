@@ -1,4 +1,10 @@
-"""How the values of one series from many children become one: what is added, replaced, or taken back at a death."""
+"""How the values of one series from many children become one: what is added, replaced, or taken back at a death.
+
+A cell is not a second adder of points, which are :mod:`otel_celery.adding`'s. It takes what a frame says of one child,
+and makes a point only when a reader collects. It remembers which child said what, so that it can be taken back. It
+refuses what no float can hold, so that it is counted as lost, while a point that has been collected can only become
+infinite. The arithmetic that the two share is there; one oracle, the SDK that records all in one process, holds both.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from opentelemetry.sdk.metrics.export import HistogramDataPoint, NumberDataPoint
 
-from otel_celery.adding import plus
+from otel_celery.adding import buckets, plus
 from otel_celery.relay.wire import points
 
 if TYPE_CHECKING:
@@ -142,7 +148,7 @@ class Histogram:
     def take(self, _child: int, total: float, least: float, most: float, counts: Sequence[int]) -> None:
         """Add what a child observed."""
         self.total += total  # raises where a float cannot hold it, and then nothing is added
-        self.counts = [mine + new for mine, new in zip(self.counts, counts, strict=True)]
+        self.counts = buckets(self.counts, counts)
         self.least, self.most = min(self.least, least), max(self.most, most)
 
     def end(self, _child: int, *, in_order: bool) -> None:
