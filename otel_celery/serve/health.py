@@ -1,4 +1,4 @@
-"""Alive, ready, and the sentence why not: what the port asks of whoever knows the worker."""
+"""Ready, or the sentence why not: what the port asks of whoever knows the worker. Alive is whoever answers."""
 
 from __future__ import annotations
 
@@ -14,9 +14,6 @@ LOOP_STALE_SECONDS = 30.0
 class Health(Protocol):
     """Asked from the endpoint's thread, so it must neither block nor wait for the worker."""
 
-    def healthy(self) -> str | None:
-        """Return None if the worker is alive, else the sentence that says why it is not."""
-
     def ready(self) -> str | None:
         """Return None if the worker takes tasks, else the sentence that says why it does not."""
 
@@ -27,10 +24,6 @@ class WorkerHealth:
     def __init__(self, levels: WorkerLevels) -> None:
         """Ask ``levels``, which never wait for the worker."""
         self._levels = levels
-
-    def healthy(self) -> str | None:
-        """Answer yes: that the process answers at all is what is asked."""
-        return None
 
     def ready(self) -> str | None:
         """Tell why the worker does not consume now, or None if it does."""
