@@ -95,7 +95,7 @@ class Strays:
             self._unsaid.append(reference.name or OTHER)
 
 
-class _Reference(ref):  # type: ignore[type-arg]  # of a request
+class _Reference(ref[Any]):
     """A request that may vanish, and what must be known of it then."""
 
     __slots__ = ("books", "key", "name")

@@ -58,7 +58,7 @@ def make(ids: RunIds, spans: ProcessSpans, attributes: Mapping[str, str]) -> Pro
     In a forked child the SDK's provider asks for its resource anew by way of a ThreadPoolExecutor, and waits for ever
     where the executor's module was imported after the provider was made: each hears of a fork in the order of coming.
     """
-    processors = SynchronousMultiSpanProcessor()  # type: ignore[no-untyped-call]
+    processors = SynchronousMultiSpanProcessor()
     switch = _Switch(spans)
     processors.add_span_processor(switch)
     return Provider(
