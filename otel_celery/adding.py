@@ -59,6 +59,11 @@ def plus(one: float, other: float) -> float:
         return _float(one) + _float(other)
 
 
+def buckets(one: Iterable[int], other: Iterable[int]) -> list[int]:
+    """Add the counts of histograms with the same bounds, bucket by bucket; raises ValueError for different numbers."""
+    return [mine + theirs for mine, theirs in zip(one, other, strict=True)]
+
+
 def _float(value: float) -> float:
     try:
         return float(value)
@@ -82,7 +87,7 @@ def _is_gauge(point: NumberDataPoint) -> bool:
 def _histogram(one: HistogramDataPoint, other: HistogramDataPoint) -> HistogramDataPoint | None:
     if tuple(one.explicit_bounds) != tuple(other.explicit_bounds):
         return None
-    counts = [mine + theirs for mine, theirs in zip(one.bucket_counts, other.bucket_counts, strict=True)]
+    counts = buckets(one.bucket_counts, other.bucket_counts)
     return replace(one, bucket_counts=counts, **_observed(one, other), **_span(one, other))
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from celery import signals
 
+from otel_celery.ending import WORKER_SECONDS
 from otel_celery.forks import Home
 from otel_celery.lifecycle import Where, guarded
 
@@ -23,9 +24,6 @@ if TYPE_CHECKING:
     from otel_celery.relay.main.relay import Relay
     from otel_celery.serve.server import Endpoint
     from otel_celery.trace.worker import WorkerTraces
-
-END_SECONDS = 2.0
-"""Seconds that a worker's end may wait for its children's metrics and its last export; spans have their own bound."""
 
 _open: weakref.WeakSet[Outlets] = weakref.WeakSet()
 """All open ones of this process, to name the other worker when two want the same port."""
@@ -65,7 +63,7 @@ class Outlets:
 
     def close(self) -> None:
         """Push the last values, close the port and stop exporting; do nothing a second time, or in a forked child."""
-        until = time.monotonic() + END_SECONDS
+        until = time.monotonic() + WORKER_SECONDS
         if self._end():
             self._flush(until)
             guarded(self.recording.tallies, Where.PORT, self._close)
@@ -74,7 +72,7 @@ class Outlets:
 
     def _on_exit(self) -> None:
         """Push and close the port at the process's end, but keep recording: the SDK flushes its own readers later."""
-        until = time.monotonic() + END_SECONDS
+        until = time.monotonic() + WORKER_SECONDS
         if self._end():
             self._flush(until)
             if self.endpoint is not None:

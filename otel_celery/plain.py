@@ -35,7 +35,8 @@ def number(value: Any) -> int | float:
     """
     kind = type(value)
     if kind is float or kind is int:
-        return value  # type: ignore[no-any-return]
+        exact: int | float = value
+        return exact
     if issubclass(kind, int):
         return int.__int__(value)
     return float.__float__(value) if issubclass(kind, float) else _asked(float, value)

@@ -34,7 +34,8 @@ def extra(name: str, *modules: str) -> Iterator[None]:
 @contextmanager
 def misconfigured(*errors: type[Exception]) -> Iterator[None]:
     """Turn a SettingsError, or one of the given errors, into exit status 78 with its message."""
+    caught: tuple[type[Exception], ...] = (SettingsError, *errors)
     try:
         yield
-    except (SettingsError, *errors) as error:  # type: ignore[misc]  # mypy cannot unpack here
+    except caught as error:
         raise Misconfigured(str(error)) from None

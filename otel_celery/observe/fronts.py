@@ -74,9 +74,10 @@ class Fronts:
             return  # inherited from app.Task
         if (base, is_stray) not in self._classes:
             self._classes[base, is_stray] = self._in_front_of(base, is_stray=is_stray)
-        ours, original = self._classes[base, is_stray], vars(owner).get("Request")
+        ours: Any = self._classes[base, is_stray]
+        original = vars(owner).get("Request")
         if is_stray:
-            ours._otel_originals[id(owner)] = original  # type: ignore[attr-defined]
+            ours._otel_originals[id(owner)] = original
         self._originals.append((owner, original, ours))
         owner.Request = ours
 

@@ -100,7 +100,7 @@ class Strays:
             self._unsaid.append(reference.name or OTHER)
 
 
-class _Reference(ref):  # type: ignore[type-arg]  # of a request
+class _Reference(ref[Any]):
     """A weak reference to a request, with the data that are needed once it has vanished."""
 
     __slots__ = ("books", "key", "name")

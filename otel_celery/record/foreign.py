@@ -16,6 +16,7 @@ from otel_celery.adding import united
 from otel_celery.lifecycle import Loss
 from otel_celery.record import outgoing
 from otel_celery.record.names import Names, family_of
+from otel_celery.record.producers import metrics_of
 from otel_celery.record.refusals import EXPONENTIAL
 from otel_celery.record.series import SeriesBook
 from otel_celery.record.tidy import Tidier
@@ -131,7 +132,7 @@ def _scopes(data: MetricsData) -> Iterator[tuple[InstrumentationScope, list[Metr
     """Yield each scope with its metrics, in lists that were made for this collection."""
     for resource_metrics in data.resource_metrics:
         for scope_metrics in resource_metrics.scope_metrics:
-            yield scope_metrics.scope, scope_metrics.metrics  # type: ignore[misc]
+            yield scope_metrics.scope, metrics_of(scope_metrics)
 
 
 def _with(metric: Metric, points: Sequence[Any]) -> Metric:

@@ -14,7 +14,7 @@ import threading
 import time
 from bisect import bisect_left
 from collections import deque
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from opentelemetry.context import get_current
 from opentelemetry.sdk.metrics.export import (
@@ -125,6 +125,7 @@ class TallyHistograms:
 
     def _point(self, tally: Tally, now: int) -> HistogramDataPoint:
         counts, total = list(tally.counts), tally.total
+        unknown: Any = None  # optional in OTLP, and not worth its cost on the hot path
         return HistogramDataPoint(
             attributes=tally.attributes,
             start_time_unix_nano=self._started_at,
@@ -133,9 +134,8 @@ class TallyHistograms:
             sum=total,
             bucket_counts=counts,
             explicit_bounds=self._bounds,
-            # Optional in OTLP, and not worth their cost on the hot path.
-            min=None,  # type: ignore[arg-type]
-            max=None,  # type: ignore[arg-type]
+            min=unknown,
+            max=unknown,
         )
 
 

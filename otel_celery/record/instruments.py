@@ -41,9 +41,10 @@ def register(meter: Meter, tallies: Tallies, levels: WorkerLevels) -> Callable[[
         readers.append(callback)
         joined.append((readers, callback))
         if is_new:
-            create = meter.create_observable_gauge
-            if metric.kind is catalogue.Kind.COUNTER:
-                create = meter.create_observable_counter  # type: ignore[assignment]
+            is_counter = metric.kind is catalogue.Kind.COUNTER
+            create: Callable[..., Any] = (
+                meter.create_observable_counter if is_counter else meter.create_observable_gauge
+            )
             create(metric.name, [_all_of(readers)], metric.unit, metric.description)
 
     def leave() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
+from otel_celery import plain
 from otel_celery.lifecycle import OTHER
 
 if TYPE_CHECKING:
@@ -82,8 +83,8 @@ class Labels:
         return self._bounded("exception", name)
 
     def clean(self, value: str) -> str:
-        """Cut a value, and replace lone surrogates: one of them would make every later scrape fail."""
-        return value[: self._bounds.label_length].encode("utf-8", "replace").decode("utf-8") or OTHER
+        """Clean a value as any label is; one that is empty is ``other``."""
+        return plain.text(value, self._bounds.label_length) or OTHER
 
     def places(self, what: str) -> Places:
         """Return a copy of a label's admitted values, to see how many more would fit."""

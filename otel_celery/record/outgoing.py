@@ -11,6 +11,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from otel_celery import plain
+from otel_celery.record.naming import label_value
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -58,7 +59,7 @@ def labels(attributes: Mapping[str, Any], length: int) -> dict[str, Label]:
 
 def shown(value: Label, length: int) -> str:
     """Format a label's value as the port shows it: a text stays as it is, anything else becomes JSON."""
-    return value if type(value) is str else plain.text(json.dumps(value), length)
+    return value if type(value) is str else plain.text(label_value(value), length)
 
 
 def text(value: Any, length: int = MAX_TEXT) -> str:

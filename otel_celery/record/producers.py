@@ -7,12 +7,12 @@ and for push, ask the producers in ``_receive_metrics``, the method that the SDK
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, cast
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from opentelemetry.sdk.metrics.export import MetricsData, ScopeMetrics
+    from opentelemetry.sdk.metrics.export import Metric, MetricsData, ScopeMetrics
 
 
 class Producer(Protocol):
@@ -26,15 +26,20 @@ class Producer(Protocol):
         """
 
 
+def metrics_of(scope: ScopeMetrics) -> list[Metric]:
+    """Give a scope's metrics as the list that they are: the SDK made it for this collection, and it may be changed."""
+    return cast("list[Metric]", scope.metrics)
+
+
 def add_produced(data: MetricsData, producers: Sequence[Producer]) -> None:
     """Add the producers' metrics to a collection of the SDK's; metrics of one scope are put together."""
     now = time.time_ns()
-    scopes: list[ScopeMetrics] = data.resource_metrics[0].scope_metrics  # type: ignore[assignment]
+    scopes = cast("list[ScopeMetrics]", data.resource_metrics[0].scope_metrics)
     for producer in producers:
         for produced in producer.produce(now):
             for known in scopes:
                 if known.scope == produced.scope:
-                    known.metrics.extend(produced.metrics)  # type: ignore[attr-defined]
+                    metrics_of(known).extend(produced.metrics)
                     break
             else:
                 scopes.append(produced)

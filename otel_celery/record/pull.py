@@ -9,7 +9,7 @@ from opentelemetry.sdk.metrics.export import ExponentialHistogram
 from prometheus_client import CollectorRegistry
 
 from otel_celery.record.families import RememberingCollector
-from otel_celery.record.producers import add_produced
+from otel_celery.record.producers import add_produced, metrics_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,7 +50,7 @@ class PullReader(PrometheusMetricReader):
         add_produced(metrics_data, self._producers)
         for resource_metrics in metrics_data.resource_metrics:
             for scope_metrics in resource_metrics.scope_metrics:
-                metrics: list[Metric] = scope_metrics.metrics  # type: ignore[assignment]
+                metrics = metrics_of(scope_metrics)
                 if any(isinstance(metric.data, ExponentialHistogram) for metric in metrics):
                     metrics[:] = [
                         shown

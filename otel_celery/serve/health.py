@@ -1,4 +1,4 @@
-"""The worker's health for the port: alive or not, ready or not, and a sentence with the reason."""
+"""Whether the worker is ready, for the port, and a sentence with the reason if not; a process that answers is alive."""
 
 from __future__ import annotations
 
@@ -14,9 +14,6 @@ LOOP_STALE_SECONDS = 30.0
 class Health(Protocol):
     """The health of a worker; called in the endpoint's thread, so it must neither block nor wait for the worker."""
 
-    def healthy(self) -> str | None:
-        """Return None if the worker is alive, else the sentence that says why it is not."""
-
     def ready(self) -> str | None:
         """Return None if the worker takes tasks, else the sentence that says why it does not."""
 
@@ -27,10 +24,6 @@ class WorkerHealth:
     def __init__(self, levels: WorkerLevels) -> None:
         """Read ``levels``, which never wait for the worker."""
         self._levels = levels
-
-    def healthy(self) -> str | None:
-        """Return None always: a process that answers is alive."""
-        return None
 
     def ready(self) -> str | None:
         """Return the reason why the worker takes no tasks now, or None if it does."""

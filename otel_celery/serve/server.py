@@ -7,6 +7,7 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
+from otel_celery.ending import THREAD_SECONDS
 from otel_celery.forks import gate
 from otel_celery.serve.access import Certificates, Credentials
 from otel_celery.serve.connection import Connection
@@ -26,9 +27,6 @@ if TYPE_CHECKING:
 
     from otel_celery.serve.health import Health
     from otel_celery.settings.settings import Port
-
-JOIN_SECONDS = 1.0
-"""Seconds that ``close()`` waits for the thread."""
 
 _logger = logging.getLogger("otel_celery.serve")
 
@@ -126,7 +124,7 @@ class Endpoint:
         self._loop.wake()
         try:
             if threading.current_thread() is not self._thread:
-                self._thread.join(JOIN_SECONDS)
+                self._thread.join(THREAD_SECONDS)
             if self._thread.is_alive():
                 self._loop.close_listeners()  # a scrape that hangs must not keep the port
         except Exception:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from otel_celery.ending import SPANS_SECONDS
 from otel_celery.settings import variables
 from otel_celery.settings.otlp import OTLP, Exporter, otlp
 
@@ -20,7 +21,7 @@ class Traces:
     """The settings of spans."""
 
     exporters: tuple[Exporter, ...]
-    flush_seconds: float = 0.5
+    flush_seconds: float = SPANS_SECONDS
     """Seconds that the end of a process waits for its last spans at most."""
     log_ids: bool = False
     """Whether log records carry trace_id and span_id."""

@@ -11,6 +11,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from otel_celery.catalogue import BUCKETS as DEFAULT_BUCKETS
+from otel_celery.ending import SPANS_SECONDS
 from otel_celery.settings import kinds
 
 if TYPE_CHECKING:
@@ -242,7 +243,7 @@ FLUSH = Variable(
     f"{PREFIX}TRACE_FLUSH_TIMEOUT",
     Part.TRACES,
     kinds.whole_number(0, 60_000, "milliseconds"),
-    500,
+    round(SPANS_SECONDS * 1000),
     "the longest wait for the last spans at the end of a process",
 )
 ID_GENERATOR = Variable(

@@ -24,7 +24,7 @@ HANDLERS = ("_trace_prerun", "_trace_postrun", BEGIN_PUBLISH, "_trace_after_publ
 
 def is_on() -> bool:
     """Tell whether Celery is instrumented in this process, by us or by another package."""
-    return bool(CeleryInstrumentor().is_instrumented_by_opentelemetry)  # type: ignore[no-untyped-call]
+    return bool(CeleryInstrumentor().is_instrumented_by_opentelemetry)
 
 
 def switch_on(provider: TracerProvider, wrap: Wrap, begin: Handler | None = None) -> None:
@@ -33,7 +33,7 @@ def switch_on(provider: TracerProvider, wrap: Wrap, begin: Handler | None = None
     ``wrap`` wraps each of contrib's signal handlers. ``begin`` replaces its handler of ``before_task_publish``, and
     calls :func:`begin_publish` to begin a span.
     """
-    instrumentor = CeleryInstrumentor()  # type: ignore[no-untyped-call]
+    instrumentor = CeleryInstrumentor()
     for name in HANDLERS:
         if hasattr(instrumentor, name):  # else it has moved, and contrib's handler stays unwrapped
             instrumentor.__dict__[name] = wrap(getattr(instrumentor, name))
@@ -48,7 +48,7 @@ def switch_on(provider: TracerProvider, wrap: Wrap, begin: Handler | None = None
 
 def switch_off() -> None:
     """Make no more spans; do nothing if none are made."""
-    instrumentor = CeleryInstrumentor()  # type: ignore[no-untyped-call]
+    instrumentor = CeleryInstrumentor()
     if is_on():
         instrumentor.uninstrument()
     for name in HANDLERS:
@@ -57,4 +57,4 @@ def switch_off() -> None:
 
 def begin_publish(message: dict[str, Any]) -> None:
     """Begin the span of a message that is about to be published."""
-    CeleryInstrumentor._trace_before_publish(CeleryInstrumentor(), **message)  # type: ignore[no-untyped-call]  # noqa: SLF001
+    CeleryInstrumentor._trace_before_publish(CeleryInstrumentor(), **message)  # noqa: SLF001

@@ -59,7 +59,7 @@ def make(ids: RunIds, spans: ProcessSpans, attributes: Mapping[str, str]) -> Pro
     ``concurrent.futures.thread`` were imported after the provider was made: at-fork handlers of children run in the
     order of their registration.
     """
-    processors = SynchronousMultiSpanProcessor()  # type: ignore[no-untyped-call]
+    processors = SynchronousMultiSpanProcessor()
     switch = _Switch(spans)
     processors.add_span_processor(switch)
     return Provider(

@@ -18,7 +18,7 @@ from opentelemetry.sdk.metrics.view import (
     ExponentialBucketHistogramAggregation,
 )
 
-from otel_celery.adding import EXPONENTIAL_BUCKETS, add, plus, united
+from otel_celery.adding import EXPONENTIAL_BUCKETS, add, buckets, plus, united
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -174,3 +174,10 @@ def test_an_integer_beyond_every_float() -> None:
     """It stays exact among integers, and is infinite beside a float."""
     assert plus(10**400, 1) == 10**400 + 1
     assert [plus(10**400, 0.5), plus(0.5, -(10**400))] == [math.inf, -math.inf]
+
+
+def test_buckets_are_added_one_by_one() -> None:
+    """Those of different numbers are of different bounds."""
+    assert buckets((1, 0, 2), [0, 3, 1]) == [1, 3, 3]
+    with pytest.raises(ValueError, match="longer"):
+        buckets((1, 2), (1, 2, 3))

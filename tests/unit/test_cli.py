@@ -9,7 +9,8 @@ import socket
 import subprocess
 import sys
 import threading
-from typing import TYPE_CHECKING, ClassVar
+from inspect import signature
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
 import trustme
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 OURS = ("OTEL_", "PROMETHEUS_")
+APART: dict[str, Any] = {"mix_stderr": False} if "mix_stderr" in signature(CliRunner).parameters else {}
+"""Click 8.1 has to be asked to keep stderr apart; later versions always do."""
 
 
 @pytest.fixture(autouse=True)
@@ -37,7 +40,7 @@ def _clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 def call(*arguments: str, **environ: str) -> Result:
     """Call the command."""
-    return CliRunner(env=environ).invoke(main, arguments)
+    return CliRunner(env=environ, **APART).invoke(main, arguments)
 
 
 class Health(http.server.BaseHTTPRequestHandler):

@@ -54,6 +54,19 @@ def test_each_target_is_one_of_make(page: str) -> None:
     assert asked <= set(re.findall(r"^([a-z]+):", MAKEFILE, re.MULTILINE))
 
 
+def test_each_session_is_one_of_nox() -> None:
+    """What the page has one run of nox is in the noxfile; the cell that it names is on the lowest Python."""
+    noxfile = (ROOT / "noxfile.py").read_text()
+    sessions = {
+        *re.findall(r"^def (\w+)\(session", noxfile, re.MULTILINE),
+        *re.findall(r'nox.session\(name="(\w+)"', noxfile),
+    }
+    asked = re.findall(r'nox (?:-s|--session) "?(\w+)(\([^)]*\))?', CONTRIBUTING)
+    assert {name for name, _ in asked} <= sessions
+    (lowest,) = re.findall(r'^PYTHONS = \("([\d.]+)"', noxfile, re.MULTILINE)
+    assert {cell for _, cell in asked if cell} == {f"({lowest}-celery-lowest)"}
+
+
 @pytest.mark.parametrize("pool", ["prefork", "threads", "solo", "gevent", "eventlet"])
 def test_each_pool_has_the_mark_that_chooses_its_tests(pool: str) -> None:
     """The page names each pool's mark, and pytest knows it."""

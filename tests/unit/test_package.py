@@ -9,9 +9,17 @@ import sys
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.version import Version
 
 import otel_celery
 
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+PYPROJECT = Path(__file__).parents[2] / "pyproject.toml"
 WATCHED = """
 import json, os, pkgutil, sys, threading
 
@@ -100,3 +108,30 @@ def test_one_module_knows_of_forks() -> None:
     assert [path.name for path in paths if any(map(_knows_of_forks, ast.walk(ast.parse(path.read_text()))))] == [
         "forks.py"
     ]
+
+
+def test_one_module_replaces_surrogates() -> None:
+    """Whoever cleans a label asks ``plain``; the port also writes sentences, and compares what a client has sent."""
+    root = Path(otel_celery.__file__).parent
+    paths = [
+        path for path in root.rglob("*.py") if any(map(_replaces_surrogates, ast.walk(ast.parse(path.read_text()))))
+    ]
+    assert {str(path.relative_to(root)) for path in paths} == {"plain.py", "serve/site.py", "serve/access.py"}
+
+
+def _replaces_surrogates(node: ast.AST) -> bool:
+    if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute) or node.func.attr != "encode":
+        return False
+    given = [*node.args, *(keyword.value for keyword in node.keywords)]
+    return any(isinstance(each, ast.Constant) and each.value == "replace" for each in given)
+
+
+def test_a_beta_package_has_an_upper_bound() -> None:
+    """A package whose lowest version is a pre-release promises nothing about its next minor version."""
+    requirements = map(Requirement, tomllib.loads(PYPROJECT.read_text("utf-8"))["project"]["dependencies"])
+    beta = [each for each in requirements if any(Version(bound.version).is_prerelease for bound in each.specifier)]
+    assert {each.name for each in beta} >= {"opentelemetry-exporter-prometheus", "opentelemetry-instrumentation-celery"}
+    for requirement in beta:
+        newest = next(Version(bound.version) for bound in requirement.specifier if bound.operator == ">=")
+        following = f"{newest.major}.{newest.minor + 1}b0"
+        assert not requirement.specifier.contains(following, prereleases=True), requirement

@@ -395,9 +395,3 @@ def test_ready_or_the_sentence_why_not(levels: FakeLevels, sentence: str | None)
 def test_a_loop_that_stands_still_is_not_ready(seconds: float, sentence: str | None) -> None:
     """A worker that is connected but stuck shows after half a minute."""
     assert WorkerHealth(FakeLevels(stall=seconds)).ready() == sentence
-
-
-def test_whoever_answers_is_alive() -> None:
-    """Nothing but the answer itself is asked of /-/healthy, whatever the worker does."""
-    stuck = FakeLevels(is_up=False, is_draining=True, is_connected=False, looped_at=0.0)
-    assert WorkerHealth(stuck).healthy() is None

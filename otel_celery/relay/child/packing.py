@@ -63,7 +63,7 @@ class Packer:
                     yield from self._items(scope_metrics.scope, metric)
 
     def _frames(self, item: Item) -> Iterator[bytes]:
-        *head, held = item
+        head, held = item[:-1], item[-1]
         try:
             yield frames.delta(item)
         except Exception:  # noqa: BLE001  too long for one, or nested too deep, or an integer of thousands of digits
@@ -72,7 +72,7 @@ class Packer:
                 return
             half = len(held) // 2
             for part in (held[:half], held[half:]):
-                yield from self._frames((*head, part))  # type: ignore[arg-type]
+                yield from self._frames((*head, part))
 
     def _items(self, scope: InstrumentationScope, metric: Metric) -> Iterator[Item]:
         held = list[Any](metric.data.data_points)

@@ -18,6 +18,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from otel_celery import native
+from otel_celery.ending import CHILD_METRICS_SECONDS
 from otel_celery.forks import abandon
 from otel_celery.lifecycle import Loss
 from otel_celery.relay import sdk
@@ -34,9 +35,6 @@ FLUSH_SECONDS = 0.2
 
 OBSERVE_SECONDS = 5.0
 """Seconds between two readings of a task's observable instruments while nothing else is recorded."""
-
-GOODBYE_SECONDS = 0.5
-"""Seconds that a child's end may wait for its last values to be sent; its slot in the pool is empty meanwhile."""
 
 BREATH_SECONDS = 0.02
 """Seconds that a child's end waits before it tries again to send."""
@@ -101,7 +99,7 @@ class Sender:
         sdk.collect_apart_for(provider, reader, partial(reader.packer.lose, Loss.VALUE))
         self._readers = {**self._readers, provider: reader}
 
-    def say_goodbye(self, seconds: float = GOODBYE_SECONDS) -> None:
+    def say_goodbye(self, seconds: float = CHILD_METRICS_SECONDS) -> None:
         """Send the last values, and wait at most ``seconds`` for that."""
         self._give_up_at = time.monotonic() + seconds
         self._closing.set()

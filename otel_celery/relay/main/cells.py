@@ -1,4 +1,10 @@
-"""Merge the values of one series from many children: add them, replace them, or take them back when a child dies."""
+"""Merge the values of one series from many children: add them, replace them, or take them back when a child dies.
+
+A cell is not a second adder of data points, which :mod:`otel_celery.adding` is. It takes the values of one child out of
+a frame, and makes a point only when a reader collects. It remembers the values of each child, so that they can be taken
+back. It refuses a value that no float can hold, so that it is counted as lost; a point that has been collected can only
+become infinite. The arithmetic that both need is in ``adding``, and one property test holds both to the SDK.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from opentelemetry.sdk.metrics.export import HistogramDataPoint, NumberDataPoint
 
-from otel_celery.adding import plus
+from otel_celery.adding import buckets, plus
 from otel_celery.relay.wire import points
 
 if TYPE_CHECKING:
@@ -145,7 +151,7 @@ class Histogram:
     def take(self, _child: int, total: float, least: float, most: float, counts: Sequence[int]) -> None:
         """Add a child's observations."""
         self.total += total  # raises if no float can hold it, and then nothing is added
-        self.counts = [mine + new for mine, new in zip(self.counts, counts, strict=True)]
+        self.counts = buckets(self.counts, counts)
         self.least, self.most = min(self.least, least), max(self.most, most)
 
     def end(self, _child: int, *, in_order: bool) -> None:

@@ -13,6 +13,7 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from otel_celery.ending import STRAGGLERS_SECONDS, THREAD_SECONDS
 from otel_celery.forks import abandon
 from otel_celery.lifecycle import Loss
 from otel_celery.relay.main.entrance import Entrance, places
@@ -30,11 +31,6 @@ if TYPE_CHECKING:
 
 PIECE = 256 * 1024
 """Bytes read from one child before the others, and a fork, get their turn."""
-
-DRAIN_SECONDS = 0.5
-"""Seconds that the worker's end waits for children that do not end."""
-
-JOIN_SECONDS = 1.0
 
 
 class Listener:
@@ -76,7 +72,7 @@ class Listener:
         self._prepare(self._entrance.listening)
         self._thread.start()
 
-    def close(self, seconds: float = DRAIN_SECONDS) -> None:
+    def close(self, seconds: float = STRAGGLERS_SECONDS) -> None:
         """Read the children's last frames, for ``seconds`` at most while children live, and stop."""
         self._closing_at = time.monotonic() + seconds
         with contextlib.suppress(OSError):
@@ -84,7 +80,7 @@ class Listener:
         if self._thread.ident is None:
             self._close()
         elif threading.current_thread() is not self._thread:
-            self._thread.join(seconds + JOIN_SECONDS)
+            self._thread.join(seconds + THREAD_SECONDS)
 
     def abandon(self) -> None:
         """Close a forked child's copies of the sockets and the selector."""

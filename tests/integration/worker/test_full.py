@@ -159,7 +159,9 @@ def stands_still(worker: Worker) -> None:
     assert worker.settled().balances()
 
 
-@pytest.mark.parametrize("pool", ["prefork", "gevent"])
+@pytest.mark.parametrize(
+    "pool", [pytest.param(pool, marks=getattr(pytest.mark, pool)) for pool in ("prefork", "gevent")]
+)
 def test_the_queues_are_the_consumers_and_without_one_nothing_is_ready(site: Site, pool: str) -> None:
     """Orders to add and to cancel a queue show on the port; the last one cancelled is why it is not ready."""
     worker = start(site, pool).wait_ready()

@@ -32,12 +32,7 @@ if TYPE_CHECKING:
 class FakeHealth:
     """A worker whose state a test writes down."""
 
-    sick: str | None = None
     busy: str | None = None
-
-    def healthy(self) -> str | None:
-        """Say why it is not alive."""
-        return self.sick
 
     def ready(self) -> str | None:
         """Say why it is not ready."""
@@ -117,7 +112,7 @@ def registry() -> CollectorRegistry:
 
 @pytest.fixture
 def health() -> FakeHealth:
-    """Be alive and ready, unless the test says otherwise."""
+    """Be ready, unless the test says otherwise."""
     return FakeHealth()
 
 
@@ -206,7 +201,6 @@ from prometheus_client import CollectorRegistry, Counter
 from otel_celery.serve import open_endpoint
 from otel_celery.settings.settings import Port, TLS
 class Health:
-    def healthy(self): return None
     def ready(self): return None
 registry = CollectorRegistry()
 Counter("orders", "Orders.", registry=registry).inc(3)
