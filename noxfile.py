@@ -31,17 +31,21 @@ FOUR = ("--numprocesses", "4", "--dist", "loadgroup")
 """The table of ends mostly waits for children that are killed, recycled, or over a limit."""
 THREE = ("--numprocesses", "3", "--dist", "loadgroup")
 """The whole suite waits a good deal: for shutdowns, scrapes, and alerts."""
-TABLE = ("tests/worker/test_ends.py", "tests/worker/test_books.py", "tests/trace/test_prefork.py")
+TABLE = (
+    "tests/integration/worker/test_ends.py",
+    "tests/integration/worker/test_books.py",
+    "tests/integration/trace/test_prefork.py",
+)
 """Every way to end, the books, and the spans: what differs between versions of Celery."""
 CELERY_SIDE = ("tests/unit/observe", "tests/unit/trace", "tests/unit/test_auto.py", "tests/unit/test_worker.py")
 """The unit tests that an older Celery could fail."""
-PYTHON_SIDE = ("tests/unit", "tests/relay/test_instruments.py")
+PYTHON_SIDE = ("tests/unit", "tests/integration/relay/test_instruments.py")
 """What differs by Python alone; the relay forks, spawns, and has threads in between."""
-QUICK = ("tests/unit", "tests/stack/test_rules.py", "tests/stack/test_alerts.py")
+QUICK = ("tests/unit", "tests/integration/stack/test_rules.py", "tests/integration/stack/test_alerts.py")
 """The rooms, and Prometheus's own check of the exposition and of the alerts."""
-DEMO = "tests/pools/test_demo.py"
+DEMO = "tests/integration/pools/test_demo.py"
 """Runs beside the ends, which mostly wait: the unit tests leave its ten processes too little of two cores."""
-ENDS = "tests/worker/test_ends.py"
+ENDS = "tests/integration/worker/test_ends.py"
 ONCE = "not late and not early-results and not killed_demo"
 """Each way to end once on each pool, and the demo; what a killed one leaves behind is timed, and so for `rest`."""
 SLOWEST = ("--durations", "20")

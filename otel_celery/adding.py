@@ -1,7 +1,8 @@
-"""Two data points of one series as one: what the SDK would have collected had all been recorded in one place.
+"""Add up the data points of one series, as if a single SDK instrument had recorded all of them.
 
-A point here is OpenTelemetry's: of a sum, a gauge, or a histogram with explicit or exponential buckets. Series become
-one when their labels are cut or cleaned, when two scopes share a name, and when several processes record the same.
+The points are OpenTelemetry's: of a sum, a gauge, or a histogram with explicit or exponential buckets. Two series
+become one when their labels are cut or cleaned, when two scopes share a name, or when several processes record the
+same one.
 """
 
 from __future__ import annotations
@@ -16,14 +17,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Sequence
 
 EXPONENTIAL_BUCKETS = 160
-"""How many buckets an exponential histogram has on either side of zero, by the specification, unless a view differs."""
+"""Buckets of an exponential histogram on either side of zero: the specification's default, which a view may change."""
 
 
 def add(one: Any, other: Any) -> Any:
-    """Add two points of one series; of a gauge the newer stays, and of equally new ones the ``other``.
+    """Add two points of one series, and keep the attributes of ``one``.
 
-    Gives None where they cannot be added: points of different kinds, or histograms with different bounds. The
-    attributes of the sum are those of ``one``.
+    A gauge is not added: the newer point stays, or ``other`` if both are equally new. Returns None where the points
+    cannot be added: they are of different kinds, or histograms with different bounds.
     """
     if type(one) is not type(other):
         return None
@@ -37,7 +38,7 @@ def add(one: Any, other: Any) -> Any:
 def united(
     points: Iterable[Any], keys: Iterable[Hashable], refused: Callable[[Any], None] = lambda _: None
 ) -> list[Any]:
-    """Add up the points of equal keys, in the order of each one's first; ``refused`` hears of what cannot be added."""
+    """Add up the points of equal keys, in the order of their first points; ``refused`` gets those that do not fit."""
     single: dict[Hashable, Any] = {}
     for point, key in zip(points, keys, strict=False):
         known = single.setdefault(key, point)
@@ -51,7 +52,7 @@ def united(
 
 
 def plus(one: float, other: float) -> float:
-    """Add two numbers; an integer that no float can hold is infinite beside a float."""
+    """Add two numbers; an integer too large for a float counts as infinite when it is added to a float."""
     try:
         return one + other
     except OverflowError:
@@ -75,7 +76,7 @@ def _number(one: NumberDataPoint, other: NumberDataPoint) -> NumberDataPoint | N
 
 
 def _is_gauge(point: NumberDataPoint) -> bool:
-    return point.start_time_unix_nano is None  # as the SDK gives gauges
+    return point.start_time_unix_nano is None  # so the SDK marks a gauge
 
 
 def _histogram(one: HistogramDataPoint, other: HistogramDataPoint) -> HistogramDataPoint | None:
@@ -88,7 +89,7 @@ def _histogram(one: HistogramDataPoint, other: HistogramDataPoint) -> HistogramD
 def _exponential(
     one: ExponentialHistogramDataPoint, other: ExponentialHistogramDataPoint
 ) -> ExponentialHistogramDataPoint:
-    """Add at the finest scale that both have, and at which the buckets of both are few enough."""
+    """Add at the finest scale that both points can be brought to and that needs no more buckets than allowed."""
     sides = [_counts(point, side) for side in ("positive", "negative") for point in (one, other)]
     scale = _common_scale(one, other)
     positive, negative = (
@@ -112,7 +113,7 @@ def _exponential(
 
 
 def _common_scale(one: ExponentialHistogramDataPoint, other: ExponentialHistogramDataPoint) -> int:
-    """Find the scale at which both can be told; of a point that holds nothing but zeros it means nothing."""
+    """Find the coarser of the two scales; the scale of a point without positive or negative values is ignored."""
     scales = [
         point.scale for point in (one, other) if any(point.positive.bucket_counts) or any(point.negative.bucket_counts)
     ]
@@ -120,13 +121,13 @@ def _common_scale(one: ExponentialHistogramDataPoint, other: ExponentialHistogra
 
 
 def _counts(point: ExponentialHistogramDataPoint, side: str) -> dict[int, int]:
-    """List a side's buckets that are not empty, by their index at the point's scale."""
+    """Return the counts of a side's buckets that are not empty, by their index at the point's scale."""
     buckets = getattr(point, side)
     return {buckets.offset + place: number for place, number in enumerate(buckets.bucket_counts) if number}
 
 
 def _coarser(counts: dict[int, int], by: int) -> dict[int, int]:
-    """Halve the scale so many times: two neighbouring buckets become one each time, negative indices included."""
+    """Lower the scale by ``by``: each step merges two neighbouring buckets, those with negative indices too."""
     coarse: dict[int, int] = {}
     for index, number in counts.items():
         coarse[index >> by] = coarse.get(index >> by, 0) + number
@@ -149,7 +150,7 @@ def _buckets(like: ExponentialHistogramDataPoint, counts: dict[int, int]) -> Any
 
 
 def _observed(one: Any, other: Any) -> dict[str, Any]:
-    """Add what every kind of histogram knows of its observations; one without any says nothing of least and most."""
+    """Add count, sum, min and max of two histograms; an empty histogram has no part in min and max."""
     return {
         "count": one.count + other.count,
         "sum": plus(one.sum, other.sum),
@@ -166,7 +167,7 @@ def _extreme(choose: Callable[..., float], name: str, one: Any, other: Any) -> f
 
 
 def _span(one: Any, other: Any) -> dict[str, Any]:
-    """Stretch the time over both; what was sampled of either is kept."""
+    """Cover the time of both points, and keep the exemplars of both."""
     return {
         "start_time_unix_nano": min(one.start_time_unix_nano, other.start_time_unix_nano),
         "time_unix_nano": max(one.time_unix_nano, other.time_unix_nano),

@@ -1,7 +1,7 @@
 """Entry points for ``opentelemetry-instrument celery -A proj worker``.
 
-They run before any app exists, and before gevent or eventlet have patched anything: nothing of Celery may be imported
-here at module level.
+They run before any app exists, and before gevent or eventlet have patched the standard library. So this module must not
+import Celery at module level.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class CeleryWorkerInstrumentor(BaseInstrumentor):
-    """Has every worker of this process export its metrics, as ``otel_celery.instrument`` does for one app."""
+    """Instruments every worker of this process, as ``otel_celery.instrument`` does the workers of one app."""
 
     def instrumentation_dependencies(self) -> Collection[str]:
         """Name the versions of Celery that this works with."""
@@ -41,8 +41,8 @@ class CeleryWorkerInstrumentor(BaseInstrumentor):
 def pre_instrument() -> None:
     """Apply gevent's or eventlet's patches before any instrumentation imports Celery.
 
-    opentelemetry-instrumentation-celery imports ``celery.worker.request`` when it is loaded; a green pool that is
-    patched only after that runs no task at all.
+    opentelemetry-instrumentation-celery imports ``celery.worker.request`` when it is loaded. A gevent or eventlet pool
+    whose patches come after that import runs no task at all.
     """
     if is_worker(sys.argv, sys.orig_argv):
         import celery  # noqa: PLC0415

@@ -1,4 +1,6 @@
-"""Every metric, once: instruments, views, the reference table and the checks are all made from this list.
+"""The catalogue of metrics: name, kind, unit, labels and meaning of each, in one place.
+
+Instruments, views, the reference table and the checks are all made from this list.
 
 Names are OpenTelemetry's; a Prometheus exporter turns ``celery.task.duration`` with unit ``s`` into
 ``celery_task_duration_seconds`` and ``celery.tasks`` into ``celery_tasks_total``. Units follow UCUM
@@ -11,14 +13,16 @@ from dataclasses import dataclass
 from enum import Enum
 
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0)
-"""Default upper bounds of the histograms, in seconds; floats, since an int would be exported as ``le="1"``."""
+"""Default upper bounds of the histograms, in seconds. They are floats: an int would be exported as ``le="1"``."""
 
 WORKER = ("worker",)
+"""Labels of a metric of the worker as a whole."""
 TASK = ("worker", "task_name", "queue")
+"""Labels of a metric of a task."""
 
 
 class Kind(str, Enum):
-    """What sort of instrument a metric is."""
+    """The kind of a metric's instrument."""
 
     COUNTER = "counter"
     GAUGE = "gauge"
@@ -35,7 +39,7 @@ class Metric:
     attributes: tuple[str, ...]
     description: str
     documented: bool = False
-    """Whether the operators' guide promises it: its name and labels never change."""
+    """Whether the operators' guide promises this metric, so that its name and labels never change."""
 
 
 def _documented(name: str, kind: Kind, unit: str, attributes: tuple[str, ...], description: str) -> Metric:
@@ -53,7 +57,9 @@ TASKS = _documented(
     (*TASK, "status"),
     "Tasks that ended, once each: success, failure, retry, rejected, ignored, revoked, unreported.",
 )
-RECEIVED = _documented("celery.task.received", Kind.COUNTER, "{task}", TASK, "Requests constructed, expired ones too.")
+RECEIVED = _documented(
+    "celery.task.received", Kind.COUNTER, "{task}", TASK, "Tasks that the worker received, expired ones included."
+)
 STARTED = _documented("celery.task.started", Kind.COUNTER, "{task}", TASK, "Requests accepted by the pool.")
 SUCCEEDED = _documented("celery.task.succeeded", Kind.COUNTER, "{task}", TASK, "Tasks that succeeded.")
 FAILED = _documented(
@@ -83,14 +89,14 @@ RETURNED = Metric(
     Kind.COUNTER,
     "{task}",
     TASK,
-    "Requests given back un-run, on a lost connection or a shutdown; their messages are constructed again.",
+    "Requests returned to the broker un-run, on a lost connection or a shutdown; their messages are delivered again.",
 )
 REDELIVERED = Metric(
     "celery.task.redelivered",
     Kind.COUNTER,
     "{task}",
     TASK,
-    "Requests whose message the broker says it delivered before; a subset of received.",
+    "Requests whose message is marked as redelivered; a subset of received.",
 )
 REVOKED = Metric(
     "celery.task.revoked",
@@ -161,7 +167,7 @@ PROCESS_EXITS = Metric(
     Kind.COUNTER,
     "{process}",
     ("worker", "reason"),
-    "Pool children that went, by reason: recycled, killed, exited, timed_out.",
+    "Pool children that ended, by reason: recycled, killed, exited, timed_out.",
 )
 BROKER_CONNECTED = Metric(
     "celery.worker.broker.connected",
@@ -185,7 +191,7 @@ WORKER_INFO = Metric(
     Kind.GAUGE,
     "{worker}",
     ("worker", "pool_kind", "concurrency", "celery_version", "otel_celery_version"),
-    "1, with what the worker is in its labels.",
+    "1, with the worker's properties in its labels.",
 )
 MESSAGES_UNKNOWN = Metric(
     "celery.messages.unknown",
@@ -206,15 +212,14 @@ RELAY_DROPPED = Metric(
     Kind.COUNTER,
     "{point}",
     ("reason",),
-    "Points that tasks recorded and nobody sees, by reason: torn, malformed, limit, mismatch, unsupported, value, "
-    "name.",
+    "Dropped data points that tasks recorded, by reason: torn, malformed, limit, mismatch, unsupported, value, name.",
 )
 FOLDED = Metric(
     "otel_celery.folded",
     Kind.COUNTER,
     "{value}",
     ("what",),
-    "Label values folded into `other`, by what they were: task_name, exception, queue.",
+    "Label values folded into `other`, by kind: task_name, exception, queue.",
 )
 
 METRICS = (
@@ -253,4 +258,4 @@ METRICS = (
     RELAY_DROPPED,
     FOLDED,
 )
-"""In the order in which the reference table shows them: the documented ones first."""
+"""Every metric, in the order of the reference table: the documented ones first."""

@@ -1,4 +1,7 @@
-"""Which process this is, as far as its command line tells: known before Celery is imported, and in every child."""
+"""Tell from the command line whether this process is a Celery worker or a spawned pool child.
+
+The command line can be read before Celery is imported, and in every child.
+"""
 
 from __future__ import annotations
 
@@ -18,8 +21,9 @@ def is_worker(argv: Sequence[str], original: Sequence[str]) -> bool:
 
 
 def is_spawned_child(original: Sequence[str]) -> bool:
-    """Tell by ``sys.orig_argv`` whether billiard has spawned this process for a pool: it inherited nothing.
+    """Tell by ``sys.orig_argv`` whether billiard has spawned this process for a pool.
 
-    Billiard starts it with ``python -c 'from billiard.spawn import spawn_main; ...'`` (``billiard.spawn``).
+    A spawned child inherits nothing from its parent. Billiard starts it with
+    ``python -c 'from billiard.spawn import spawn_main; ...'`` (source: ``billiard.spawn``).
     """
     return any("billiard.spawn" in argument for argument in original)

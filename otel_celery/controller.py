@@ -1,8 +1,8 @@
-"""Celery's WorkController, telling two moments that no signal tells: its logging is set up, and it is over.
+"""Hooks on Celery's WorkController for two moments that no signal announces: logging is set up, and the worker is over.
 
-``worker_shutdown`` is sent by a warm stop alone: a cold one, ``WorkController.terminate()`` and so every worker of
-``celery.contrib.testing`` end without it. No bootstep tells either: those are stopped before the pool has drained, and
-not at all where one of them could not be started.
+Celery sends ``worker_shutdown`` on a warm shutdown only. A cold shutdown, ``WorkController.terminate()`` and every
+worker of ``celery.contrib.testing`` end without it. A bootstep does not tell the end either: bootsteps are stopped
+before the pool has drained, and not at all if one of them could not be started.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ if TYPE_CHECKING:
 
     from celery.worker import WorkController as _Base
 else:
-    _Base = object  # these classes stand in front of whatever is there
+    _Base = object  # the worker's own class follows in the MRO
 
 
 def when_logging_is_set_up(worker: Any, then: Callable[[], None]) -> None:
-    """Call ``then`` once, soon after ``worker_init``: what it raises ends the worker.
+    """Call ``then`` once, after ``worker_init``, when the worker's logging is set up.
 
-    ``on_init_blueprint`` is the hook in which Celery's worker program sets its logging up; a bare WorkController, whose
-    logging is its owner's business, does nothing there.
+    Celery's worker program sets up its logging in the hook ``on_init_blueprint``. A bare WorkController does nothing
+    there: its owner sets up logging. An exception that ``then`` raises ends the worker.
     """
     original = getattr(worker, "on_init_blueprint", None)
-    if original is None:  # no WorkController of Celery's
+    if original is None:  # not Celery's WorkController
         then()
         return
 
@@ -41,38 +41,38 @@ def when_logging_is_set_up(worker: Any, then: Callable[[], None]) -> None:
 
 
 class ObservedController(_Base):
-    """Stands in front of a worker's class; ``_otel_over`` is called when the worker is over, perhaps more than once."""
+    """A mixin in front of a worker's class; calls ``_otel_over`` when the worker is over, perhaps more than once."""
 
     _otel_over: Callable[[], None]
     _otel_lock: AbstractContextManager[bool]
     _otel_busy = 0
-    """How many calls of these three methods have not returned, in whichever threads."""
+    """Calls of these three methods that have not returned yet, in all threads."""
     _otel_failed = False
 
     def start(self) -> None:
-        """Work; Celery itself stops or terminates the worker on all exceptions but the most unusual ones."""
+        """Run the worker; on nearly every exception Celery itself stops or terminates it."""
         self._otel_call(super().start)
 
     def stop(self, *args: Any, **kwargs: Any) -> None:
-        """End warmly, after the tasks that run."""
+        """Shut down warmly: let the running tasks finish."""
         self._otel_call(super().stop, *args, **kwargs)
 
     def terminate(self, *args: Any, **kwargs: Any) -> None:
-        """End coldly."""
+        """Shut down coldly: do not wait for the running tasks."""
         self._otel_call(super().terminate, *args, **kwargs)
 
     def _otel_call(self, method: Callable[..., None], *args: Any, **kwargs: Any) -> None:
-        """Tell of the end with the last call that returns from an ended worker, or that fails.
+        """Report the end when the last pending call returns from a terminated worker, or raises.
 
-        ``stop`` may return in one thread while the one that works is still in a task, as on solo. A worker that has not
-        begun is not ended by it, and may still be started.
+        ``stop`` may return in one thread while ``start`` is still in a task in another, as on the solo pool. ``stop``
+        does not end a worker that has not begun: it may still be started.
         """
         with self._otel_lock:
             self._otel_busy += 1
         try:
             method(*args, **kwargs)
         except BaseException:
-            self._otel_failed = True  # nobody goes on from here
+            self._otel_failed = True  # the worker does not recover from it
             raise
         finally:
             with self._otel_lock:
@@ -83,7 +83,7 @@ class ObservedController(_Base):
 
 
 def observe_end(worker: Any, over: Callable[[], None]) -> None:
-    """Have ``over`` called when this worker is over, after its pool has drained."""
+    """Call ``over`` when this worker is over, after its pool has drained; it may be called more than once."""
     worker._otel_over, worker._otel_lock = over, threading.RLock()  # noqa: SLF001  ours
     base = type(worker)
     worker.__class__ = type(base.__name__, (ObservedController, base), {"__module__": base.__module__})

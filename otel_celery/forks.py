@@ -1,10 +1,10 @@
-"""All that is known here of ``os.fork``: the gate before it, what a child lets go of, and in which process one is.
+"""Everything that concerns ``os.fork``: the gate, at-fork handlers, inherited sockets, and a test for forked copies.
 
-The gate stands between our threads and a fork: nobody forks while they are at work.
-A child that is forked while a scrape holds a registry's lock inherits that lock, held for ever.
-A child that inherits the listening socket keeps the port taken after its parent is gone; one that inherits an accepted
-connection keeps the client from ever seeing its end. So the gate is shut while a thread works, and each child closes
-what it inherited.
+The gate makes a fork wait while one of our threads works. A child that is forked during a scrape would inherit the
+registry's lock, and never see it released.
+
+Each child closes the sockets that it inherited. A copy of the listening socket would keep the port taken after the
+parent's end, and a copy of an accepted connection would keep the client from seeing the end of the stream.
 """
 
 from __future__ import annotations
@@ -27,64 +27,64 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 PATIENCE = 2.0
-"""The seconds a fork waits at most: a stuck scrape may delay the pool, but not stop it."""
+"""The longest that a fork waits, in seconds: a stuck scrape may delay the pool, but not stop it."""
 
 _logger = logging.getLogger("otel_celery.serve")
 
 
 class Lock(Protocol):
-    """The part of a re-entrant lock that is used; its class is gevent's where gevent has patched it."""
+    """The methods of a re-entrant lock that the gate uses; the lock is gevent's where gevent has patched threading."""
 
     def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:  # noqa: FBT001, FBT002  as in threading
-        """Take it."""
+        """Acquire the lock; return whether it was acquired."""
 
     def release(self) -> None:
-        """Give it back."""
+        """Release the lock."""
 
 
 class Inherited(Protocol):
-    """Something with file descriptors that a forked child must let go of."""
+    """The owner of file descriptors that a forked child has to close."""
 
     def abandon(self) -> None:
-        """Close the child's copies, without a word to the parent's peers or its selector."""
+        """Close the child's copies; send nothing to the parent's peers, and leave its selector alone."""
 
 
 class ForkGate:
-    """A lock that the endpoint holds while it works and a fork takes for its own moment."""
+    """A lock that the endpoint holds while it works, and that a fork acquires for its own duration."""
 
     def __init__(self) -> None:
-        """Make an open gate; ``gate()`` makes the one that forks know of."""
+        """Make an open gate; only the one that ``gate()`` returns has at-fork handlers."""
         self._watched: weakref.WeakSet[Inherited] = weakref.WeakSet()
         self._reset()
 
     def _reset(self, *, is_needed: bool = True) -> None:
         self._is_needed = is_needed
-        # Re-entrant, since a fork may come from the very thread that holds it: a collector's own, or a greenlet's.
+        # Re-entrant: the thread that holds the gate may fork itself, in a collector of the registry or in a greenlet.
         self._lock = threading.RLock()
         self._holder: threading.Thread | None = None
         self._waiting: set[int] = set()
         self._forking: dict[int, Lock] = {}
 
     def watch(self, inherited: Inherited) -> None:
-        """Have every forked child abandon this, for as long as it lives."""
+        """Have every forked child abandon this object, for as long as the object lives."""
         self._watched.add(inherited)
 
     def forget(self, inherited: Inherited) -> None:
-        """Leave this alone in later children: it is closed."""
+        """Stop watching an object, once it is closed."""
         self._watched.discard(inherited)
 
     @contextlib.contextmanager
     def hold(self) -> Iterator[None]:
-        """Keep forks waiting, for as short a while as possible."""
+        """Keep forks waiting; a context manager, to be held as briefly as possible."""
         if self._waiting:
-            time.sleep(0.001)  # locks are not fair: under constant scraping a fork would hardly get its turn
-        lock = self._lock  # a child has a new one by the time a fork in here returns
+            time.sleep(0.001)  # locks are not fair: under constant scraping a fork would hardly ever acquire it
+        lock = self._lock  # after a fork inside the block, the child's gate has a new lock
         with lock:
             self._holder = threading.current_thread()
             yield
 
     def before(self) -> None:
-        """Wait for the endpoint to pause, at most PATIENCE seconds; called in the thread that forks."""
+        """Wait until the endpoint pauses, at most PATIENCE seconds; an at-fork handler in the forking thread."""
         if not self._is_needed:
             return
         if sys.version_info >= (3, 12):
@@ -100,16 +100,16 @@ class ForkGate:
             self._waiting.discard(me)
 
     def after_in_parent(self) -> None:
-        """Let the endpoint go on."""
+        """Release the lock, so that the endpoint goes on; an at-fork handler."""
         lock = self._forking.pop(threading.get_ident(), None)
         if lock is not None:
             lock.release()
 
     def after_in_child(self) -> None:
-        """Give the child a gate of its own, and close what it inherited."""
-        self._reset(is_needed=False)  # the threads that it keeps asleep are the parent's
+        """Give the child a gate of its own, and close the sockets that it inherited; an at-fork handler."""
+        self._reset(is_needed=False)  # our threads live in the parent only
         watched = list(self._watched)
-        self._watched.clear()  # before: what lets go may have itself watched in the child's own forks
+        self._watched.clear()  # first: ``abandon`` may register an object anew, for the child's own forks
         for inherited in watched:
             inherited.abandon()
 
@@ -117,7 +117,7 @@ class ForkGate:
         if self._lock.acquire(blocking=False):
             return self._lock
         if self._holder is not None and not self._holder.is_alive():
-            self._lock = threading.RLock()  # nobody is left to release the old one
+            self._lock = threading.RLock()  # its holder is gone, and can release the old one no more
         lock = self._lock
         if lock.acquire(timeout=PATIENCE):
             return lock
@@ -126,22 +126,22 @@ class ForkGate:
 
 
 class Home:
-    """The process in which something was made; a forked child has a copy of it, and is not that process."""
+    """Remembers the process in which an object was made, since a forked child has a copy of that object."""
 
     __slots__ = ("_pid",)
 
     def __init__(self) -> None:
-        """Be at home in this process."""
+        """Remember this process."""
         self._pid = os.getpid()
 
     @property
     def is_here(self) -> bool:
-        """Tell whether this is still that process."""
+        """Tell whether the current process is the remembered one."""
         return os.getpid() == self._pid
 
 
 def after_each_fork(forked: Callable[[], None]) -> None:
-    """Have a bound method called in each child, for as long as its object lives."""
+    """Call a bound method in each forked child, for as long as its object lives."""
     weak = weakref.WeakMethod(forked)
 
     def after_in_child() -> None:
@@ -153,7 +153,7 @@ def after_each_fork(forked: Callable[[], None]) -> None:
 
 @functools.cache
 def gate() -> ForkGate:
-    """Return the process's gate; the first call registers it with ``os.fork``, which cannot be undone."""
+    """Return the process's gate; the first call registers its at-fork handlers, which cannot be undone."""
     made = ForkGate()
     before, after = _insistent(made.before), _insistent(made.after_in_parent)
     os.register_at_fork(before=before, after_in_parent=after, after_in_child=made.after_in_child)
@@ -161,7 +161,11 @@ def gate() -> ForkGate:
 
 
 def _insistent(hook: Callable[[], None]) -> Callable[[], None]:
-    """Make an at-fork handler in which a task's time limit is not lost: Python prints what one raises, and goes on."""
+    """Make an at-fork handler that does not lose a task's time limit.
+
+    Python prints an exception from an at-fork handler and goes on. If a signal handler raised it, such as that of a
+    soft time limit, the signal is sent again.
+    """
 
     @functools.wraps(hook)
     def insistent() -> None:
@@ -180,8 +184,8 @@ def _insistent(hook: Callable[[], None]) -> Callable[[], None]:
 def abandon(sock: socket.socket) -> None:
     """Close a child's copy of a socket.
 
-    A detached socket can never close an unrelated file of the same number later. ``socket.close`` and not ``os.close``,
-    since gevent's own ``os.close`` waits for its hub to turn, and in a child it may never do so.
+    The socket is detached first, so that it cannot later close an unrelated file with the same number. This uses
+    ``socket.close``, since gevent's ``os.close`` waits for its hub, which may never run in a child.
     """
-    with contextlib.suppress(OSError):  # closed already
+    with contextlib.suppress(OSError):  # already closed
         socket.close(sock.detach())

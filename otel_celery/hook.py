@@ -1,7 +1,7 @@
-"""Switches metrics and spans on without a line in the app: ``celery -A proj worker -I otel_celery.hook``.
+"""Switch metrics and spans on without a line in the app: ``celery -A proj worker -I otel_celery.hook``.
 
-Importing this module connects one handler, and does nothing else: of ``worker_init``, or, in a pool's child that was
-spawned, of ``worker_process_init``, the only moment that such a child has.
+Importing this module connects one signal handler, and has no other effect. The signal is ``worker_init``, or
+``worker_process_init`` in a spawned pool child, which gets no other.
 """
 
 import sys

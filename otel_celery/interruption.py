@@ -1,7 +1,8 @@
-"""Exceptions that are not ours although they arise in our code: a signal's handler raises them wherever it finds us.
+"""Recognise exceptions that an OS signal handler has raised while our code ran, and send such a signal again.
 
-A soft time limit is one, and is meant for the task; so is what an application's own handler raises, of SIGALRM say.
-Where our code runs on a task's own thread, whoever catches ``Exception`` asks here first.
+A signal handler's exception is meant for the task, and can be raised at any line of ours: Celery's soft time limit is
+one, an application's own handler of SIGALRM raises others. Code of ours that runs on a task's thread and catches
+``Exception`` must ask here first, so as not to swallow it.
 """
 
 from __future__ import annotations
@@ -19,11 +20,11 @@ if TYPE_CHECKING:
 
 
 PAUSE = 0.01
-"""The seconds after which a signal is sent again: what kept its exception must be over, and the task at work."""
+"""Seconds before a signal is sent again, so that our code has returned to the task by then."""
 
 
 def send_again(number: int, is_wanted: Callable[[], bool]) -> None:
-    """Have a signal come again in a moment, if it is still wanted then: somebody keeps what its handler has raised."""
+    """Send this process a signal again after PAUSE, if ``is_wanted`` then, since its handler's exception was lost."""
     native.start("otel-celery-signal", partial(_send, number, is_wanted))
 
 
@@ -34,14 +35,14 @@ def _send(number: int, is_wanted: Callable[[], bool]) -> None:
 
 
 def is_interruption(error: BaseException) -> bool:
-    """Tell whether a signal's handler has raised this."""
+    """Tell whether a signal handler has raised this exception."""
     return interrupting_signal(error) is not None
 
 
 def interrupting_signal(error: BaseException) -> int | None:
-    """Tell the signal whose handler has raised this: its frame is among those that the exception came through.
+    """Return the number of the signal whose handler has raised this exception, or None.
 
-    Of handlers that interrupted one another it is the innermost that has raised.
+    The handler's frame is in the exception's traceback. If handlers interrupted one another, the innermost has raised.
     """
     codes = [frame.f_code for frame, _ in walk_tb(error.__traceback__)]
     found = {_code(signal.getsignal(number)): number for number in sorted(signal.valid_signals(), reverse=True)}
@@ -55,9 +56,9 @@ def _code(handler: object) -> object:
 
 
 def _call_of(kind: type) -> object:
-    """Find what a call of an instance runs, which is never what a call of its class does.
+    """Find the ``__call__`` that instances of a class have, and never that of its metaclass.
 
-    ``signal.SIG_DFL`` is a member of an enumeration: what calls the class is in every error about a member that is
-    none.
+    ``signal.SIG_DFL`` is a member of an enum. The ``__call__`` of the enum's metaclass is in the traceback of every
+    error about an invalid member, and would be taken for a signal handler.
     """
     return next((vars(each)["__call__"] for each in kind.__mro__ if "__call__" in vars(each)), None)

@@ -1,6 +1,7 @@
-"""The words that the rooms share: how a task's life is told, and to whom.
+"""The vocabulary that the packages share: label values as enums, and the protocols by which a task's life is reported.
 
-Observation (Celery's side) tells; recording (OpenTelemetry's side) listens; neither imports the other.
+``observe`` (Celery's side) calls these protocols, and ``record`` and ``trace`` (OpenTelemetry's side) implement them.
+Neither side imports the other.
 """
 
 from __future__ import annotations
@@ -13,13 +14,13 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
 OTHER = "other"
-"""The label value for what cannot be told, or was folded because a bound was reached."""
+"""The label value for a name that is not known, or was folded because a bound was reached."""
 
 
 class Outcome(str, Enum):
-    """How one request ended; the value is the ``status`` label, save for RETURNED, which has a metric of its own."""
+    """The end of one request: the ``status`` label, save for RETURNED, which has a metric of its own."""
 
-    __hash__ = str.__hash__  # Enum's is written in Python, and would be called for each task
+    __hash__ = str.__hash__  # Enum's own is slow Python code, and would run for each task
 
     SUCCESS = "success"
     FAILURE = "failure"
@@ -28,13 +29,13 @@ class Outcome(str, Enum):
     IGNORED = "ignored"
     REVOKED = "revoked"
     UNREPORTED = "unreported"
-    """The task's own Strategy let go of the request, and told Celery's Request of no end."""
+    """The task's own Strategy dropped the request, and called none of its callbacks."""
     RETURNED = "returned"
-    """Given back un-run: the message is constructed again, here or elsewhere. Not an end of the task."""
+    """Given back to the broker before it ran, so that the message is delivered again. Not an end of the task."""
 
 
 class Revocation(str, Enum):
-    """Why a task was revoked: the ``reason`` label."""
+    """The reason of a revocation: the ``reason`` label of celery_task_revoked_total."""
 
     REVOKED = "revoked"
     EXPIRED = "expired"
@@ -42,14 +43,14 @@ class Revocation(str, Enum):
 
 
 class Limit(str, Enum):
-    """Which time limit a task ran into: the ``limit`` label."""
+    """The time limit that a task reached: the ``limit`` label of celery_task_timeouts_total."""
 
     SOFT = "soft"
     HARD = "hard"
 
 
 class Unknown(str, Enum):
-    """Why a message never became a task: the ``reason`` label."""
+    """The reason why a message never became a task: the ``reason`` label of celery_messages_unknown_total."""
 
     UNKNOWN_TASK = "unknown_task"
     UNDECODABLE = "undecodable"
@@ -57,7 +58,7 @@ class Unknown(str, Enum):
 
 
 class Exit(str, Enum):
-    """How a pool child went: the ``reason`` label."""
+    """The end of a pool child: the ``reason`` label of celery_worker_process_exits_total."""
 
     RECYCLED = "recycled"
     KILLED = "killed"
@@ -66,22 +67,26 @@ class Exit(str, Enum):
 
 
 class Loss(str, Enum):
-    """Why something that a task recorded with OpenTelemetry is not shown: the ``reason`` label."""
+    """The reason why a task's data point is dropped: the ``reason`` label of otel_celery_relay_dropped_total."""
 
     TORN = "torn"
-    """The child was killed while it sent it."""
+    """The child was killed while it sent the point."""
     MALFORMED = "malformed"
+    """The main process could not read the message of a child."""
     LIMIT = "limit"
+    """There are too many instruments, or names on the port."""
     MISMATCH = "mismatch"
+    """Two points of one series have different bucket bounds, or are of different kinds."""
     UNSUPPORTED = "unsupported"
+    """The point is an exponential histogram where none can be shown, or an exporter cannot encode it."""
     VALUE = "value"
-    """A number or a label of it is an object that cannot be made plain."""
+    """A number or a label of the point is an object that cannot be made plain."""
     NAME = "name"
-    """Its name is taken on the port."""
+    """Another metric has the point's name on the port."""
 
 
 class Where(str, Enum):
-    """Where an exception of ours was kept from the worker: the ``where`` label."""
+    """The place where an exception of ours was swallowed: the ``where`` label of otel_celery_internal_errors_total."""
 
     REQUEST = "request"
     CONSUMER = "consumer"
@@ -93,83 +98,83 @@ class Where(str, Enum):
 
 
 class TaskObserver(Protocol):
-    """Keeps the books of one task on one queue; every method is cheap, and all but ``received`` are thread-safe."""
+    """Counts one task on one queue; every method is cheap, and all but ``received`` are thread-safe."""
 
     def received(self, *, redelivered: bool) -> None:
-        """Note a request that was constructed, and whether the broker delivered its message before.
+        """Count a request that was constructed, and whether the broker has delivered its message before.
 
-        Called by the consumer's thread alone.
+        Only the consumer's thread calls this.
         """
 
     def started(self, waited: float) -> None:
-        """Note that the pool accepted a request, ``waited`` seconds after it could have run."""
+        """Count a request that the pool accepted ``waited`` seconds after its reception, or after a later ETA."""
 
     def ended(self, outcome: Outcome, duration: float | None, runtime: float | None) -> None:
-        """Note a request's end.
+        """Count the end of a request.
 
-        ``duration`` is in seconds from acceptance, None if it never started; ``runtime`` is Celery's own
-        measure in seconds, which successes alone have.
+        ``duration`` is the time since acceptance in seconds, None if the request never started. ``runtime`` is the
+        time in seconds that Celery measured, None unless the task succeeded.
         """
 
     def raised(self, exception: str) -> None:
-        """Note the class name of the exception that a failed request ended with."""
+        """Count the exception of a failed request, by its class name."""
 
     def revoked(self, reason: Revocation) -> None:
-        """Note why a request that ended as revoked was."""
+        """Count the revocation of a request, by its reason."""
 
     def timed_out(self, limit: Limit) -> None:
-        """Note that a request ran into a time limit."""
+        """Count a time limit that a request reached."""
 
     def in_trace(self, carrier: Mapping[str, Any]) -> TaskObserver:
-        """Give the same books for one request, whose message's headers carry a trace for what is observed of it."""
+        """Return an observer for one request that records in the trace of its message's headers (``carrier``)."""
 
 
 class WorkerObserver(Protocol):
-    """Hears what concerns the worker as a whole, and opens the books of each task."""
+    """Counts events of the worker as a whole, and has an observer for each task."""
 
     wants_traces: bool
-    """Whether each request is to be told of ``in_trace``; it costs time, and few want it."""
+    """Whether ``in_trace`` is to be called for each request, which exemplars need; it costs time."""
 
     def task(self, name: str, queue: str) -> TaskObserver:
-        """Open, or find, the books of the task registered as ``name`` on ``queue``, of which there was a message."""
+        """Return the observer of the task ``name`` on ``queue``, once a message for it has come."""
 
     def expect(self, pairs: Iterable[tuple[str, str]]) -> None:
-        """Note the names and queues of tasks that may come: their counters are to stand at zero before they do."""
+        """Set counters to zero for pairs of task name and queue, before any such task comes."""
 
     def message_unknown(self, reason: Unknown) -> None:
-        """Note a message that never became a task."""
+        """Count a message that never became a task."""
 
     def process_exited(self, reason: Exit) -> None:
-        """Note a pool child that went."""
+        """Count a pool child that ended."""
 
     def reconnected(self) -> None:
-        """Note that the consumer's broker connection came back."""
+        """Count a broker connection that the consumer lost and has again."""
 
     def swallowed(self, where: Where, error: Exception) -> None:
-        """Note an exception of ours that was kept from the worker: logged once a place, counted always."""
+        """Count an exception of ours that was kept from the worker; log the first one of each place."""
 
 
 class RunObserver(Protocol):
-    """Follows single runs in the main process, for the sake of those that a pool child does not live to tell of.
+    """Follows single runs in the main process, to report those whose pool child was killed before it could.
 
-    ``headers`` are those of the task's message, as the child that runs it will see them.
+    ``headers`` are the headers of the task's message, as the child that runs the task will see them.
     """
 
     def received(self, headers: MutableMapping[str, Any]) -> None:
-        """Note a new request; what is added to the headers reaches the child."""
+        """Note a new request; headers that are added here reach the child."""
 
     def within(self, headers: Mapping[str, Any]) -> AbstractContextManager[None]:
-        """Have whatever is published meanwhile belong to the run."""
+        """Make the run the parent of the messages that are published inside this context."""
 
     def lost(self, headers: Mapping[str, Any], started: float, error: BaseException, outcome: Outcome) -> None:
-        """Tell of a run that began at ``started``, in seconds since the epoch, and that ``error`` ended from outside.
+        """Report a run that ``error`` ended from outside, such as the loss of its process.
 
-        May be called from inside an OS signal handler.
+        The run began at ``started``, in seconds since the epoch. May be called from inside an OS signal handler.
         """
 
 
 class WorkerLevels(Protocol):
-    """A live worker's levels, read when a scrape asks; never raises, and may be asked from any thread."""
+    """The gauges of a live worker, read at a scrape; no method raises, and any thread may call them."""
 
     def up(self) -> bool:
         """Tell whether the worker is ready, and its pool has not yet drained."""
@@ -190,33 +195,33 @@ class WorkerLevels(Protocol):
         """Count the slots that the pool has now."""
 
     def oldest_active(self) -> Mapping[str, float]:
-        """Tell, for each task name that is running, the age in seconds of its oldest run."""
+        """Return the age in seconds of the oldest run of each task name that is running."""
 
     def last_loop(self) -> float | None:
-        """Tell when the event loop last turned, in seconds since the epoch; None before the first turn."""
+        """Return when the event loop last turned, in seconds since the epoch; None before the first turn."""
 
     def loop_stall(self) -> float | None:
-        """Tell for how many seconds it has stood still though the pool had a free slot; None before the first turn."""
+        """Return the seconds for which the event loop has stood still with a free slot; None before the first turn."""
 
     def broker_connected(self) -> bool:
         """Tell whether the consumer has its broker connection."""
 
     def consuming(self) -> bool:
-        """Tell whether messages are consumed over the connection that stands."""
+        """Tell whether the consumer consumes over its current connection."""
 
     def queues(self) -> Iterable[str]:
         """Name the queues that this worker consumes."""
 
     def info(self) -> Mapping[str, str]:
-        """Describe the worker: the attributes of ``celery.worker.info`` besides ``worker``."""
+        """Return the attributes of ``celery.worker.info``, without ``worker``."""
 
 
 def guarded(observer: WorkerObserver, where: Where, report: Callable[..., None], *args: object) -> None:
-    """Report to a recorder, keeping any exception of ours from the worker.
+    """Call ``report`` with ``args``, and keep any exception of ours from the worker.
 
-    ``where`` names the place for the log line and the ``where`` label of otel_celery_internal_errors_total.
+    ``where`` names the place in the log line, and is the ``where`` label of otel_celery_internal_errors_total.
     """
     try:
         report(*args)
-    except Exception as error:  # noqa: BLE001  whatever it is, the task must not see it
+    except Exception as error:  # noqa: BLE001  no exception of ours may reach the task
         observer.swallowed(where, error)

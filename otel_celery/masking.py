@@ -1,7 +1,7 @@
-"""What may be said of a value: never a secret, and never more than one short line.
+"""Mask secrets in a text, and cut it to one short line, before it is logged or printed.
 
-Everything that quotes the environment, the pools file or somebody's error goes through here. A secret is known by where
-it stands (before the ``@`` of a URL, behind its ``?``, after the name of a header), or because it was handed to
+Every quotation of the environment, the pools file or an error goes through here. A secret is recognised by its place
+(before the ``@`` of a URL, behind its ``?``, after the name of a header), or because it was registered with
 :func:`keep` when the environment was read.
 """
 
@@ -11,16 +11,16 @@ import re
 from urllib.parse import unquote
 
 LONGEST = 240
-"""Characters of a refusal, so that the line which says what follows from it has at most 300."""
+"""Characters of a refusal at most, so that the log line with its consequence has at most 300."""
 
 ROOM = 120
-"""Characters of a value that are quoted at most."""
+"""Characters of a quoted value at most."""
 
 MASK = "***"
 
 _MAX_TEXT = 20_000
 _SHORTEST = 8
-"""Characters of a secret that is looked for by itself: a header may as well be ``true``."""
+"""Characters of a kept secret at least: a header's value may be a common word, such as ``true``."""
 
 _kept: set[str] = set()
 
@@ -41,22 +41,22 @@ _SCHEMED = re.compile(r"\b(basic|bearer)\s+(?=\S{0,200}\d|\S{20})[\w+/=.~-]{6,}"
 
 
 class RefusedError(ValueError):
-    """Something that the operator wrote is not allowed; the message is one sentence, without secrets."""
+    """The operator's configuration holds a value that is not allowed; the message is one sentence, without secrets."""
 
     def __init__(self, sentence: str) -> None:
-        """Make one short line of it."""
-        # What is kept is out of the values already; here it might be a part of the variable's name.
+        """Cut the sentence to one line of LONGEST characters."""
+        # Kept secrets are masked in the quoted values already; masking them here could hit the variable's name.
         super().__init__(_line(_recognised(sentence[:_MAX_TEXT]), LONGEST))
 
 
 def keep(secret: str) -> None:
-    """Never show this text again, wherever it may turn up."""
+    """Register a secret, which :func:`masked` then replaces wherever it turns up."""
     if len(secret) >= _SHORTEST or secret.endswith("@"):
         _kept.add(secret)
 
 
 def keep_user(url: str) -> None:
-    """Never show what stands before the ``@`` of a URL, nor the parts that a library may take for its host."""
+    """Register the user and password of a URL, and the parts of them that a library may take for its host."""
     user, at, _ = url.rpartition("@")
     user = user.rpartition("://")[2]
     for secret in (f"{user}{at}", user, *_PARTS.split(user.partition(":")[2])):
@@ -66,7 +66,7 @@ def keep_user(url: str) -> None:
 
 
 def masked(text: str) -> str:
-    """Leave the secrets out of a text, such as an error's."""
+    """Replace the secrets in a text, such as an error's message."""
     text = text[:_MAX_TEXT]
     for secret in sorted(_kept, key=len, reverse=True):
         text = text.replace(secret, MASK)
@@ -80,7 +80,7 @@ def _recognised(text: str) -> str:
 
 
 def masked_url(url: str) -> str:
-    """Leave the credentials and the query out of a URL, or of what should be one; in doubt it is a secret."""
+    """Replace the credentials and the query of a URL, well-formed or not; a doubtful part counts as a secret."""
     found = _SCHEME.match(url)
     scheme = found.group() if found else ""
     rest = url[len(scheme) :]
@@ -93,7 +93,7 @@ def masked_url(url: str) -> str:
 
 
 def _masked_port(place: str) -> str:
-    """Leave out what stands where the port does and is none: a password whose host was forgotten."""
+    """Replace a port that is not a number: it may be a password, in a URL whose host was forgotten."""
     end = _END_OF_HOST.search(place)
     host, path = (place[: end.start()], place[end.start() :]) if end else (place, "")
     bracket = host.rfind("]") + 1
@@ -102,7 +102,7 @@ def _masked_port(place: str) -> str:
 
 
 def quoted(value: object, room: int = ROOM) -> str:
-    """Quote a value in at most so many characters, and without secrets."""
+    """Quote a value without secrets, in at most ``room`` characters."""
     if not isinstance(value, str):
         return _cut(masked(_represented(value)), room)
     is_place = "://" in value or (":" in value and _AT.search(value))
@@ -110,17 +110,17 @@ def quoted(value: object, room: int = ROOM) -> str:
 
 
 def plain(text: str, room: int = LONGEST) -> str:
-    """Make one line of at most so many characters, all of them printable, without secrets."""
+    """Make a text one printable line without secrets, of at most ``room`` characters."""
     return _line(masked(text), room)
 
 
 def reason(error: BaseException) -> str:
-    """Say what an error says, or its class where it says nothing."""
+    """Return an error's message as :func:`plain` text, or its class if it has none."""
     return plain(str(error)) or type(error).__name__
 
 
 def printable(text: str) -> str:
-    """Make every letter of a text printable: a line break in it would begin a sentence that is none of ours."""
+    """Escape the unprintable characters of a text: a line break could forge a log line."""
     return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
 
 
@@ -136,5 +136,5 @@ def _represented(value: object) -> str:
         return f"a very long {type(value).__name__}"
 
 
-def _cut(text: str, room: int, is_cut: bool = False) -> str:  # noqa: FBT001, FBT002  it is of this module alone
+def _cut(text: str, room: int, is_cut: bool = False) -> str:  # noqa: FBT001, FBT002  private to this module
     return f"{text[: room - 1]}\N{HORIZONTAL ELLIPSIS}" if is_cut or len(text) > room else text

@@ -1,7 +1,7 @@
-"""Threads of the operating system and what they wait with, whatever gevent or eventlet have made of Python's own.
+"""Threads of the operating system, and an event for them, even where gevent or eventlet have patched ``threading``.
 
-A pool's child that was patched has no hub that turns: between two tasks it waits for the next one in the system, and
-a thread that has become a greenlet would stand still until the child ends.
+In a patched pool child no hub runs: between two tasks the child blocks in the system. A thread that had become a
+greenlet would not run again until the child ends.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 BREATH_SECONDS = 0.02
-"""Enough to take a scrape's connection in, and answer it."""
+"""Seconds; long enough to accept a scrape's connection and answer it."""
 
 
 def original(module: str, name: str) -> Any:
-    """Give what a module of the standard library held before it was patched, or holds, where it was not."""
+    """Return an attribute of a standard library module as it was before gevent or eventlet patched it."""
     if gevent := sys.modules.get("gevent.monkey"):
         return gevent.get_original(module, name)
     if (eventlet := sys.modules.get("eventlet.patcher")) and eventlet.already_patched:
@@ -36,10 +36,11 @@ def is_patched() -> bool:
 
 
 def start(name: str, target: Callable[[], None]) -> None:
-    """Run ``target`` in a daemon thread of the operating system; to be called with what may be started twice.
+    """Run ``target`` in a daemon thread of the operating system, without waiting until it runs.
 
-    It waits for nothing: ``Thread.start`` does, and a task that a time limit interrupts there leaves a thread behind
-    that never begins. Raises RuntimeError where the system has no thread left.
+    ``Thread.start`` waits, and if a task's time limit interrupts it there, the thread may never begin. A caller that is
+    interrupted may try again, so ``target`` must allow for running twice. Raises RuntimeError if the system has no
+    thread left.
     """
     original("_thread", "start_new_thread")(_begin, (name, target))
 
@@ -48,24 +49,24 @@ def _begin(name: str, target: Callable[[], None]) -> None:
     if is_patched():
         target()
     else:
-        Thread(target=target, name=name, daemon=True).start()  # whose name debuggers show
+        Thread(target=target, name=name, daemon=True).start()  # debuggers show its name
 
 
 def let_greenlets_run() -> None:
-    """Give the greenlets of a patched process a moment, where its own loop waits in the system and never turns theirs.
+    """Let the greenlets of a patched process run for BREATH_SECONDS; do nothing in an unpatched one.
 
-    To be called each second; where nothing is patched it does nothing.
+    Called each second by a process whose own loop blocks in the system, and so never runs the greenlets' hub.
     """
     if is_patched():
         time.sleep(BREATH_SECONDS)
 
 
 class Flag:
-    """An event that may be set in the middle of a task, which a signal's handler may interrupt at any moment.
+    """An event that a task can set although a signal handler may interrupt it at any moment.
 
-    ``threading.Event`` would be left locked for ever, where it happens between two of its lines. It is a lock that is
-    held while the flag is unset, and not C's ``SimpleQueue``: Python 3.10's may wait for ever, whatever its timeout
-    (where that is over once it looks again, it waits for the negative rest).
+    It is made of one lock, which is held while the flag is unset. ``threading.Event`` would stay locked for ever if the
+    handler raised between two of its lines. ``queue.SimpleQueue`` of Python 3.10 may wait for ever despite a timeout:
+    if the time is up when it looks again, it waits for the negative rest.
     """
 
     def __init__(self) -> None:
@@ -74,20 +75,20 @@ class Flag:
         self._unset.acquire()
 
     def set(self) -> None:
-        """Wake whoever waits."""
-        with suppress(RuntimeError):  # it is set
+        """Set the flag, and wake the threads that wait."""
+        with suppress(RuntimeError):  # already set
             self._unset.release()
 
     def clear(self) -> None:
-        """Have the next one wait again."""
+        """Unset the flag, so that the next ``wait`` blocks."""
         self._unset.acquire(blocking=False)
 
     def is_set(self) -> bool:
-        """Tell whether it is set."""
+        """Tell whether the flag is set."""
         return not self._unset.locked()
 
     def wait(self, seconds: float | None = None) -> bool:
-        """Wait until it is set, but no longer than this; tell whether it is."""
+        """Wait until the flag is set, at most for some seconds; tell whether it is set."""
         is_set: bool = self._unset.acquire(timeout=-1 if seconds is None else seconds)
         if is_set:
             self.set()

@@ -1,7 +1,7 @@
-"""What one worker has open, and how it is let go of: once, by whichever end comes first.
+"""The open resources of one worker (counts, port, relay, spans), closed exactly once.
 
-That is the worker's own end; the process's; or the garbage collector's, for a worker that was made and never started.
-So nothing here refers to the worker, and what refers to this from outside the worker is gone after the end.
+The first of three ends closes them: that of the worker, that of the process, or garbage collection of a worker that
+was never started. So nothing here may refer to the worker, and after the end no signal or registry refers to this.
 """
 
 from __future__ import annotations
@@ -25,46 +25,46 @@ if TYPE_CHECKING:
     from otel_celery.trace.worker import WorkerTraces
 
 END_SECONDS = 2.0
-"""How long a worker's end may wait for its children's metrics and for its last values; spans have their own bound."""
+"""Seconds that a worker's end may wait for its children's metrics and its last export; spans have their own bound."""
 
 _open: weakref.WeakSet[Outlets] = weakref.WeakSet()
-"""Those of this process: two workers may want the same port."""
+"""All open ones of this process, to name the other worker when two want the same port."""
 
 
 class Outlets:
-    """The books, port, relay and spans of one worker."""
+    """The counts, port, relay and spans of one worker."""
 
     def __init__(self, worker: str, recording: Recording, traces: WorkerTraces | None) -> None:
-        """Begin with the books open, of the worker with this node name."""
+        """Begin with the recording of the worker that has this node name; port and relay come later."""
         self.worker = worker
         self.recording = recording
         self.traces = traces
         self.relay: Relay | None = None
         self.endpoint: Endpoint | None = None
         self.port: int | None = None
-        """The number of the port, once it is open."""
+        """The port's number, once the port is open."""
         self.is_closed = False
         self._home = Home()
         self._lock = threading.Lock()
 
     def watch(self, worker: Any) -> None:
-        """See to the end of the process and of this object, whose name we have."""
+        """Close at the end of the process, or when this worker is garbage collected."""
         _open.add(self)
         atexit.register(self._on_exit)
         self._finalizer = weakref.finalize(worker, self._on_collected)
         self._finalizer.atexit = False
 
     def take(self, relay: Relay) -> None:
-        """Close this relay with the rest; pool children say goodbye to it."""
+        """Close this relay with the rest; until then, let pool children send it their last values as they end."""
         self.relay = relay
         signals.worker_process_shutdown.connect(self._on_child_end, weak=False)
 
     def neighbour_on(self, port: int) -> str | None:
-        """Name the other worker of this very process that has the port with this number."""
+        """Return the name of another worker of this process that has this port open, or None."""
         return next((other.worker for other in list(_open) if other is not self and other.port == port), None)
 
     def close(self) -> None:
-        """Push the last values, close the port and stop exporting; only in the process that began it, and once."""
+        """Push the last values, close the port and stop exporting; do nothing a second time, or in a forked child."""
         until = time.monotonic() + END_SECONDS
         if self._end():
             self._flush(until)
@@ -73,7 +73,7 @@ class Outlets:
                 guarded(self.recording.tallies, Where.REQUEST, self.traces.uninstrument)
 
     def _on_exit(self) -> None:
-        """Do the same at the process's end, but leave the books open: the SDK flushes its own readers after this."""
+        """Push and close the port at the process's end, but keep recording: the SDK flushes its own readers later."""
         until = time.monotonic() + END_SECONDS
         if self._end():
             self._flush(until)
@@ -81,15 +81,15 @@ class Outlets:
                 guarded(self.recording.tallies, Where.PORT, self.endpoint.close)
 
     def _on_collected(self) -> None:
-        """Close in a thread: the collector interrupts any thread anywhere, with whatever locks it holds."""
+        """Close in a thread of its own: garbage collection may interrupt a thread that holds any lock."""
         if not self._home.is_here:
-            return  # a forked child has its own copies, and lets go of them by itself
-        self.recording.tallies.is_closed = True  # at once, for there is no worker left to be asked
-        with contextlib.suppress(RuntimeError):  # at the process's end no thread can be started, nor need be
+            return  # a forked child's copies are closed by at-fork handlers
+        self.recording.tallies.is_closed = True  # at once: the levels have no worker to read any more
+        with contextlib.suppress(RuntimeError):  # while the process ends, no thread can start
             threading.Thread(target=self.close, name="otel-celery-close", daemon=True).start()
 
     def _flush(self, until: float) -> None:
-        """Have metrics sent, and wait for them and for the spans, which are on their way meanwhile."""
+        """Send the last metrics and wait for them, then for the spans, whose sending has begun already."""
         guarded(self.recording.tallies, Where.PUSH, self.recording.flush, until)
         if self.traces is not None:
             guarded(self.recording.tallies, Where.REQUEST, self.traces.wait)
@@ -107,7 +107,7 @@ class Outlets:
             guarded(self.recording.tallies, Where.REQUEST, self.traces.send)
         if self.relay is not None:
             signals.worker_process_shutdown.disconnect(self._on_child_end)
-            guarded(self.recording.tallies, Where.RELAY, self.relay.close)  # first: the rest exports what it heard
+            guarded(self.recording.tallies, Where.RELAY, self.relay.close)  # first: it adds to the last export
         return True
 
     def _close(self) -> None:

@@ -1,8 +1,9 @@
-"""Values of an application's own objects, made plain: of Python's exact types, with none of the application's code in.
+"""Convert an application's numbers and labels to Python's exact built-in types.
 
-OpenTelemetry's SDK hands on subclasses of ``int``, ``float`` and ``str`` as it got them, and numbers of any class. Some
-of them no encoder knows, to others a ``numpy.float64`` is a buffer of bytes; and any of them may raise from any of its
-special methods. Of a subclass the base class is asked, so that its own methods are not called.
+OpenTelemetry's SDK passes on any number, and subclasses of ``int``, ``float`` and ``str``, as the application gave
+them. Encoders do not know all of these classes (one takes a ``numpy.float64`` for a buffer of bytes), and any of their
+special methods may raise. The value of a subclass is read with the base class's method, so that no application code
+runs.
 """
 
 from __future__ import annotations
@@ -17,16 +18,20 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 MAX_BITS = 2_000
-"""Longer integers are labels as text: Python refuses to print one of thousands of digits, by a setting of its own."""
+"""Bits of an integer label at most; a longer one becomes hexadecimal text, since Python may refuse to print it.
+
+See https://docs.python.org/3/library/stdtypes.html#integer-string-conversion-length-limitation.
+"""
 
 MAX_ITEMS = 10_000
-"""A label holds no more of them, on all its levels: a ``range``, or a list of lists of one list, may have billions."""
+"""Items of one label at most, on all its levels together: a ``range``, or lists nested in lists, may hold billions."""
 
 
 def number(value: Any) -> int | float:
-    """Give a number of the type that OTLP would give it: integers are ``int``, all others ``float``.
+    """Convert a number to the type that OTLP would give it: integers to ``int``, all others to ``float``.
 
-    Raises whatever the value's own ``__float__`` raises, TypeError where it has none, or where that is a SystemExit.
+    Raises the exception of the value's own ``__float__``, with TypeError in place of SystemExit, and TypeError if the
+    value has no such method.
     """
     kind = type(value)
     if kind is float or kind is int:
@@ -37,7 +42,7 @@ def number(value: Any) -> int | float:
 
 
 def text(value: Any, length: int) -> str:
-    """Cut a text, and replace lone surrogates: one of them would make every later scrape fail."""
+    """Cut a text to ``length`` characters, and replace lone surrogates: one would make every later scrape fail."""
     kind = type(value)
     exact: str = value if kind is str else str.__str__(value if issubclass(kind, str) else _asked(str, value))
     if len(exact) > length:
@@ -46,10 +51,10 @@ def text(value: Any, length: int) -> str:
 
 
 def label(value: Any, length: int, room: Iterator[int] | None = None) -> Any:
-    """Give a label value of the type that the SDK takes it for, with each text and each sequence in it cut to a length.
+    """Convert a label value to the built-in type that the SDK treats it as; cut each text and sequence to ``length``.
 
-    What is within others shares their ``room``, and is cut where there is none left. Raises whatever the value's own
-    methods raise, and RecursionError where it is nested without end.
+    Nested values share one ``room`` of items, and are cut where it is used up. Raises the exceptions of the value's
+    own methods, and RecursionError if it is nested without end.
     """
     kind = type(value)
     if kind is str or issubclass(kind, str):
@@ -63,16 +68,16 @@ def label(value: Any, length: int, room: Iterator[int] | None = None) -> Any:
 
 
 def labels(attributes: Mapping[str, Any], length: int) -> tuple[tuple[str, Any], ...]:
-    """Make attributes plain, and order them, so that equal ones are equal; of keys that are cut alike the last stays.
+    """Convert attributes, and sort them by key, so that equal ones compare equal.
 
-    Raises as :func:`label` does.
+    If two keys become the same when they are cut, the last one stays. Raises as :func:`label` does.
     """
     made = {text(key, length): label(value, length) for key, value in attributes.items()}
     return tuple(sorted(made.items(), key=_key) if len(made) > 1 else made.items())
 
 
 def _asked(make: Callable[[Any], T], value: Any) -> T:
-    """Ask an object for what it is; whoever asks is not ended by it."""
+    """Convert a value by its own methods; turn SystemExit into TypeError, so that it does not end our thread."""
     try:
         return make(value)
     except SystemExit as error:

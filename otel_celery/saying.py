@@ -1,11 +1,11 @@
-"""What an operator is told: in the log where the log takes it, else on stderr, and never on both.
+"""Tell the operator something: in the log if the log takes it, else on stderr, and never on both.
 
-A worker without a terminal (``--detach``, ``celery multi``, systemd's ``Type=forking``) has /dev/null for its stderr,
-so a sentence has to be in the log file; in the foreground Celery's log is on stderr already, and whoever reads it there
-need not read it twice. So nothing is written while a worker is initialised, and its logging not set up: what is to be
-said is kept until it is, which is the next thing that a worker does. A log may still be deaf to us: an application's
-``dictConfig`` disables every logger that it does not name, unless told not to, and ``-l CRITICAL`` asks for no errors.
-Then stderr is all that is left.
+A worker without a terminal (``--detach``, ``celery multi``, systemd's ``Type=forking``) has /dev/null as its stderr, so
+its operator only sees the log file. In the foreground Celery's log is on stderr already, and a second line would repeat
+the first. So callers keep their sentences until the worker's logging is set up, right after its initialisation.
+
+The log may still refuse a sentence: an application's ``dictConfig`` disables every logger that it does not name, unless
+told not to, and ``-l CRITICAL`` leaves out errors. Then the sentence goes to stderr.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ _logger = logging.getLogger("otel_celery")
 
 
 def say(level: int, sentence: str) -> None:
-    """Tell the operator; never raises for the want of a stderr."""
+    """Log a sentence for the operator, or write it to stderr; never raise if stderr is closed or missing."""
     if _logger.isEnabledFor(level) and any(_takes(handler, level) for handler in _handlers()):
         _logger.log(level, "otel-celery: %s", sentence)
         return
-    with contextlib.suppress(OSError, ValueError, AttributeError):  # closed, or none at all
+    with contextlib.suppress(OSError, ValueError, AttributeError):  # it is closed or missing
         sys.stderr.write(f"otel-celery: {logging.getLevelName(level)}: {sentence}\n")
 
 

@@ -1,11 +1,10 @@
-"""One observed worker: the one place that knows all rooms, and joins them.
+"""The instrumentation of one worker: makes its observers, recording, port, relay and spans, and connects them.
 
-The port is opened, and pushing begun, by a bootstep, once the pool has forked; both end when the worker is over, which
-is after the pool has drained, or at process exit.
+This is the only module that imports all of these packages. A bootstep opens the port and begins to push, once the pool
+has forked. Both end when the worker is over, which is after its pool has drained, or at process exit.
 
-A process may have many workers, one after the other or at once. Each session belongs to its worker, and goes with it:
-whatever outlives the worker (signals, the SDK's instruments, ``atexit``, the port's thread) knows of it weakly or not
-at all.
+A process may have many workers, one after the other or at once. A session lives as long as its worker: everything that
+outlives the worker (signals, the SDK's instruments, ``atexit``, the port's thread) refers to it weakly or not at all.
 """
 
 from __future__ import annotations
@@ -47,7 +46,7 @@ class Session:
     """One worker, observed, recorded and served."""
 
     def __init__(self, worker: Any, settings: Settings, traces: WorkerTraces | None = None) -> None:
-        """Join the rooms; nothing of the worker is touched before :meth:`install`."""
+        """Make the parts; the worker itself stays untouched until :meth:`install`."""
         self._worker = worker
         self._settings = settings
         self._traces = traces
@@ -57,14 +56,14 @@ class Session:
         self._recording.register(self._levels)
         self._outlets = Outlets(worker.hostname, self._recording, traces)
         self.problems = list(self._recording.pushers.problems) if self._recording.pushers is not None else []
-        """Sentences about exporters that cannot be had; the rest works without them."""
+        """Sentences about exporters that cannot be loaded; the others work without them."""
         self._was_over = False
         self.on_end: Callable[[], None] = lambda: None
         self.warnings: list[str] = []
-        """Sentences about what else is not there."""
+        """Sentences about other parts that do not work, such as the relay."""
 
     def install(self) -> None:
-        """Put everything in place in the worker."""
+        """Attach to the worker's consumer, blueprint, end and pool children."""
         self._outlets.watch(self._worker)
         self._watch.install()
         if self._settings.enabled:
@@ -73,20 +72,20 @@ class Session:
         observe_end(self._worker, self._on_over)
 
     def uninstall(self) -> None:
-        """Unhook, as far as a running worker can be left alone."""
+        """Stop observing and exporting; the hooks that a running worker cannot lose stay, without effect."""
         self._watch.uninstall()
         self._outlets.close()
         self.on_end()
 
     @property
     def is_over(self) -> bool:
-        """Tell whether nothing is open any more."""
+        """Tell whether everything is closed."""
         return self._outlets.is_closed
 
     def pool_prepared(self) -> None:
-        """Have spans made, before the pool forks and after every handler of ``worker_init``.
+        """Switch spans on; called before the pool forks and after every handler of ``worker_init``.
 
-        Raises SystemExit where the environment is strict and spans cannot be made on this pool.
+        Raises SystemExit in a strict environment if this pool cannot have spans.
         """
         if self._traces is None or self._outlets.is_closed:
             return
@@ -94,16 +93,16 @@ class Session:
             try:
                 self._refuse(self._no_grpc("no spans are made by", "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"))
             except SystemExit:
-                self.uninstall()  # the worker is not made, and so cannot be stopped
+                self.uninstall()  # the worker is not complete, so that nothing else would stop it
                 raise
         else:
             swallowed = partial(self._recording.tallies.swallowed, Where.REQUEST)
             guarded(self._recording.tallies, Where.REQUEST, self._traces.begin, self._worker, swallowed)
 
     def pool_started(self) -> None:
-        """Serve the metrics, from now or from when the port is free, and push them.
+        """Open the port, or keep trying until it is free, and begin to push.
 
-        Raises SystemExit where the environment is strict and the port is taken, or its TLS cannot be used.
+        Raises SystemExit in a strict environment if the port is taken, or its TLS files cannot be used.
         """
         if self._was_over:
             say(logging.WARNING, f"worker {self._worker.hostname} was over and is started again: it has no metrics now")
@@ -118,7 +117,7 @@ class Session:
             guarded(self._recording.tallies, Where.PUSH, self._start_pushing, self._recording.pushers)
 
     def _open_relay(self) -> None:
-        """Have what tasks record reach our readers; where that cannot be, all else goes on."""
+        """Collect the metrics that tasks record themselves; without them everything else goes on."""
         tallies = self._recording.tallies
         try:
             from otel_celery.relay.main.relay import Relay  # noqa: PLC0415  it needs private names of the SDK
@@ -207,7 +206,7 @@ class Session:
         self._refuse(text if self._settings.strict else text + runs_on)
 
     def _refuse(self, sentence: str) -> None:
-        """Say what is wrong, and end the worker where the environment is strict."""
+        """Say what is wrong; raise SystemExit if the environment is strict."""
         say(logging.ERROR, sentence + ENDS if self._settings.strict else sentence)
         if self._settings.strict:
             raise SystemExit(EX_CONFIG)

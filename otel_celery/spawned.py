@@ -1,7 +1,7 @@
-"""A pool's child that was spawned and so inherited nothing: what its tasks record is sent to the main process.
+"""Send the metrics that tasks record in a spawned pool child to the worker's main process.
 
-It is apart from the session, whose imports a child need not wait for: Celery kills one that takes four seconds to start
-(``worker_proc_alive_timeout``).
+A spawned child inherits nothing, so it has to be set up anew. This module does not import the session, so that the
+child starts fast: Celery kills one that takes four seconds to start (``worker_proc_alive_timeout``).
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ if TYPE_CHECKING:
 
 
 def enter(settings: Settings) -> None:
-    """Have what tasks record here sent, if a main process of ours has spawned this one; elsewhere nothing happens."""
+    """Begin to send metrics, if an instrumented main process has spawned this child; else do nothing."""
     length = settings.bounds.label_length
     if child.enter_spawned(os.environ, _provider, length, gate()):
         signals.worker_process_shutdown.connect(say_goodbye, weak=False)
 
 
 def _provider() -> MeterProvider:
-    """Make one without exemplars, which are not sent to the main process."""
+    """Make a MeterProvider without exemplars, which are not sent to the main process."""
     return MeterProvider(exemplar_filter=AlwaysOffExemplarFilter(), shutdown_on_exit=False, views=views())
 
 
 def say_goodbye(**_: object) -> None:
-    """Hear ``worker_process_shutdown``: send the last values of this process, if it is a child."""
+    """Send the last values of this process, if it is a child; a handler of ``worker_process_shutdown``."""
     child.say_goodbye()

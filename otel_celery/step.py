@@ -1,4 +1,4 @@
-"""The one bootstep: it tells when a worker's pool is about to start, and when it has.
+"""A bootstep that reports two moments: a worker's pool is about to start, and it has started.
 
 It does nothing on stop, close or terminate: they run before the pool has drained.
 """
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 
 def add_step(worker: Any, prepared: Callable[[], None], started: Callable[[], None]) -> None:
-    """Have ``prepared`` called before this worker's pool forks, and ``started`` when it has.
+    """Call ``prepared`` before this worker's pool forks, and ``started`` once it has forked.
 
-    The step is added to a blueprint of the worker's own, and not to ``app.steps``: those are every worker's of the app,
-    and a worker that comes to nothing would leave its step to the next one.
+    The step is added to a blueprint of this worker alone. The steps in ``app.steps`` belong to every worker of the app,
+    and a worker that failed to start would leave its step there for the next one.
     """
 
     class OtelCelery(bootsteps.StartStopStep):
@@ -25,12 +25,12 @@ def add_step(worker: Any, prepared: Callable[[], None], started: Callable[[], No
         requires = ("celery.worker.components:Pool",)
 
         def create(self, parent: Any) -> None:
-            """Say that the worker's parts stand, and none has been started."""
+            """Report that the worker's components are made, and none has been started."""
             del parent
             prepared()
 
         def start(self, parent: Any) -> None:
-            """Have the port opened; only in a strict environment may that end the worker."""
+            """Report that the pool has started; in a strict environment this may end the worker."""
             del parent
             started()
 

@@ -1,8 +1,8 @@
-"""A worker's start-up hook: who is instrumented, what the environment asks for, and what is said of mistakes.
+"""Instrument workers at their start: handlers of ``worker_init`` and ``worker_process_init``, and ``instrument``.
 
 Everything is installed at ``worker_init``: after the app and the ``-I`` modules are imported, before the pool forks,
-and the same moment whichever way we were switched on. What is to be said of it is said a moment later, once the
-worker's logging is set up, and a strict worker ends then: nobody reads the stderr of a worker that was detached.
+and at the same moment for each way to switch it on. Mistakes in the environment are reported a moment later, once the
+worker's logging is set up, and only then do they end a strict worker: a detached worker has no stderr to report on.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ if TYPE_CHECKING:
 logger = logging.getLogger("otel_celery")
 
 _handles: weakref.WeakKeyDictionary[Any, Instrumentation] = weakref.WeakKeyDictionary()
-"""By app; a handle knows its app weakly, so that both are gone when the application has forgotten it."""
+"""The handle of each app. A handle refers to its app weakly, so that both are freed together."""
 
 
 def instrument(app: Any) -> Instrumentation:
-    """Have the workers of ``app`` export their metrics, if the environment switches them on.
+    """Instrument the workers of ``app``: they export metrics and spans if the environment switches these on.
 
-    Returns the same handle for the same app. Never raises on account of the environment: a bad value is said when
-    a worker starts, and ends it only under OTEL_PYTHON_CELERY_STRICT.
+    Returns the same handle for the same app. A bad value in the environment never raises here: it is logged when a
+    worker starts, and ends that worker only under OTEL_PYTHON_CELERY_STRICT.
     """
     app = app._get_current_object() if hasattr(app, "_get_current_object") else app  # noqa: SLF001  Celery's proxies
     if app not in _handles:
@@ -43,12 +43,12 @@ def instrument(app: Any) -> Instrumentation:
 
 
 def on_worker_init(sender: Any, **_: object) -> None:
-    """Instrument whichever app a worker is started for: the ways to switch on that name no app."""
+    """Instrument the app of the worker that starts, for the ways to switch on that name no app."""
     instrument(sender.app).start(sender)
 
 
 def on_worker_process_init(sender: str, **_: object) -> None:
-    """Have a pool's child that was spawned send its spans, and what its tasks record; a forked one never gets here."""
+    """Set up a spawned pool child to send its spans and its tasks' metrics; a forked child inherits them."""
     _enter_spawned()
     for handle in list(_handles.values()):
         handle.close_publisher()
@@ -63,27 +63,27 @@ def _enter_spawned() -> None:
 
             spawned.enter(settings)
     except environment.SettingsError:
-        pass  # the main process has said it, and its metrics are off
+        pass  # the main process has logged it, and its metrics are off
     except Exception as error:  # noqa: BLE001  the child runs on without us
         say(logging.ERROR, f"what tasks record in this process is not shown: {plain(repr(error))}")
 
 
 class Instrumentation:
-    """What :func:`instrument` returns: the instrumentation of one app's workers."""
+    """The instrumentation of one app's workers; :func:`instrument` returns it."""
 
     def __init__(self, app: Any) -> None:
-        """Wait for a worker of ``app``."""
+        """Connect to the signals of ``app``'s workers, and make spans of the messages that this process publishes."""
         self._app = weakref.ref(app)
         self._started: weakref.WeakSet[Any] = weakref.WeakSet()
         self.sessions: weakref.WeakSet[Session] = weakref.WeakSet()
-        """Those of this app's workers; each belongs to its worker, and goes with it."""
+        """The sessions of this app's workers; each lives as long as its worker."""
         signals.worker_init.connect(self._on_worker_init)
         if is_spawned_child(sys.orig_argv):
             signals.worker_process_init.connect(on_worker_process_init, weak=False)
         self._publisher = entry.for_publisher(app)
 
     def uninstrument(self) -> None:
-        """Leave later requests unobserved, remove the reader and close the port; harmless when nothing runs."""
+        """Stop observing and making spans, remove the metric readers and close the ports; safe when nothing runs."""
         signals.worker_init.disconnect(self._on_worker_init)
         signals.worker_process_init.disconnect(on_worker_process_init)
         if self._publisher is not None:
@@ -96,20 +96,21 @@ class Instrumentation:
             session.uninstall()
 
     def start_traces(self) -> None:
-        """Make spans in this process from now on, and not only from its first message on.
+        """Set up tracing in this process now, instead of at its first message.
 
-        For a script that begins with a span of its own. Without OTEL_TRACES_EXPORTER, and in a worker, it does nothing.
+        This is for a script that begins with a span of its own. Without OTEL_TRACES_EXPORTER, or in a worker, it does
+        nothing.
         """
         if self._publisher is not None and not self._started:
             self._publisher.open()
 
     def close_publisher(self) -> None:
-        """Leave the spans of what is published to the worker, or the pool's child, that this process is."""
+        """Stop making publishers' spans: this process is a worker or a pool child, and makes its spans as such."""
         if self._publisher is not None:
             self._publisher.close()
 
     def start(self, worker: Any) -> None:
-        """Install what the environment asks for, in a worker that is being initialised; a second time is ignored."""
+        """Install metrics and spans in a worker at its ``worker_init``; ignore a second call for the same worker."""
         if worker in self._started:
             return
         self._started.add(worker)
@@ -141,7 +142,7 @@ class Instrumentation:
         report.warnings += settings.warnings
 
     def _on_session_end(self) -> None:
-        """Be a publisher again, when the last worker of the app is over."""
+        """Make publishers' spans again, when the last worker of the app is over."""
         if self._publisher is not None and all(session.is_over for session in self.sessions):
             self._publisher.reopen()
 
@@ -151,24 +152,24 @@ class Instrumentation:
 
 
 class _Report:
-    """What was found while a worker was initialised, read out once its logging is set up."""
+    """Sentences found while a worker was initialised, said once its logging is set up."""
 
     def __init__(self, worker: Any, *, is_strict: bool) -> None:
-        """Have found nothing yet."""
+        """Begin without sentences."""
         self._name = worker.hostname
         self.is_strict = is_strict
         self.is_off = False
         self.session: Session | None = None
         self.mistakes: list[str] = []
-        """Of the environment's, which end a strict worker."""
+        """Mistakes in the environment, which end a strict worker."""
         self.failures: list[str] = []
-        """Of our own, which end none."""
+        """Failures of ours, which never end a worker."""
         self.warnings: list[str] = []
 
     def read_out(self) -> None:
-        """Say everything.
+        """Say every sentence.
 
-        Raises SystemExit where the environment is strict and mistaken.
+        Raises SystemExit if the environment is strict and has a mistake.
         """
         for warning in self.warnings:
             say(logging.WARNING, warning)
@@ -178,7 +179,7 @@ class _Report:
             say(logging.ERROR, mistake + environment.ENDS if self.is_strict else mistake)
         if self.mistakes and self.is_strict:
             if self.session is not None:
-                self.session.uninstall()  # the worker is not made, and so cannot be stopped
+                self.session.uninstall()  # the worker is not complete, so that nothing else would stop it
             raise SystemExit(environment.EX_CONFIG)
         if self.is_off:
             logger.info(

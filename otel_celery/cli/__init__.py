@@ -13,18 +13,18 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 COMMANDS = ("check", "demo", "metrics", "pools", "probe", "targets")
-"""Each is the command of its own name in the module of its own name."""
+"""The subcommands; each has the same name as its module, and as its function there."""
 
 
 class Lazy(click.Group):
-    """A group that knows its commands by name, and imports the one that is called."""
+    """A group of commands that imports only the one that is called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  click's signature
-        """Name the commands, for the help."""
+        """Return the names of the commands, for the help."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002  click's signature
-        """Import a command."""
+        """Import a command by its name; None if there is no such command."""
         if cmd_name not in COMMANDS:
             return None
         command: click.Command = getattr(import_module(f"otel_celery.cli.{cmd_name}"), cmd_name)

@@ -1,4 +1,4 @@
-"""``otel-celery check``: what a worker with this environment will do, in plain words."""
+"""``otel-celery check``: say in plain words how a worker with this environment will behave."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def check(app: str | None) -> None:
 
 
 def _plans(found: settings.Settings, environ: Mapping[str, str]) -> Iterator[str]:
-    """Say what is enabled."""
+    """Describe the enabled exporters and the port."""
     if environ.get("OTEL_SDK_DISABLED", "").strip().lower() == TRUE:
         yield "OTEL_SDK_DISABLED=true: nothing is installed, no port is opened."
         return
@@ -77,7 +77,7 @@ def _port_plans(port: settings.Port) -> Iterator[str]:
 
 
 def _push_plans(push: Push) -> Iterator[str]:
-    """Say who gets the metrics, in what shape, and how long a worker's end may wait for it."""
+    """Describe the push: its exporters, interval, temporality, buckets and exemplars."""
     for exporter in push.exporters:
         yield f"Metrics are pushed to {exporter.place} every {push.interval:g} s, and once more as the worker ends."
         if exporter.otlp is not None:
@@ -107,7 +107,7 @@ def _otlp_plans(otlp: Otlp) -> Iterator[str]:
 
 
 def _trace_plans(found: Traces) -> Iterator[str]:
-    """Say where spans go, and how long the end of a process may wait for it."""
+    """Describe the spans: their exporters, and the wait for the last ones at the end of a process."""
     places = " and ".join(exporter.place for exporter in found.exporters)
     yield (
         f"Spans of publishing and running tasks are sent to {places}, unless the app, or opentelemetry-instrument, has "
@@ -120,7 +120,7 @@ def _trace_plans(found: Traces) -> Iterator[str]:
 
 
 def _port_problems(port: settings.Port | None) -> Iterator[str]:
-    """Do what the worker does: the port may be taken, by a worker that runs now as well."""
+    """Load the TLS files and open the port as a worker does; a worker that runs now has its port taken."""
     if port is None:
         return
     try:
@@ -135,7 +135,7 @@ def _port_problems(port: settings.Port | None) -> Iterator[str]:
 
 
 def _otlp_problems(exporter: Exporter, otlp: Otlp) -> Iterator[str]:
-    """Try the certificates, on which the exporter fails with each export."""
+    """Load the certificates; with bad ones each export would fail."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     try:
         if otlp.certificate is not None:
@@ -147,7 +147,7 @@ def _otlp_problems(exporter: Exporter, otlp: Otlp) -> Iterator[str]:
 
 
 def _exporter_problems(found: settings.Settings) -> Iterator[str]:
-    """Name the exporters that nothing installed offers, or that have no usable certificates."""
+    """Find exporters that no installed package has, or that have no usable certificates."""
     for asked_for in (found.push, found.traces):
         for exporter in asked_for.exporters if asked_for is not None else ():
             if plugins.find(exporter.group, exporter.entry_point) is None:
@@ -160,13 +160,13 @@ def _app_problems(app: str | None) -> Iterator[str]:
     """Load the app as `celery -A` does, from the working directory."""
     if app is None:
         return
-    from celery.app.utils import find_app  # noqa: PLC0415  imports Celery, and an app is not always asked for
+    from celery.app.utils import find_app  # noqa: PLC0415  imports Celery, and only --app needs it
 
     sys.path.insert(0, str(os.curdir))
     try:
         loaded = find_app(app)
         loaded.loader.import_default_modules()
-    except Exception as error:  # noqa: BLE001  whatever the user's modules raise is the answer
+    except Exception as error:  # noqa: BLE001  any exception of the user's modules is reported
         yield f"the app {app!r} cannot be loaded: {type(error).__name__}: {plain(str(error))}"
     else:
         tasks = [name for name in loaded.tasks if not name.startswith("celery.")]

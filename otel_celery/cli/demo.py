@@ -1,4 +1,4 @@
-"""``otel-celery demo``: five pools at work, and a table of what their ports say."""
+"""``otel-celery demo``: five worker pools under load, and a table of their metrics."""
 
 from __future__ import annotations
 

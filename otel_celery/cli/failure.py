@@ -1,4 +1,4 @@
-"""How a command fails: one sentence on stderr, and the status that says what kind of failure it is."""
+"""Turn errors into the end of a command: one sentence on stderr, and the exit status for its kind of failure."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 
 
 class Misconfigured(click.ClickException):
-    """The environment, or a file, says what is not allowed."""
+    """The environment or a file has a value that is not allowed."""
 
     exit_code = EX_CONFIG
 
 
 @contextmanager
 def extra(name: str, *modules: str) -> Iterator[None]:
-    """Say which extra is missing when one of its modules is."""
+    """Name the extra to install when the import of one of its modules fails."""
     try:
         yield
     except ModuleNotFoundError as error:
@@ -33,7 +33,7 @@ def extra(name: str, *modules: str) -> Iterator[None]:
 
 @contextmanager
 def misconfigured(*errors: type[Exception]) -> Iterator[None]:
-    """Turn a sentence about the configuration into the end of the command."""
+    """Turn a SettingsError, or one of the given errors, into exit status 78 with its message."""
     try:
         yield
     except (SettingsError, *errors) as error:  # type: ignore[misc]  # mypy cannot unpack here

@@ -1,4 +1,4 @@
-"""``otel-celery metrics``: the catalogue of everything that the port may say."""
+"""``otel-celery metrics``: print the catalogue of metrics."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``otel-celery pools``: several workers from one file."""
+"""``otel-celery pools``: start the worker pools of one file, or show their state."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def example() -> None:
 
 
 def chosen(file: Path | None, names: Sequence[str]) -> tuple[Pool, ...]:
-    """Read the file, pick the pools, give them their ports."""
+    """Read the file, pick the pools by name, and give them their ports."""
     with extra("pools", "tomli"):
         from otel_celery.pools import plan, ports  # noqa: PLC0415  tomli is of the extra on Python 3.10
     from otel_celery.pools.section import PlanError  # noqa: PLC0415  with them

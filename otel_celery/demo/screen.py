@@ -1,4 +1,4 @@
-"""What the demo shows: the pools' table, live on a terminal, every few seconds elsewhere."""
+"""Show the table of the demo's pools: live on a terminal, or else printed every few seconds."""
 
 from __future__ import annotations
 
@@ -22,17 +22,19 @@ if TYPE_CHECKING:
     from otel_celery.settings.settings import Port
 
 LIVE = 1.0
+"""Seconds between two tables on a terminal."""
 PLAIN = 5.0
-"""Seconds between two tables, on a terminal and elsewhere."""
+"""Seconds between two tables elsewhere."""
 
 TIMEOUT = 0.8
+"""Seconds that a pool has to answer a scrape."""
 
 
 class Screen:
     """Draws the pools until it is told to stop."""
 
     def __init__(self, console: Console, pools: Sequence[Pool], port: Port, load: Load) -> None:
-        """Draw these pools, that serve as ``port`` says, and the load on them."""
+        """Draw these pools and the load on them; ``port`` is the pools' Port, save for the number."""
         self._console = console
         self._pools = pools
         self._port = port

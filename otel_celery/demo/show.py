@@ -1,4 +1,4 @@
-"""The demo as a whole: broker, pools, load and table, started in order and stopped in order."""
+"""Run the demo: start its broker, pools, load and table in this order, and stop them in the reverse one."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ if TYPE_CHECKING:
     from otel_celery.pools.plan import Pool
 
 FOREIGN = ("PROMETHEUS_PORT", "PROMETHEUS_ENABLED", "OTEL_SDK_DISABLED")
-"""Variables of the user's shell that would leave nothing to see."""
+"""Variables of the user's shell that the demo ignores: they would switch its metrics off, or keep it from starting."""
 
 
 class Show:
     """Everything that the demo runs."""
 
     def __init__(self, environ: Mapping[str, str], *, broker: str | None, rate: float, concurrency: int) -> None:
-        """Plan it: the example's pools with fewer slots, on the broker of this URL or one of the demo's own.
+        """Plan the example's pools with ``concurrency`` slots each, on the broker at this URL or on one of our own.
 
         Raises PlanError on a port that is taken, SettingsError on a variable that is not allowed.
         """
@@ -49,7 +49,7 @@ class Show:
         self._console = Console(soft_wrap=True)
 
     async def run(self, seconds: float | None) -> int:
-        """Run until a signal, or for so many seconds; return the exit status."""
+        """Run until a signal comes, or for ``seconds``; return the exit status."""
         directory = Path(tempfile.mkdtemp(prefix="otel-celery-demo-"))
         async with AsyncExitStack() as stack:
             url = self._broker
@@ -83,7 +83,7 @@ class Show:
 
 
 def _refuse_taken(pool: Pool) -> None:
-    """Say which port is taken before five workers are started for nothing."""
+    """Raise PlanError if a pool's port is taken, before any worker is started."""
     try:
         with socket.socket() as attempt:
             attempt.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -1,4 +1,4 @@
-"""The demo's tasks: short, and now and then unlucky in each way that a task can be."""
+"""The demo's tasks: short ones, which now and then fail, retry, are rejected, or reach a time limit."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 
 class PaymentDeclinedError(Exception):
-    """The customer's bank said no."""
+    """The customer's bank declined the payment."""
 
 
 class VenueUnavailableError(Exception):
-    """The exchange does not answer; it may do so later."""
+    """The exchange does not answer now, and may do so later."""
 
 
 class StaleQuoteError(Exception):
@@ -28,7 +28,7 @@ class StaleQuoteError(Exception):
 
 @app.task(name="orders.place", bind=True, max_retries=3, default_retry_delay=1)
 def place_order(self: Task) -> None:
-    """Place an order; the venue is away at times, and a customer's payment may be declined."""
+    """Place an order; retry if the venue is unavailable, fail if the payment is declined."""
     _work(0.04)
     if _chance(0.04):
         raise self.retry(exc=VenueUnavailableError("no answer"), countdown=1)
@@ -38,7 +38,7 @@ def place_order(self: Task) -> None:
 
 @app.task(name="orders.cancel")
 def cancel_order() -> None:
-    """Cancel an order, unless there is no such order: then the message is of no use to anybody."""
+    """Cancel an order; reject the message if there is no such order."""
     _work(0.015)
     if _chance(0.05):
         raise Reject("no such order", requeue=False)
@@ -52,27 +52,27 @@ def ingest() -> None:
 
 @app.task(name="pipelines.transform", soft_time_limit=0.9)
 def transform() -> None:
-    """Bring a file in shape; a large one runs into its soft limit."""
+    """Transform a file; a large one reaches the soft time limit."""
     _work(5.0 if _chance(0.04) else 0.25)
 
 
 @app.task(name="allocations.rebalance", soft_time_limit=2, time_limit=3)
 def rebalance() -> None:
-    """Rebalance a portfolio; one in a while does not converge, and takes no hint to stop."""
+    """Rebalance a portfolio; now and then one ignores the soft time limit, and reaches the hard one."""
     if not _chance(0.02):
         return _work(0.12)
     deadline = time.monotonic() + 10
     while time.monotonic() < deadline:
         try:
             time.sleep(1)
-        except Exception:  # noqa: BLE001, S112  the soft limit: what code that swallows everything does
+        except Exception:  # noqa: BLE001, S112  swallows the soft limit, as careless code does
             continue
     return None
 
 
 @app.task(name="market.quote")
 def quote() -> None:
-    """Take a quote; a stale one is an error."""
+    """Take a quote; fail if it is stale."""
     _work(0.008)
     if _chance(0.03):
         raise StaleQuoteError("2.1 s old")
@@ -80,26 +80,26 @@ def quote() -> None:
 
 @app.task(name="market.candle")
 def candle() -> None:
-    """Close a candle of many quotes."""
+    """Aggregate quotes into a candle."""
     _work(0.03)
 
 
 @app.task(name="housekeeping.report")
 def report() -> None:
-    """Write the report that nobody reads."""
+    """Write a report."""
     _work(0.5)
 
 
 @app.task(name="housekeeping.clean")
 def clean() -> None:
-    """Throw away what is old."""
+    """Delete old data."""
     _work(0.06)
 
 
 def _work(mean: float) -> None:
-    """Take about so many seconds, sometimes much more, as work does."""
+    """Sleep for a lognormal time around ``mean`` seconds, sometimes much longer, like real work."""
     time.sleep(random.lognormvariate(0, 0.5) * mean)
 
 
 def _chance(probability: float) -> bool:
-    return random.random() < probability  # noqa: S311  it decides a made-up fate
+    return random.random() < probability  # noqa: S311  not for cryptography

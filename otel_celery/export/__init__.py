@@ -1,1 +1,1 @@
-"""What metrics and spans share on their way out."""
+"""Code that the exporters of metrics and of spans share: OTLP arguments, entry points, and their log lines."""

@@ -1,7 +1,7 @@
-"""Keeps an exporter's own log lines out of the log, while it exports for us: it says each failure several times.
+"""Hold back an exporter's own log lines during our exports, since it logs each failure several times.
 
-What it said is kept, since it alone knows the reason. Lines of the same loggers from other threads, such as those of
-an application's own exporters, are let through.
+The warnings are kept, because only they name the reason of a failure. Lines of the same loggers from other threads,
+such as those of an application's own exporters, are let through.
 """
 
 from __future__ import annotations
@@ -18,29 +18,29 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 MAX_REASON = 300
-"""Characters; some errors quote half of a page, and some the request with its secrets."""
+"""Characters of a reason at most: some errors quote half a page, or the request with its secrets."""
 
 _RETRY = re.compile(r", retrying in [\d.]+s")
 
 
 class Hush(logging.Filter):
-    """Holds back what an exporter logs in the thread that enters this."""
+    """A log filter and context manager that holds back an exporter's lines in the thread that enters it."""
 
     def __init__(self, exporter: object, on_warning: Callable[[], None] = lambda: None) -> None:
-        """Listen to the loggers of the modules that this exporter's class is made of.
+        """Filter the loggers of the modules that define this exporter's class and its base classes.
 
-        ``on_warning`` is called after each line of that level or above, while the exporter may still try again.
+        ``on_warning`` is called after each warning or error, while the exporter may still retry.
         """
         super().__init__()
         modules = dict.fromkeys(cls.__module__ for cls in type(exporter).__mro__ if cls is not object)
         self._loggers = [logging.getLogger(module) for module in modules]
         self._on_warning = on_warning
-        self._is_inside = ContextVar("otel_celery_hush", default=False)  # a thread's, or a greenlet's, own
+        self._is_inside = ContextVar("otel_celery_hush", default=False)  # for each thread or greenlet
         self.heard: deque[str] = deque(maxlen=10)
-        """What was said since this was last cleared."""
+        """The warnings since this was last cleared, ten at most."""
 
     def __enter__(self) -> None:
-        """Begin, for the thread that calls."""
+        """Hold back the lines of the current thread."""
         self._is_inside.set(True)
         for logger in self._loggers:
             logger.addFilter(self)
@@ -52,7 +52,7 @@ class Hush(logging.Filter):
             logger.removeFilter(self)
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Keep our own thread's lines to ourselves."""
+        """Drop the lines of a thread that has entered this, and keep its warnings."""
         if not self._is_inside.get():
             return True
         if record.levelno >= logging.WARNING:
@@ -61,6 +61,6 @@ class Hush(logging.Filter):
         return False
 
     def reason(self) -> str:
-        """Say why the export failed: what was heard first is the cause, what follows are its repetitions."""
+        """Return the reason of a failed export: its first warning, since the others repeat it."""
         heard = _RETRY.sub("", self.heard[0]) if self.heard else "the exporter does not say why"
         return plain(heard, MAX_REASON).rstrip(". ")

@@ -1,7 +1,8 @@
-"""What an OTLP exporter of OpenTelemetry's is made with, of metrics or of spans, by what the settings have read.
+"""Make the constructor arguments of OpenTelemetry's OTLP exporters, for metrics and for spans, from our settings.
 
-Its own code reads a timeout as seconds, fails on an empty variable, and over gRPC ignores a client's certificate
-without a CA. Headers and credential providers it reads itself. The packages are extras, and imported only here.
+The exporters' own reading of the environment takes a timeout for seconds, fails on an empty variable, and over gRPC
+ignores a client certificate without a CA. Only headers and credential providers are left to them. Their packages are
+extras, and imported in this module alone.
 """
 
 from __future__ import annotations
@@ -17,9 +18,9 @@ if TYPE_CHECKING:
 
 
 def options(otlp: Otlp, timeout: float) -> dict[str, Any]:
-    """Name the arguments; ``timeout`` in seconds, for one export with its repetitions.
+    """Return the keyword arguments; ``timeout`` is in seconds, for one export with its retries.
 
-    Raises ImportError where the exporter's package is not installed, OSError where a certificate cannot be read.
+    Raises ImportError if the exporter's package is not installed, OSError if a certificate cannot be read.
     """
     shaped = _grpc_options(otlp) if otlp.protocol == GRPC else _http_options(otlp)
     return {"endpoint": otlp.endpoint, "timeout": timeout, **shaped}
@@ -33,7 +34,7 @@ def _http_options(otlp: Otlp) -> dict[str, Any]:
         "certificate_file": _path(otlp.certificate),
         "client_key_file": _path(otlp.client_key),
         "client_certificate_file": _path(otlp.client_certificate),
-        # Otherwise each child that is forked would hold a copy of the connection, for as long as it lives.
+        # A connection that is kept alive would be inherited, and kept open, by each forked child.
         "headers": {"connection": "close"},
     }
 

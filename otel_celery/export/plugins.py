@@ -1,4 +1,4 @@
-"""What installed packages register with OpenTelemetry: exporters, generators of ids."""
+"""Find OpenTelemetry's entry points of installed packages, such as exporters and id generators."""
 
 from __future__ import annotations
 
@@ -10,5 +10,5 @@ if TYPE_CHECKING:
 
 
 def find(group: str, name: str) -> EntryPoint | None:
-    """Find the entry point of this name; None where no installed package has it."""
+    """Find the entry point with this name in a group; None if no installed package has it."""
     return next(iter(entry_points(group=group, name=name)), None)

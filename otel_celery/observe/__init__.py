@@ -1,1 +1,1 @@
-"""Celery's side: what happens to a worker's tasks, told to an observer; this room never imports OpenTelemetry."""
+"""Celery's side: observe requests, consumer and pool, and report to an observer. Never imports OpenTelemetry."""

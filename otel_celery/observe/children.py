@@ -1,7 +1,7 @@
-"""The pool's children: each one's end is counted once, with its reason, without ever waiting on a process.
+"""Count the exits of prefork pool children, each once and by reason, without waiting on a process.
 
-Waiting is billiard's business: whoever waits on a child takes its exit status away. So each Process object is
-remembered from its start and its ``_popen.returncode`` is read once billiard has filled it in.
+A child's exit status goes to the one caller that waits on it, and that must be billiard. So each Process object is
+remembered from its start, and its ``_popen.returncode`` is read once billiard has set it.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ RECYCLED_STATUS = 155
 
 
 def has_processes(worker: Any) -> bool:
-    """Tell whether a worker will run its tasks in processes of a prefork pool, or of a class made from it.
+    """Tell whether the worker's pool is prefork, or a subclass of it.
 
-    Asked before Celery has resolved the pool's name.
+    Works before Celery has resolved the pool's name to a class.
     """
     pool: Any = ALIASES.get(worker.pool_cls, worker.pool_cls) if isinstance(worker.pool_cls, str) else worker.pool_cls
     if isinstance(pool, str) and pool.startswith("celery.concurrency."):
@@ -31,10 +31,10 @@ def has_processes(worker: Any) -> bool:
 
 
 class Children:
-    """Watches the processes of one pool; a pool without processes has none, and nothing is counted."""
+    """Watches the processes of one pool. A pool without processes has no exits to count."""
 
     def __init__(self, pool: Callable[[], Any], exited: Callable[[Exit], None]) -> None:
-        """``pool`` gives Celery's pool, or None before it exists; ``exited`` hears of each end."""
+        """``pool`` returns Celery's pool, or None before it exists; ``exited`` is called once for each exit."""
         self._pool = pool
         self._exited = exited
         self._known: dict[int, Any] = {}
@@ -46,7 +46,7 @@ class Children:
             self._timed_out.add(pid)
 
     def look(self) -> None:
-        """Count the children that went, and remember those that came."""
+        """Count the children that have exited, and remember the new ones."""
         for pid, process in list(self._known.items()):
             status = getattr(getattr(process, "_popen", None), "returncode", None)
             if status is not None and self._known.pop(pid, None) is not None:

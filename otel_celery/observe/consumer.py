@@ -1,8 +1,8 @@
-"""Celery's Consumer, telling of its connection, of messages that never became a task, and of requests it drops.
+"""A mixin for Celery's Consumer that reports its connection, messages that are no task, and requests it drops.
 
 ``worker_consumer`` is Celery's setting for the consumer's class
-(https://docs.celeryq.dev/en/stable/userguide/configuration.html#worker-consumer); :func:`observed_consumer` puts a
-class in front of whatever stands there.
+(https://docs.celeryq.dev/en/stable/userguide/configuration.html#worker-consumer). :func:`observed_consumer` derives our
+class from the configured one.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ if TYPE_CHECKING:
 
     from otel_celery.lifecycle import WorkerObserver
 else:
-    _Base = object  # these classes stand in front of whatever is there
+    _Base = object  # a mixin: its real base is the class that it is put before
 
 TICK_SECONDS = 1.0
 
 
 class ConsumerWatch(Protocol):
-    """What an observed consumer needs of its surroundings."""
+    """The interface that an observed consumer reports to."""
 
     observer: WorkerObserver
 
     def in_front(self) -> AbstractContextManager[None]:
-        """Have every registered task's Request be an observed one, while the consumer asks for them."""
+        """Return a context in which each registered task's Request class is an observed one."""
 
     def ready(self) -> None:
         """Note that the consumer consumes."""
@@ -43,7 +43,7 @@ class ConsumerWatch(Protocol):
         """Note that the consumer lost its broker connection."""
 
     def limits_replaced(self, buckets: list[Any]) -> None:
-        """Note that these buckets of rate limits are about to be replaced, whatever waits in them."""
+        """Note that the consumer is about to replace these rate-limit buckets, in which requests may wait."""
 
     def ticked(self) -> None:
         """Note that the event loop turned."""
@@ -52,46 +52,46 @@ class ConsumerWatch(Protocol):
         """Note that the event loop has not turned since the timer last asked it to."""
 
     def closing(self) -> Callable[[], None]:
-        """Note which requests wait; what is returned is called once the consumer has let go of them."""
+        """Note the waiting requests; the caller calls the returned function once the consumer has dropped them."""
 
 
 class ObservedConsumer(_Base):
-    """Stands in front of a Consumer class; reports to ``_otel_watch``, which :func:`observed_consumer` sets."""
+    """Mixin before a Consumer class. Reports to ``_otel_watch``, which :func:`observed_consumer` sets."""
 
     _otel_watch: ConsumerWatch
     _otel_ticker: Any = None
     _otel_tick_due = False
 
     def connect(self) -> Any:
-        """Tell of the connection, once it stands."""
+        """Report the connection once it is established."""
         connection = super().connect()
         self._otel_tell(self._otel_watch.connected)
         return connection
 
     def on_connection_error_after_connected(self, exc: BaseException) -> None:
-        """Tell of the lost connection."""
+        """Report the lost connection."""
         self._otel_tell(self._otel_watch.disconnected)
         super().on_connection_error_after_connected(exc)
 
     def update_strategies(self) -> None:
-        """Observe the tasks registered by now; Celery builds each one's request class here."""
+        """Have observed Request classes in place while Celery builds the strategy of each registered task."""
         with ExitStack() as stack:
             self._otel_tell(lambda: stack.enter_context(self._otel_watch.in_front()))
             super().update_strategies()
 
     def reset_rate_limits(self) -> None:
-        """Tell of the buckets in which requests wait: a new limit, by remote control say, has new ones."""
+        """Report the rate-limit buckets that are replaced, for example when a remote-control command sets a limit."""
         self._otel_tell(lambda: self._otel_watch.limits_replaced(list(self.task_buckets.values())))
         super().reset_rate_limits()
 
     def on_ready(self) -> None:
-        """Tell that messages are consumed from now on; called each time the connection is made."""
+        """Report that messages are consumed; Celery calls this after each connection."""
         super().on_ready()
         self._otel_tell(self._otel_watch.ready)
         self._otel_tell(self._otel_start_ticker)
 
     def on_close(self) -> None:
-        """Tell of the requests that Celery forgets here without a callback; the broker delivers them again."""
+        """Report the requests that Celery drops here without a callback; the broker delivers them again."""
         closed: list[Callable[[], None]] = []
         self._otel_tell(lambda: closed.append(self._otel_watch.closing()))
         super().on_close()
@@ -104,7 +104,7 @@ class ObservedConsumer(_Base):
         super().on_unknown_task(*args, **kwargs)
 
     def on_unknown_message(self, *args: Any, **kwargs: Any) -> None:
-        """Count a message that is no task message."""
+        """Count a message that is not a task message."""
         self._otel_tell(self._otel_watch.observer.message_unknown, Unknown.INVALID)
         super().on_unknown_message(*args, **kwargs)
 
@@ -122,14 +122,17 @@ class ObservedConsumer(_Base):
         guarded(self._otel_watch.observer, Where.CONSUMER, report, *args)
 
     def _otel_start_ticker(self) -> None:
-        """Tick with the worker's timer; begun anew with each connection, since some versions clear the timer."""
+        """Start the repeating timer. Done for each connection, since some Celery versions clear their timer."""
         if self._otel_ticker is not None:
             self.timer.cancel(self._otel_ticker)
         self._otel_tick()
         self._otel_ticker = self.timer.call_repeatedly(TICK_SECONDS, self._otel_on_timer)
 
     def _otel_on_timer(self) -> None:
-        """Have the loop itself tick: without a hub the timer has a thread of its own, which proves nothing."""
+        """Tick from the event loop itself.
+
+        Without a hub the timer runs in a thread of its own, so its calls do not prove that the loop turns.
+        """
         if self.hub:
             self._otel_tick()
         elif not self._otel_tick_due:
@@ -144,5 +147,5 @@ class ObservedConsumer(_Base):
 
 
 def observed_consumer(base: type, watch: ConsumerWatch) -> type:
-    """Make of a Consumer class one that reports to ``watch``."""
+    """Derive from a Consumer class one that reports to ``watch``."""
     return type(f"Observed{base.__name__}", (ObservedConsumer, base), {"_otel_watch": watch})

@@ -1,4 +1,7 @@
-"""Which tasks this worker will see, and on which queue: what counters are initialised for before the first failure."""
+"""Find the tasks that this worker may receive, and the queue of each.
+
+Their counters start at zero, so that a first failure shows in ``increase()``.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +16,9 @@ if TYPE_CHECKING:
 
 
 def expected(app: Any, consumed: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Yield the name and queue label of each registered task whose route leads to a queue that is consumed.
+    """Yield the name and queue label of each registered task whose route leads to a consumed queue.
 
-    Celery's own ``celery.*`` tasks are left out, and a task whose route cannot be told.
+    Celery's own ``celery.*`` tasks are left out, and tasks whose route cannot be determined.
     """
     labels = {queue.name: label for label, queue in consumed.items()}
     router = app.amqp.Router(queues=_Throwaway({**app.amqp.queues, **app.amqp.queues.aliases}))
@@ -28,9 +31,9 @@ def expected(app: Any, consumed: Mapping[str, Any]) -> Iterator[tuple[str, str]]
 
 
 class _Throwaway(dict[str, Queue]):
-    """Gives an existing queue, or one made for the asking.
+    """Maps each name to the app's queue, or else to a temporary one.
 
-    Routing through the app's own queues would add the unknown ones, and Celery 5.6 would then consume them.
+    Routing through the app's own mapping would add unknown queues to it, and Celery 5.6 would then consume them.
     """
 
     def __missing__(self, name: str) -> Queue:
@@ -38,11 +41,11 @@ class _Throwaway(dict[str, Queue]):
 
 
 def _destination(router: Any, task: Any) -> Queue | None:
-    """Route one task as its publisher would; a user's router may raise at a call without arguments."""
+    """Route one task as its publisher would. A user's router may raise for a call without arguments."""
     try:
         own = {option: getattr(task, option, None) for option in ("queue", "exchange", "routing_key")}
         route = router.route({k: v for k, v in own.items() if v}, task.name, (), {}, task)
-    except Exception:  # noqa: BLE001  it is the user's code, and only costs the zeros of one task
+    except Exception:  # noqa: BLE001  a user's router; only this task's counters do not start at zero
         return None
     queue = route.get("queue")
     return queue if isinstance(queue, Queue) else None

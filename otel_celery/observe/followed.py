@@ -1,7 +1,6 @@
-"""A request whose run is followed for the sake of its span; with spans off, this class is in front of no request.
+"""A Request mixin that reports to the tracer the ends of runs that a child cannot report. Not used with spans off.
 
-It tells of those ends that the child does not live to tell of itself: the child was lost, ran over its hard limit, was
-terminated, or was cancelled.
+These ends are: the child was lost, exceeded its hard time limit, was terminated, or was cancelled.
 """
 
 from __future__ import annotations
@@ -23,13 +22,13 @@ if TYPE_CHECKING:
     from otel_celery.lifecycle import RunObserver, TaskObserver
     from otel_celery.observe.life import RequestWatch
 else:
-    _Base = object  # these classes stand in front of whatever is there
+    _Base = object  # a mixin: its real base is the class that it is put before
 
 _TOLD_BY_MAIN = (WorkerLostError, SystemExit, KeyboardInterrupt, TimeLimitExceeded, Terminated)
 
 
 class Followed(_Base):
-    """Stands in front of an observed Request class; reports to ``_otel_runs``, which :func:`followed` sets."""
+    """Mixin before an observed Request class. Reports to ``_otel_runs``, which :func:`followed` sets."""
 
     _otel_runs: RunObserver
     _otel_watch: RequestWatch
@@ -39,13 +38,13 @@ class Followed(_Base):
     _otel_is_told = False
 
     def __init__(self, message: Any, *args: Any, **kwargs: Any) -> None:
-        """Have the message's headers say which run this is to be."""
+        """Add the run's trace and span ids to the message's headers."""
         super().__init__(message, *args, **kwargs)
         if self._otel_books is not None:
             guarded(self._otel_watch.observer, Where.REQUEST, self._otel_give_ids)
 
     def on_failure(self, exc_info: Any, *args: Any, **kwargs: Any) -> Any:
-        """Tell of a run that was lost, once Celery has decided what that means; errbacks belong to the run."""
+        """Report a lost run once Celery has handled its failure. Errbacks published meanwhile belong to the run."""
         exception = self._otel_cause(exc_info)
         if exception is None:
             return super().on_failure(exc_info, *args, **kwargs)
@@ -56,7 +55,7 @@ class Followed(_Base):
             self._otel_tell(exception)
 
     def on_timeout(self, soft: bool, timeout: float) -> None:  # noqa: FBT001  Celery's signature, called by keyword
-        """Tell of a run that went over its hard limit; Celery publishes errbacks here."""
+        """Report a run that exceeded its hard limit. Errbacks, which Celery publishes here, belong to the run."""
         if soft:
             super().on_timeout(soft=soft, timeout=timeout)
             return
@@ -78,7 +77,7 @@ class Followed(_Base):
         self._otel_runs.received(self.request_dict)
 
     def _otel_cause(self, exc_info: Any) -> BaseException | None:
-        """Take out of a failure what no child told of; None where one did."""
+        """Return a failure's exception if it is one that no child reports, else None."""
         try:
             exception = life.unwrapped(exc_info.exception) if issubclass(type(exc_info), ExceptionInfo) else None
             return exception if issubclass(type(exception), _TOLD_BY_MAIN) else None
@@ -88,7 +87,7 @@ class Followed(_Base):
 
     @contextmanager
     def _otel_within(self) -> Iterator[None]:
-        """Enter the run, and leave it, without an error of ours: what Celery raises inside passes through."""
+        """Enter and leave the run's context. Our own errors are kept from Celery; Celery's exceptions pass through."""
         with ExitStack() as run:
             observer = self._otel_watch.observer
             guarded(observer, Where.REQUEST, lambda: run.enter_context(self._otel_runs.within(self.request_dict)))
@@ -98,7 +97,7 @@ class Followed(_Base):
                 guarded(observer, Where.REQUEST, run.close)
 
     def _otel_tell(self, error: BaseException) -> None:
-        """Tell of the end, once, of a run that had begun; what was never accepted has no span."""
+        """Report the run's end, once. A request that was never accepted has no run and no span."""
         if self._otel_is_told or self._otel_accepted_at is None:
             return
         self._otel_is_told = True
@@ -110,7 +109,7 @@ class Followed(_Base):
 
 
 def followed(base: type, runs: RunObserver) -> type:
-    """Make of an observed Request class one that reports to ``runs`` too; one that does so is returned as it is."""
+    """Derive from an observed Request class one that also reports to ``runs``; return such a class unchanged."""
     if issubclass(base, Followed):
         return base
     return type(f"Followed{plain.class_name(base)}", (Followed, base), {"__slots__": (), "_otel_runs": runs})

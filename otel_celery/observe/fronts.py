@@ -1,9 +1,9 @@
-"""Our classes in front of the Request classes of one app's tasks, on behalf of one worker.
+"""Replace the Request classes of an app's tasks by one worker's observed ones, and restore them.
 
-``app.Task.Request`` and a task's own are everybody's: another worker of the app, at once or later, must find what the
-application put there, and its requests report to its own watch. So ours stand there only while a consumer asks each
-task for its Strategy, which is when Celery's own reads the class. A Strategy of somebody else's may read it at each
-message: there ours stay until the watch is taken away, or until the next worker of the app begins.
+``app.Task.Request`` and a task's own ``Request`` are shared by all workers of the app. Another worker must find the
+application's class there, since its requests report to its own watch. So our classes are in place only while a consumer
+builds the strategies, which is when Celery's own Strategy reads the class. A custom Strategy may read it for each
+message. For such a task our class stays until the watch is uninstalled, or until the app's next worker starts.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ _locks: dict[str, Any] = {}
 
 
 class Fronts:
-    """Puts one watch's classes in front, and puts back what was there."""
+    """Installs one watch's Request classes, and restores the previous ones."""
 
     def __init__(self, app: Any, watch: RequestWatch, runs: RunObserver | None) -> None:
-        """Touch nothing; ``runs`` follows single runs, where there is somebody to tell of them."""
+        """Change nothing yet; ``runs`` follows single runs for their spans, and is None with spans off."""
         self._app = app
         self._watch = watch
         self._runs = runs
@@ -47,7 +47,7 @@ class Fronts:
 
     @contextlib.contextmanager
     def in_front(self) -> Iterator[None]:
-        """Stand in front of every task's Request while one consumer takes its own from there."""
+        """Replace every task's Request while one consumer builds its strategies."""
         with _composing():
             try:
                 for owner in (self._app.Task, *self._app.tasks.values()):
@@ -58,7 +58,7 @@ class Fronts:
                     guarded(self._watch.observer, Where.REQUEST, self._put_back, *self._originals.pop())
 
     def take_away(self) -> None:
-        """Put back what stands longer than a consumer asks."""
+        """Restore the Request of each task with a custom Strategy."""
         with _composing():
             while self._staying:
                 _, (owner, ours) = self._staying.popitem()
@@ -68,7 +68,7 @@ class Fronts:
     def _put_in_front(self, owner: Any) -> None:
         is_stray = owner is not self._app.Task and goes_its_own_way(owner)
         if is_stray:
-            _restore(owner)  # ours of the connection before, or another worker's
+            _restore(owner)  # an earlier connection's, or another worker's
         base = symbol_by_name(owner.Request)
         if issubclass(base, Observed) and not is_stray:
             return  # inherited from app.Task
@@ -87,9 +87,9 @@ class Fronts:
         return request_class if self._runs is None else followed(request_class, self._runs)
 
     def _put_back(self, owner: Any, original: Any, ours: type) -> None:
-        """Give a task, or the app's base of all tasks, its own Request again.
+        """Restore the Request class of a task, or of the app's base of all tasks.
 
-        What the application put there meanwhile, in a ``start_strategy`` of its own, stays.
+        A class that the application has set meanwhile, in a ``start_strategy`` of its own, stays.
         """
         if vars(owner).get("Request") is not ours:
             self._say_unobserved(plain.text(owner.name) or OTHER)
@@ -109,7 +109,7 @@ class Fronts:
 
 
 def _put(owner: Any, original: Any) -> None:
-    """Have a task's own Request be this; None where it inherits one."""
+    """Set a task's own Request class; None removes it, so that the task inherits one."""
     if original is None:
         del owner.Request
     else:
@@ -117,12 +117,15 @@ def _put(owner: Any, original: Any) -> None:
 
 
 def _restore(owner: Any) -> None:
-    """Take a class of ours, whichever worker put it there, away from a task with a Strategy of its own."""
+    """Remove our class, whichever worker installed it, from a task with a custom Strategy."""
     found = vars(owner).get("Request")
     if isinstance(found, type) and issubclass(found, Stray):
         _put(owner, found._otel_originals.pop(id(owner)))
 
 
 def _composing() -> Any:
-    """Give the lock of what all workers of an app share, made when it is first needed: a patch may come before that."""
+    """Return the lock for Request classes, which all workers of an app share.
+
+    It is made at its first use: gevent may patch the process after the import.
+    """
     return _locks.setdefault("composing", threading.RLock())

@@ -1,4 +1,7 @@
-"""Requests that Celery has no record of while they wait: by identity, since a user's class may compare as it likes."""
+"""Hold the waiting requests of which Celery has no record.
+
+They are kept by identity, since a user's Request class may have its own ``__eq__`` and ``__hash__``.
+"""
 
 from __future__ import annotations
 
@@ -9,35 +12,35 @@ if TYPE_CHECKING:
 
 
 class Holder(Protocol):
-    """Who remembers a request for as long as Celery does not; a request has one at a time."""
+    """Keeps a request while Celery has no record of it. A request has one holder at a time."""
 
     def started(self, request: Any) -> None:
-        """Hear that the pool accepted the request."""
+        """Note that the pool accepted the request."""
 
     def ended(self, request: Any) -> None:
-        """Hear that the request ended, or that somebody else holds it now."""
+        """Note that the request ended, or that it has another holder now."""
 
 
 class Held:
-    """Requests that are held until they start, or end."""
+    """Holds requests until they start or end."""
 
     def __init__(self) -> None:
         """Hold nothing."""
         self._requests: dict[int, Any] = {}
 
     def hold(self, request: Any) -> None:
-        """Remember a request, in place of who else did."""
+        """Hold a request, in place of its previous holder."""
         pass_on(request, self)
         self._requests[id(request)] = request
 
     def started(self, request: Any) -> None:
-        """Forget a request that runs: Celery counts it as active."""
+        """Drop a request that has started: Celery counts it as active."""
         self._requests.pop(id(request), None)
 
     ended = started
 
     def __iter__(self) -> Iterator[Any]:
-        """List the requests, while other threads change them."""
+        """Iterate over a copy, since other threads change the requests."""
         return iter(list(self._requests.values()))
 
     def __len__(self) -> int:
@@ -46,7 +49,7 @@ class Held:
 
 
 def pass_on(request: Any, holder: Holder) -> None:
-    """Have somebody else hold a request from now on."""
+    """Make ``holder`` the request's holder, and tell the previous one."""
     before, request._otel_holder = request._otel_holder, holder
     if before is not None:
         before.ended(request)

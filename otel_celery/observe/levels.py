@@ -1,7 +1,8 @@
-"""A live worker's levels, read from Celery's own state when a scrape asks, never kept by paired increments.
+"""Read the levels of a live worker, such as its active tasks, from Celery's own state at each scrape.
 
-May be asked from any thread while the worker's changes the state: every collection is copied in one step of the
-interpreter before it is looked at.
+Nothing is incremented and decremented in pairs: one missed event would leave such a gauge wrong for good. A scrape may
+come on any thread while the worker's thread changes the state. So every collection is copied first, in one step of the
+interpreter.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from otel_celery.observe.queues import QueueNames
 
     Requests = dict[int, Any]
-    """By identity: a class of the user's may compare and hash them as it likes."""
+    """By identity, since a user's Request class may have its own ``__eq__`` and ``__hash__``."""
 
 _STOPPED = (bootsteps.CLOSE, bootsteps.TERMINATE)
 
@@ -41,25 +42,26 @@ class Levels:
         strays: Iterable[Any] = (),
         is_mine: Callable[[Any], bool] = lambda _: True,
     ) -> None:
-        """Read the levels of ``worker``, a WorkController, whose requests ``is_mine`` tells from other workers'.
+        """Read the levels of ``worker``, a WorkController.
 
-        ``strays`` are requests that Celery need not know.
+        ``strays`` are requests of which Celery may have no record. ``is_mine`` tells this worker's requests from those
+        of other workers in the process.
         """
         self._worker = worker
         self._queues = queues
         self._strays = strays
         self._is_mine = is_mine
         self.held = Held()
-        """Requests with an ETA that have not started: until it comes, nothing but Celery's timer refers to them."""
+        """Requests with an ETA that have not started: until they do, only Celery's timer refers to them."""
         self.adrift = Held()
-        """Requests that the consumer has forgotten and the pool will still run."""
+        """Requests that the consumer has dropped and the pool will still run."""
         self.is_ready = False
         self.has_drained = False
         self.is_connected = False
         self.is_consuming = False
         self.turns = Turns(worker, self.active)
         self._buckets: list[Any] = []
-        """Those of rate limits that were replaced while requests waited in them: Celery's timer still empties them."""
+        """Rate-limit buckets that were replaced while requests waited in them. Celery's timer still empties them."""
 
     def up(self) -> bool:
         """Tell whether the worker is ready, and its pool has not yet drained."""
@@ -77,7 +79,7 @@ class Levels:
         return len(self._active())
 
     def reserved(self) -> int:
-        """Count the requests received that wait for a free slot, or that a task's own Strategy keeps."""
+        """Count the received requests that wait for a free slot, or in a task's custom Strategy."""
         now, adrift = time.monotonic(), _by_identity(request for request in self.adrift if is_waiting(request))
         return len(self._reserved() | adrift | _by_identity(r for r in self._kept() if runnable_at(r) <= now))
 
@@ -91,9 +93,9 @@ class Levels:
         return list(self._reserved().values()), list(self._held().values())
 
     def neighbours(self) -> list[Any]:
-        """List the requests of other workers of this process that wait for a slot: each consumer forgets all of them.
+        """List the requests of other workers of this process that wait for a slot.
 
-        Celery keeps them in one set, which whoever loses its connection, or ends, empties.
+        Celery keeps all of them in one set, and a consumer empties it when it loses its connection or ends.
         """
         active = _members(state.active_requests)
         reserved = _members(state.reserved_requests).items()
@@ -108,7 +110,7 @@ class Levels:
         return int(getattr(self._worker.pool, "num_processes", None) or 0)
 
     def oldest_active(self) -> Mapping[str, float]:
-        """Tell, for each task name that is running, the age in seconds of its oldest run."""
+        """Return, for each running task name, the age in seconds of its oldest run."""
         now, ages = time.monotonic(), dict[str, float]()
         for request in self.running():
             accepted = accepted_at(request)
@@ -118,12 +120,18 @@ class Levels:
         return ages
 
     def last_loop(self) -> float | None:
-        """Tell when the event loop last turned, or was held up by a full pool, by the machine's clock as it is now."""
+        """Return when the event loop last turned, in seconds since the epoch; None as for :meth:`loop_stall`.
+
+        Time during which a full pool holds up the loop counts as turns. Computed from the machine's current clock.
+        """
         stall = self.loop_stall()
         return None if stall is None else time.time() - stall
 
     def loop_stall(self) -> float | None:
-        """Tell for how long the loop has stood still; None before its first turn, and on solo, where tasks hold it."""
+        """Return for how many seconds the event loop has stood still.
+
+        None before its first turn, and on the solo pool, where each task occupies the loop.
+        """
         return None if self._pool_kind() == "solo" else self.turns.stall()
 
     def broker_connected(self) -> bool:
@@ -131,7 +139,7 @@ class Levels:
         return self.is_connected
 
     def consuming(self) -> bool:
-        """Tell whether messages are consumed over the connection that stands."""
+        """Tell whether messages are consumed over the current connection."""
         return self.is_consuming
 
     def queues(self) -> Iterable[str]:
@@ -139,7 +147,7 @@ class Levels:
         return list(self._queues.consumed())
 
     def info(self) -> Mapping[str, str]:
-        """Describe the worker."""
+        """Return the attributes of ``celery.worker.info`` besides ``worker``."""
         return {
             "pool_kind": self._pool_kind(),
             "concurrency": str(self._worker.concurrency),
@@ -148,23 +156,23 @@ class Levels:
         }
 
     def _pool_kind(self) -> str:
-        """Name the pool's class by Celery's alias for it, else as ``module:Class``."""
+        """Return Celery's alias for the pool's class, else ``module:Class``."""
         cls = self._worker.pool_cls
         path = cls if isinstance(cls, str) else f"{cls.__module__}:{cls.__qualname__}"
         return next((alias for alias, known in concurrency.ALIASES.items() if known == path), path)
 
     def _active(self) -> Requests:
-        """Take those off whose end Celery never heard of, and add those that run where it does not look."""
+        """Return the running requests: Celery's active ones that have not ended, and the strays that run."""
         strays = [request for request in self._strays if not is_waiting(request)]
         return _by_identity(r for r in (*self._members(state.active_requests).values(), *strays) if is_active(r))
 
     def _reserved(self) -> Requests:
-        """Take the active ones off, which Celery counts as reserved too, and those whose end it never heard of."""
+        """Return Celery's reserved requests, without the active ones, which it lists there too, and the ended ones."""
         active, reserved = self._members(state.active_requests), self._members(state.reserved_requests)
         return {key: request for key, request in reserved.items() if key not in active and is_active(request)}
 
     def _held(self) -> Requests:
-        """Hold a request with an ETA and a rate limit once, however many places it stands in."""
+        """Return the requests held for an ETA or a rate limit; one that is held for both is counted once."""
         consumer = getattr(self._worker, "consumer", None)
         buckets = [bucket for bucket in list(getattr(consumer, "task_buckets", {}).values()) if bucket]
         limited = [r for bucket in (*buckets, *self._buckets) for r, _ in list(bucket.contents) if is_active(r)]
@@ -172,11 +180,11 @@ class Levels:
         return {key: each for key, each in _by_identity((*limited, *self.held)).items() if key not in known}
 
     def limits_replaced(self, buckets: Iterable[Any]) -> None:
-        """Go on looking at buckets that the consumer is about to replace, for as long as anything is in them."""
+        """Keep reading rate-limit buckets that the consumer is about to replace, until they are empty."""
         self._buckets = [bucket for bucket in (*self._buckets, *buckets) if bucket and bucket.contents]
 
     def _kept(self) -> list[Any]:
-        """List the strays that wait, and are not waiting anywhere in Celery's own sight."""
+        """List the waiting strays of which Celery has no record."""
         strays = [request for request in self._strays if is_waiting(request)]
         if not strays:
             return []
@@ -184,14 +192,14 @@ class Levels:
         return [request for request in strays if id(request) not in known]
 
     def _members(self, requests: Any) -> Requests:
-        """Pick this worker's from a set that all workers of the process share."""
+        """Pick this worker's requests from a set that all workers of the process share."""
         return {key: request for key, request in _members(requests).items() if self._is_mine(request)}
 
 
 def _members(requests: Any) -> Requests:
-    """Copy a WeakSet while other threads change it.
+    """Copy a WeakSet that other threads change.
 
-    Iterating one raises when it changes size; copying the set beneath it does not let go of the interpreter.
+    Iterating over a WeakSet raises if its size changes. Copying the set inside it is one step of the interpreter.
     """
     return _by_identity(request for reference in list(requests.data) if (request := reference()) is not None)
 

@@ -1,11 +1,11 @@
-"""What is noted of one request's life, on the request itself: received, started, ended once.
+"""Record the life of one request on the request itself: received, started, ended once.
 
-One end fires several callbacks, in an order that differs by pool and version, so the first one is latched on the
-request. Never key any of this by task id: a retry is delivered again, under the same id, before its first run has
-reported Retry.
+One end causes several callbacks, in an order that differs by pool and version. The first is latched on the request, and
+the rest are ignored. Nothing here may be keyed by task id: a retry is delivered again, under the same id, before its
+first run has reported Retry.
 
-Callbacks run once for each task in the worker's main process: there are fewer calls here than would be pretty. What
-is the users' (exceptions above all) is looked at by its type alone, see ``plain``.
+The callbacks run for each task in the worker's main process, so this code makes fewer calls than would be pretty.
+Users' objects, exceptions above all, are examined by their type alone (see ``plain``).
 """
 
 from __future__ import annotations
@@ -29,33 +29,33 @@ if TYPE_CHECKING:
     from otel_celery.lifecycle import TaskObserver, WorkerObserver
     from otel_celery.observe.held import Holder
 else:
-    _Base = object  # these classes stand in front of whatever is there
+    _Base = object  # a mixin: its real base is the class that it is put before
 
 _INFINITE = float("inf")
 _SUCCESS = Outcome.SUCCESS
-"""A module's own name is looked up faster than a member of an enumeration, and this one is for each task."""
+"""A module global is looked up faster than an enum member, and this one is read for each task."""
 
 LOST = (WorkerLostError, SystemExit, KeyboardInterrupt)
-"""The child is gone; Celery decides what that means while it handles the failure."""
+"""Exceptions that mean that the child is gone. Celery decides the outcome while it handles the failure."""
 
 
 class RequestWatch(Protocol):
-    """What an observed request needs of its surroundings."""
+    """The interface that an observed request reports to."""
 
     observer: WorkerObserver
 
     def books_of(self, name: str, info: Mapping[str, Any]) -> TaskObserver | None:
-        """Find a new request's books, by its task's name and its delivery info; None leaves it unobserved."""
+        """Return the observer for a new request, by its task's name and delivery info; None leaves it unobserved."""
 
     def hold(self, request: Any) -> None:
-        """Remember a request with an ETA until it starts or ends: nothing else refers to it while it waits."""
+        """Hold a request with an ETA until it starts or ends: nothing else refers to it while it waits."""
 
     def process_timed_out(self, pid: int | None) -> None:
         """Note that the child with this process id is being killed for its hard time limit."""
 
 
 class Life(_Base):
-    """A request whose life is noted on itself."""
+    """Mixin with the notes on one request. Moments are in seconds of the monotonic clock."""
 
     _otel_watch: RequestWatch
     _otel_books: TaskObserver | None = None
@@ -64,22 +64,22 @@ class Life(_Base):
     _otel_holder: Holder | None = None
     _otel_end: list[Outcome] | None = None
     _otel_stopping: Outcome | None = None
-    """What a green thread's death means, where this worker asked for it: it ends as if it had returned None."""
+    """The outcome of a green thread that this worker is killing: such a run ends as if it had returned None."""
     _otel_verdict: Outcome | None = None
-    """Set while Celery decides what the loss of a child means."""
+    """Set while Celery decides the outcome of a task whose child was lost."""
     _otel_is_run_here: bool = False
-    """Set while the request runs itself, in this process and outside the pool."""
+    """Set while the request executes itself, in this process and outside the pool."""
 
 
 def is_observed(request: Any) -> bool:
-    """Tell whether a request reports its life: one that was received while nobody watched does not."""
+    """Tell whether a request reports its life. One received while no watch was installed does not."""
     return issubclass(type(request), Life) and request._otel_books is not None
 
 
 def is_active(request: Any) -> bool:
     """Tell whether a request that Celery counts as active is still running.
 
-    Celery never hears of the end of some: SystemExit on a pool of threads leaves the request active for ever.
+    Celery misses some ends: after a SystemExit in a pool of threads the request stays active for ever.
     """
     return not issubclass(type(request), Life) or request._otel_end is None
 
@@ -90,28 +90,28 @@ def is_waiting(request: Any) -> bool:
 
 
 def runnable_at(request: Any) -> float:
-    """Tell since when, or from when on, an observed request could run, on the monotonic clock."""
+    """Return the moment from which on an observed request can run, in seconds of the monotonic clock."""
     moment: float = request._otel_runnable_at
     return moment
 
 
 def accepted_at(request: Any) -> float | None:
-    """Tell when the pool accepted a request, on the monotonic clock; None if it is not observed."""
+    """Return when the pool accepted a request, in seconds of the monotonic clock; None before, and if unobserved."""
     return request._otel_accepted_at if issubclass(type(request), Life) else None
 
 
 def returned(request: Any) -> None:
-    """Note a request as given back un-run."""
+    """Note that a request goes back to the broker without having run."""
     end(request, Outcome.RETURNED)
 
 
 def swallowed(request: Any, error: Exception) -> None:
-    """Tell of an exception that was kept from the request."""
+    """Report an exception that was kept from the request."""
     request._otel_watch.observer.swallowed(Where.REQUEST, error)
 
 
 def received(request: Any, message: Any) -> None:
-    """Note a new request, and since when it could run."""
+    """Note a new request, and the moment from which on it can run."""
     info = message.delivery_info or {}
     books = request._otel_watch.books_of(request.type, info)
     if books is None:
@@ -126,10 +126,10 @@ def received(request: Any, message: Any) -> None:
 
 
 def started(request: Any, time_accepted: float) -> None:
-    """Note that the pool accepted a request, at a moment of the monotonic clock."""
+    """Note that the pool accepted a request at ``time_accepted``, in seconds of the monotonic clock."""
     if request._otel_end is not None:
-        return  # given back: Celery's broker will deliver it anew, and that run is the one that counts
-    if type(time_accepted) is not float:  # of a pool, or a Strategy, that is not Celery's
+        return  # it was returned: the broker delivers it again, and only that run counts
+    if type(time_accepted) is not float:  # from a pool, or a Strategy, that is not Celery's
         time_accepted = time.monotonic()
     request._otel_accepted_at = time_accepted
     if request._otel_holder is not None:
@@ -139,17 +139,17 @@ def started(request: Any, time_accepted: float) -> None:
 
 
 def came_back(request: Any, result: Any) -> None:
-    """Read what the pool handed to ``on_success``."""
+    """Note the end that a result of the pool stands for; Celery passes it to ``on_success``."""
     if type(result) is not tuple and not issubclass(type(result), tuple):
-        # SystemExit or KeyboardInterrupt on threads, gevent and eventlet: an ExceptionInfo, on which Celery trips.
+        # SystemExit or KeyboardInterrupt on threads, gevent and eventlet: an ExceptionInfo, which Celery cannot unpack.
         end(request, Outcome.FAILURE, None, WorkerLostError.__name__)
         return
     has_failed, value, runtime = result
     if has_failed:
         if issubclass(type(unwrapped(value.exception)), (SystemExit, KeyboardInterrupt)):
-            end(request, Outcome.FAILURE, None, WorkerLostError.__name__)  # Celery raises it instead of on_failure
+            end(request, Outcome.FAILURE, None, WorkerLostError.__name__)  # Celery raises it, without on_failure
         else:
-            failed(request, value)  # Celery asks it for its class before on_failure, which may raise
+            failed(request, value)  # before on_failure Celery reads its __class__, which may raise
     elif runtime is None and value is None:
         _came_back_empty(request)
     elif type(runtime) is float and 0.0 <= runtime < _INFINITE:
@@ -159,10 +159,10 @@ def came_back(request: Any, result: Any) -> None:
 
 
 def _came_back_empty(request: Any) -> None:
-    """Note the end of a run that has neither result nor runtime, which a success always has.
+    """Note the end of a run with neither a result nor a runtime; Celery's own successes have a runtime.
 
-    A green thread was killed; or nothing ran, since ``worker_deduplicate_successful_tasks`` found a success stored. A
-    Strategy that tells of an end by itself may have nothing else to say of a success.
+    Either a green thread was killed, or nothing ran because ``worker_deduplicate_successful_tasks`` found a stored
+    success. Otherwise a custom Strategy has reported a success without a runtime.
     """
     if request._otel_stopping is not None:
         end(request, request._otel_stopping)
@@ -174,13 +174,13 @@ def _came_back_empty(request: Any) -> None:
 
 
 def _may_be_a_duplicate(request: Any) -> bool:
-    """Tell whether Celery looks for a stored success before it runs this request, as its own tracer asks."""
+    """Tell whether Celery looks for a stored success before it runs this request; the condition is its tracer's."""
     redelivered = (request.delivery_info or {}).get("redelivered")
     return bool(redelivered and request.app.conf.worker_deduplicate_successful_tasks)
 
 
 def failed(request: Any, exc_info: Any) -> bool:
-    """Note how a request failed; True says that its child is gone, and Celery is still to decide what that means."""
+    """Note a request's failure; return True if its child is gone and Celery has yet to decide the outcome."""
     if not issubclass(type(exc_info), ExceptionInfo):
         end(request, Outcome.FAILURE)
         return False
@@ -189,7 +189,7 @@ def failed(request: Any, exc_info: Any) -> bool:
         kind = type(exception)
         if issubclass(kind, LOST):
             return True
-        if not issubclass(kind, Terminated):  # of that Celery tells in _announce_revoked, or has already told
+        if not issubclass(kind, Terminated):  # _announce_revoked reports this one, before or after
             end(request, outcome_of(kind), exception=name_of(exception))
     except Exception as error:  # noqa: BLE001  as in request.Observed.__init__
         swallowed(request, error)
@@ -198,13 +198,13 @@ def failed(request: Any, exc_info: Any) -> bool:
 
 
 def began_here(request: Any) -> None:
-    """Note that a request begins to run itself; whether it is revoked it finds out first."""
+    """Note that a request begins to execute itself; it checks only afterwards whether it is revoked."""
     request._otel_is_run_here = True
     request._otel_accepted_at = time.monotonic()
 
 
 def ran_here(request: Any, result: Any = None, error: BaseException | None = None) -> None:
-    """Note what came of a request that ran itself: the value it gave, or what it raised."""
+    """Note the end of a request that executed itself, by its return value or its exception."""
     request._otel_is_run_here = False
     if request._otel_books is None or request._otel_end is not None:
         return  # it was revoked
@@ -220,7 +220,7 @@ def ran_here(request: Any, result: Any = None, error: BaseException | None = Non
 
 
 def timed_out(request: Any, limit: Limit) -> None:
-    """Note a time limit that a request ran into."""
+    """Note the time limit that a request reached."""
     if request._otel_books is not None:
         request._otel_books.timed_out(limit)
     if limit is Limit.HARD:
@@ -234,13 +234,13 @@ def end(
     exception: str = "",
     revocation: str = Revocation.TERMINATED.value,
 ) -> None:
-    """Latch the first outcome and report it; everything after that is ignored."""
+    """Latch and report the first outcome of a request; later ones are ignored."""
     try:
         books, latch = request._otel_books, [outcome]
         if books is None or request._otel_verdict is not None:
             return
-        # One step of the interpreter, so that the first of two threads wins. No lock: a cold shutdown cancels
-        # requests from inside the OS signal handler, on whatever line the main thread happens to be.
+        # setdefault is one step of the interpreter, so that the first of two threads wins. A lock could deadlock:
+        # a cold shutdown cancels requests inside the OS signal handler, at any line of the main thread.
         if request.__dict__.setdefault("_otel_end", latch) is not latch:
             return
         if request._otel_holder is not None:
@@ -248,7 +248,7 @@ def end(
         duration, accepted = None, request._otel_accepted_at
         if accepted is not None:
             duration = time.monotonic() - accepted
-            if not duration >= 0.0:  # the pool's clock is not ours; max() would cost three times that
+            if not duration >= 0.0:  # the pool may use another clock; max() would cost three times that
                 duration = 0.0
         books.ended(outcome, duration, runtime)
         if outcome is _SUCCESS:
@@ -262,7 +262,11 @@ def end(
 
 
 def cancelled(request: Any) -> Outcome:
-    """Tell what a cancelled run is: acked late, its message is delivered again; else Celery records a retry."""
+    """Return the outcome of a cancelled run.
+
+    RETURNED if the task acknowledges late, since the broker delivers its message again; else RETRY, as Celery records
+    it.
+    """
     try:
         return Outcome.RETURNED if request.task.acks_late and not request.acknowledged else Outcome.RETRY
     except Exception as error:  # noqa: BLE001  as in request.Observed.__init__
@@ -271,7 +275,7 @@ def cancelled(request: Any) -> Outcome:
 
 
 def outcome_of(kind: type[BaseException]) -> Outcome:
-    """Tell what an exception of this class makes of a request, by Celery's own meaning of it."""
+    """Return the outcome that Celery gives to a request that raised an exception of this class."""
     if issubclass(kind, Reject):
         return Outcome.REJECTED
     if issubclass(kind, Retry):
@@ -280,13 +284,16 @@ def outcome_of(kind: type[BaseException]) -> Outcome:
 
 
 def unwrapped(exception: Any) -> BaseException:
-    """Take off billiard's wrapping, and no other: Retry has an ``exc`` of its own."""
+    """Remove billiard's wrapper, and no other: a Retry has an ``exc`` of its own."""
     wrapped: BaseException = exception.exc if issubclass(type(exception), ExceptionWithTraceback) else exception
     return wrapped
 
 
 def name_of(exception: Any) -> str:
-    """Name an exception's class, also where it could not be pickled and arrived in a wrapper that knows the name."""
+    """Return the name of an exception's class.
+
+    An exception that could not be pickled arrives in Celery's wrapper, which has the original name.
+    """
     kind = type(exception)
     if issubclass(kind, UnpickleableExceptionWrapper):
         return plain.text(exception.exc_cls_name) or plain.class_name(kind)

@@ -1,7 +1,8 @@
-"""What a user's object is, told without asking it: its attributes, comparisons and representation may raise, or lie.
+"""Read class names, strings and numbers of users' objects without running any code of theirs.
 
-``isinstance`` asks an object for its ``__class__``, which may be a property; ``type`` does not, and neither does
-``issubclass`` with a class of Python's or Celery's own on its right.
+An object's attributes, comparisons and representation may raise, or lie. ``isinstance`` reads ``__class__``, which may
+be a property. ``type`` does not, and neither does ``issubclass`` if its second argument is a class of Python's or
+Celery's own.
 """
 
 from __future__ import annotations
@@ -10,21 +11,21 @@ import math
 from typing import Any
 
 _name = type.__dict__["__name__"].__get__
-"""A class's name as Python keeps it: a metaclass may have a ``__name__`` of its own."""
+"""Reads a class's name as Python keeps it: a metaclass may have a ``__name__`` of its own."""
 
 
 def class_name(kind: type) -> str:
-    """Name a class."""
+    """Return a class's name as a plain ``str``."""
     return str.__str__(_name(kind))  # a copy, where the name is of a str subclass
 
 
 def text(value: Any) -> str | None:
-    """Give a plain copy of a string; None for whatever else it is."""
+    """Return a plain copy of a string; None for any other object."""
     return str.__str__(value) if issubclass(type(value), str) else None
 
 
 def seconds(value: Any) -> float | None:
-    """Give a plain copy of a number of seconds; None for whatever is none, or negative, or not finite."""
+    """Return a plain copy of a number of seconds; None unless it is a finite number that is not negative."""
     for kind in (float, int):
         if issubclass(type(value), kind):
             try:

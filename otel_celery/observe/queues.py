@@ -1,7 +1,7 @@
-"""Which queue a message was consumed from: the ``queue`` label.
+"""Find the queue that a message was consumed from, for the ``queue`` label.
 
-A message does not say so in general. It does on the nameless exchange, whose routing key is the queue's name, and
-on AMQP, where its consumer tag can be looked up; else the queues' bindings tell, if just one matches.
+In general a message does not name its queue. On the nameless exchange its routing key is the queue's name. On AMQP its
+consumer tag can be looked up. Otherwise the queues' bindings decide, if exactly one matches.
 """
 
 from __future__ import annotations
@@ -18,16 +18,17 @@ class QueueNames:
     """Names the queues of one worker."""
 
     def __init__(self, worker: Any) -> None:
-        """Remember the worker; its consumer may come and go."""
+        """Keep the worker; its consumer may be replaced."""
         self._worker = worker
         self._last: list[Any] | None = None
 
     def consumed(self) -> dict[str, Any]:
         """Map the label of each queue that this worker consumes to kombu's Queue.
 
-        kombu's consumer is asked, since Celery's app does not follow every order to add or cancel one. While there is
-        none, because the connection is being made anew, they are those of the last; before the first, the app's. May
-        be called from any thread: the dictionaries are copied in one step of the interpreter.
+        The queues are those of kombu's consumer, since Celery's app misses some commands to add or cancel one. While
+        the connection is being re-established there is no consumer, and its last queues are used. Before the first
+        consumer they are the app's. May be called from any thread: the dictionaries are copied in one step of the
+        interpreter.
         """
         consumer = getattr(self._worker.consumer, "task_consumer", None)
         if consumer is not None:
@@ -38,7 +39,7 @@ class QueueNames:
         return {_label(queue): queue for queue in queues}
 
     def of(self, exchange: str | None, routing_key: str | None, consumer_tag: str | None) -> str:
-        """Name the queue that a message with this delivery information came from, or ``other``."""
+        """Return the label of the queue that a message with this delivery information came from, or ``other``."""
         if not exchange:
             return self._alias(routing_key) if routing_key else OTHER
         name = self._by_tag(consumer_tag) if consumer_tag else None
@@ -52,13 +53,16 @@ class QueueNames:
         return name if queue is None else _label(queue)
 
     def _by_tag(self, consumer_tag: str) -> str | None:
-        """Look a consumer tag up in kombu's consumer; tags change whenever the connection does."""
+        """Look up a consumer tag in kombu's consumer; tags change with each connection."""
         tags = getattr(getattr(self._worker.consumer, "task_consumer", None), "_active_tags", None) or {}
         return next((name for name, tag in list(tags.items()) if tag == consumer_tag), None)
 
 
 def _label(queue: Any) -> str:
-    """Prefer a Broadcast queue's alias to its name, which is ``bcast.<uuid>``: new for every worker and restart."""
+    """Return a Broadcast queue's alias, else the queue's name.
+
+    The name of a Broadcast queue is ``bcast.<uuid>``, new for every worker and restart.
+    """
     return str(getattr(queue, "alias", None) or queue.name)
 
 

@@ -1,11 +1,11 @@
-"""Celery's Request, reporting its life once.
+"""A mixin for Celery's Request that reports each request's life: received, started, ended once.
 
-The worker's main process sees every task's whole life through its Request, on every pool and with events off.
-``app.Task.Request`` is Celery's documented extension point
-(https://docs.celeryq.dev/en/stable/userguide/tasks.html#requests-and-custom-requests); :func:`observed` puts a
-class in front of whatever stands there, so that a user's own Request stays in the MRO and hears everything as before.
+The worker's main process handles a Request for every task, on every pool and with events off. ``app.Task.Request`` is
+Celery's documented extension point
+(https://docs.celeryq.dev/en/stable/userguide/tasks.html#requests-and-custom-requests). :func:`observed` derives our
+class from the one in place, so that a user's own Request stays in the MRO and receives every call as before.
 
-Here stands which of Celery's calls means what; what is noted of them stands in ``life``.
+This module knows the meaning of Celery's calls; ``life`` records it.
 """
 
 from __future__ import annotations
@@ -25,17 +25,19 @@ if TYPE_CHECKING:
     from otel_celery.observe.life import RequestWatch
 
 _VERDICTS = {"task-succeeded": Outcome.SUCCESS, "task-retried": Outcome.RETRY}
-"""What Celery announces when a lost child's task was not a failure after all (5.7: its SUCCESS was already stored,
-or ``retry_on_worker_lost``)."""
+"""Events by which Celery announces that the task of a lost child did not fail.
+
+On 5.7 its SUCCESS was already stored, or ``retry_on_worker_lost`` is set.
+"""
 
 
 class Observed(life.Life):
-    """Stands in front of a Request class; reports to ``_otel_watch``, which :func:`observed` sets."""
+    """Mixin before a Request class. Reports to ``_otel_watch``, which :func:`observed` sets."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Report from the final class's ``on_success`` too.
 
-        ``create_request_cls`` defines one in the class it makes of this one, and never calls super.
+        ``create_request_cls`` defines ``on_success`` in a subclass of this one, and never calls super.
         """
         super().__init_subclass__(**kwargs)
         if "on_success" in cls.__dict__:  # not an inherited one, or it would report twice
@@ -60,8 +62,8 @@ class Observed(life.Life):
     ) -> None:
         """Note the request as received, once Celery has accepted the message as well-formed.
 
-        What Celery's strategy passes is named: to pack it into a mapping and unpack it again, for each task, would
-        cost a quarter of everything done here.
+        The arguments that Celery's strategy passes are named here. To pack them into a mapping and unpack it again, for
+        each task, would cost a quarter of everything done here.
         """
         init = super().__init__
         if options:
@@ -96,37 +98,37 @@ class Observed(life.Life):
         super().on_accepted(pid, time_accepted)
 
     def on_failure(self, exc_info: Any, *args: Any, **kwargs: Any) -> Any:
-        """Note how the request failed, before Celery handles it: on MemoryError, handling raises."""
+        """Note the failure before Celery handles it: for a MemoryError, Celery's handling raises."""
         if life.failed(self, exc_info):
             return self._otel_on_lost(exc_info, *args, **kwargs)
         return super().on_failure(exc_info, *args, **kwargs)
 
     def _otel_on_lost(self, *args: Any, **kwargs: Any) -> Any:
-        """Let Celery decide what the loss of the child means, then note its verdict."""
+        """Let Celery decide the outcome of a task whose child was lost, then note it."""
         self.__dict__.update(_otel_verdict=Outcome.FAILURE, send_event=self._otel_hear)
         try:
             return super().on_failure(*args, **kwargs)
         finally:
             self.__dict__.pop("send_event", None)
             verdict = self.__dict__.pop("_otel_verdict", Outcome.FAILURE)
-            # Celery makes a WorkerLostError of the others too; which arrives is a race between pipe and process.
+            # One name for all of LOST: whether SystemExit or WorkerLostError arrives, is a race of pipe and process.
             life.end(self, verdict, exception=WorkerLostError.__name__)
 
     def on_timeout(self, soft: bool, timeout: float) -> None:  # noqa: FBT001  Celery's signature, called by keyword
-        """Note the time limit; on gevent a hard one is all that tells of the end."""
+        """Note the time limit; on gevent no other callback reports the end at a hard limit."""
         guarded(self._otel_watch.observer, Where.REQUEST, life.timed_out, self, Limit.SOFT if soft else Limit.HARD)
         if not soft:
             life.end(self, Outcome.FAILURE, exception=TimeLimitExceeded.__name__)
         super().on_timeout(soft=soft, timeout=timeout)
 
     def on_success(self, result: Any, **kwargs: Any) -> Any:
-        """Note what the pool handed back; what ``create_request_cls`` makes has a method of its own in its stead."""
+        """Note the result from the pool. A class made by ``create_request_cls`` overrides this method."""
         if self._otel_books is not None:
             guarded(self._otel_watch.observer, Where.REQUEST, life.came_back, self, result)
         return super().on_success(result, **kwargs)
 
     def execute(self, *args: Any, **kwargs: Any) -> Any:
-        """Note a run in this very process, of which Celery tells no more than what becomes of the message."""
+        """Note a run in this very process. Apart from it Celery only acknowledges or rejects the message."""
         observer = self._otel_watch.observer
         guarded(observer, Where.REQUEST, life.began_here, self)
         try:
@@ -138,7 +140,7 @@ class Observed(life.Life):
         return result
 
     def reject(self, requeue: bool = False) -> None:  # noqa: FBT001, FBT002  Celery's signature
-        """Note a rejection, unless it only gives the message of an ended task, or of a run in here, back."""
+        """Note a rejection. After the task's end, and during a run in this process, it only gives the message back."""
         if not self._otel_is_run_here:
             life.end(self, Outcome.REJECTED)
         super().reject(requeue=requeue)
@@ -154,14 +156,14 @@ class Observed(life.Life):
         super().cancel(*args, **kwargs)
 
     def _otel_hear(self, type: str, **fields: Any) -> None:  # noqa: A002  Celery's signature
-        """Hear Celery's verdict on a task whose child was lost; stands in for ``send_event`` only meanwhile."""
+        """Note Celery's verdict on a task whose child was lost; replaces ``send_event`` only meanwhile."""
         if self._otel_verdict is not None:
             self._otel_verdict = _VERDICTS.get(type, self._otel_verdict)
         super().send_event(type, **fields)
 
     def _announce_revoked(self, reason: str, *args: Any, **kwargs: Any) -> None:
         if self._otel_is_run_here:
-            self._otel_accepted_at = None  # it found so before it ran
+            self._otel_accepted_at = None  # it was revoked before it ran
         life.end(self, Outcome.REVOKED, revocation=reason)
         super()._announce_revoked(reason, *args, **kwargs)
 
@@ -171,10 +173,10 @@ class Observed(life.Life):
 
 
 class ObservedInTrace(Observed):
-    """The same, where what is observed of a request is to be found in the trace that its message carries."""
+    """An observed Request whose observations belong to the trace that its message carries."""
 
     def __init__(self, message: Any, *args: Any, **kwargs: Any) -> None:
-        """Tell the books of the message's headers; they are plain data here."""
+        """Pass the message's headers to the task's observer; they are plain data here."""
         super().__init__(message, *args, **kwargs)
         guarded(self._otel_watch.observer, Where.REQUEST, self._otel_join)
 
@@ -184,7 +186,7 @@ class ObservedInTrace(Observed):
 
 
 def observed(base: type, watch: RequestWatch) -> type:
-    """Make of a Request class one that reports to ``watch``; a class that already does is returned as it is."""
+    """Derive from a Request class one that reports to ``watch``; return a class that already does so unchanged."""
     if issubclass(base, Observed):
         return base
     front = ObservedInTrace if watch.observer.wants_traces else Observed

@@ -1,4 +1,4 @@
-"""Whether a pool keeps whoever submits a task waiting, since every slot of it is taken."""
+"""Detect a pool that holds up the consumer because all its slots are taken."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ if TYPE_CHECKING:
 
 
 def holds_up(pool: Any, active: Callable[[], int]) -> bool:
-    """Tell whether the consumer, submitting a task to this pool of Celery's now, would have to wait for a slot.
+    """Tell whether the consumer would have to wait for a slot if it submitted a task to this Celery pool now.
 
-    gevent's, eventlet's and billiard's pools know it themselves, also of tasks that somebody else's strategy runs. A
-    prefork pool on Celery's event loop and a pool of threads never keep anybody waiting. Of a pool that we do not know
-    it is taken from ``active``, the number of tasks that Celery counts as running.
+    The pools of gevent, eventlet and billiard know it themselves, also for tasks that a custom Strategy runs. A prefork
+    pool on Celery's event loop and a pool of threads never make the consumer wait. For an unknown pool its size is
+    compared with ``active``, the number of tasks that Celery counts as running.
     """
     if isinstance(getattr(pool, "executor", None), futures.Executor):
         return False

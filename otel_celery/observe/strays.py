@@ -1,7 +1,8 @@
-"""Requests of tasks with a Strategy of somebody's own (celery-batches): buffered, dropped, or run by itself.
+"""Observe requests of tasks with a custom Strategy, such as celery-batches', which buffers, drops or runs them itself.
 
-Celery's state need not know them, and nobody need tell of their end. So each is known here for as long as anybody
-holds it; what is let go of without an end is counted then, once. Tasks with Celery's own Strategy pay nothing for it.
+Celery may have no record of such a request, and its end may never be reported. So each is tracked here by a weak
+reference. A request that is released without an end is counted then, once. Tasks with Celery's own Strategy pay nothing
+for this.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
     from otel_celery.lifecycle import TaskObserver, WorkerObserver
 else:
-    _Base = object  # these classes stand in front of whatever is there
+    _Base = object  # a mixin: its real base is the class that it is put before
 
 logger = logging.getLogger("otel_celery")
 
@@ -38,12 +39,12 @@ _SENTENCE = (
 
 
 class Strays:
-    """Holds requests weakly, and counts those that vanish."""
+    """Tracks requests by weak references, and counts each that vanishes without an end."""
 
     def __init__(self, observer: WorkerObserver) -> None:
-        """Know of none."""
+        """Track nothing yet."""
         self.vanish_as = Outcome.UNREPORTED
-        """What is let go of while the consumer closes is given back instead: Celery clears its timer there."""
+        """The outcome of a request that vanishes. RETURNED while the consumer closes: Celery clears its timer there."""
         self._observer = observer
         self._home = Home()
         after_each_fork(self._forget)
@@ -52,11 +53,11 @@ class Strays:
         self._unsaid: list[str] = []
 
     def _forget(self) -> None:
-        """Know of nothing in a forked child: what it lets go of are copies."""
+        """Drop all references in a forked child, where the requests are copies."""
         self._known.clear()
 
     def keep(self, request: Any) -> None:
-        """Know a request until it ends; whoever held it strongly lets go, or it could not vanish."""
+        """Track a request until it ends. Its previous holder drops its strong reference, so that it can vanish."""
         if request._otel_books is None or request._otel_end is not None:
             return
         pass_on(request, self)
@@ -64,18 +65,21 @@ class Strays:
         reference.key, reference.books, reference.name = id(request), request._otel_books, plain.text(request.type)
 
     def started(self, request: Any) -> None:
-        """Go on knowing a request that runs."""
+        """Go on tracking a request that runs."""
 
     def ended(self, request: Any) -> None:
-        """Forget a request."""
+        """Stop tracking a request."""
         self._known.pop(id(request), None)
 
     def __iter__(self) -> Iterator[Any]:
-        """List those that somebody still holds."""
+        """List the requests that still exist."""
         return iter([request for each in list(self._known.values()) if (request := each()) is not None])
 
     def say(self) -> None:
-        """Name the tasks whose requests vanished; not where that is noticed, which may be inside the logger itself."""
+        """Log the tasks whose requests vanished.
+
+        The weak reference's callback cannot do it, since it may run inside the logger itself.
+        """
         while self._unsaid:
             name = self._unsaid.pop()
             if name not in self._said:
@@ -83,9 +87,10 @@ class Strays:
                 logger.warning(_SENTENCE, name)
 
     def _on_vanished(self, reference: _Reference) -> None:
-        """Count a request that nobody holds any more; called by the garbage collector, on any thread and line.
+        """Count a request that vanished.
 
-        A forked child has a copy of what was known, and lets go of it as it likes.
+        Called by the garbage collector, on any thread and at any line. Ignored in a forked child, whose requests are
+        copies.
         """
         if self._known.get(reference.key) is not reference or not self._home.is_here:
             return
@@ -96,7 +101,7 @@ class Strays:
 
 
 class _Reference(ref):  # type: ignore[type-arg]  # of a request
-    """A request that may vanish, and what must be known of it then."""
+    """A weak reference to a request, with the data that are needed once it has vanished."""
 
     __slots__ = ("books", "key", "name")
 
@@ -106,27 +111,27 @@ class _Reference(ref):  # type: ignore[type-arg]  # of a request
 
 
 class Stray(_Base):
-    """Stands in front of an observed Request class; reports to the ``strays`` of its watch."""
+    """Mixin before an observed Request class. Reports to the ``strays`` of its watch."""
 
     _otel_watch: Any
     _otel_originals: dict[int, Any]
-    """What the tasks in front of whose Request this class stands had there, by identity; None where it is inherited."""
+    """The Request class that this one replaces on each task, by the task's identity; None for an inherited class."""
 
     def __init__(self, message: Any, *args: Any, **kwargs: Any) -> None:
-        """Have the request known until it ends."""
+        """Track the request until it ends."""
         super().__init__(message, *args, **kwargs)
         guarded(self._otel_watch.observer, Where.REQUEST, self._otel_watch.strays.keep, self)
 
 
 def stray(base: type) -> type:
-    """Make of an observed Request class one whose end nobody need tell; one that is so is returned as it is."""
+    """Derive from an observed Request class one that ``strays`` tracks; return such a class unchanged."""
     if issubclass(base, Stray):
         return base
     return type(f"Stray{plain.class_name(base)}", (Stray, base), {"__slots__": (), "_otel_originals": {}})
 
 
 def goes_its_own_way(task: Any) -> bool:
-    """Tell whether a task's messages are handled by another Strategy than Celery's."""
+    """Tell whether a task has another Strategy than Celery's own."""
     chosen = task.Strategy
     if issubclass(type(chosen), str):
         chosen = symbol_by_name(chosen)

@@ -1,4 +1,7 @@
-"""Everything observed of one worker, and how it is hooked in: at ``worker_init``, before any bootstep exists."""
+"""Observe one worker: its consumer, requests, pool children and levels.
+
+It is installed at ``worker_init``, before any bootstep exists.
+"""
 
 from __future__ import annotations
 
@@ -29,16 +32,16 @@ if TYPE_CHECKING:
     from otel_celery.observe.request import Observed
 
 MAX_KNOWN_ROUTES = 10_000
-"""How many (task, exchange, routing key, tag) are remembered: routing keys are the publishers' to choose."""
+"""Cached (task, exchange, routing key, tag) keys, at most: publishers choose the routing keys."""
 
 
 class Watch:
     """Observes one worker's main process on behalf of one observer."""
 
     def __init__(self, worker: Any, observer: WorkerObserver, runs: RunObserver | None = None) -> None:
-        """Prepare to watch ``worker``, a WorkController; nothing is touched before :meth:`install`.
+        """Prepare to watch ``worker``, a WorkController; nothing is changed before :meth:`install`.
 
-        ``runs`` follows single runs, where there is somebody to tell of them.
+        ``runs`` follows single runs for their spans, and is None with spans off.
         """
         self.observer = observer
         self._fronts = Fronts(worker.app, self, runs)
@@ -55,29 +58,29 @@ class Watch:
     # -- hooking in ----------------------------------------------------------------------------------------------
 
     def install(self) -> None:
-        """Put our class in front of the worker's Consumer class, which puts others in front of its requests'."""
+        """Put our mixin before the worker's Consumer class; that puts others before the tasks' Request classes."""
         self._is_on = True
         self._worker.consumer_cls = observed_consumer(symbol_by_name(self._worker.consumer_cls), self)
         signals.worker_before_create_process.connect(self._on_new_process)  # weakly: the worker may never be started
 
     def uninstall(self) -> None:
-        """Leave later requests unobserved; those under way keep reporting, so that the books stay balanced."""
+        """Stop observing new requests. Requests under way keep reporting, so that each one received also ends."""
         self._is_on = False
         self._fronts.take_away()
         signals.worker_before_create_process.disconnect(self._on_new_process)
 
     def in_front(self) -> AbstractContextManager[None]:
-        """Have our classes in front of every task's Request while one consumer takes its own from there."""
+        """Return a context in which our classes replace every task's Request while a consumer builds its strategies."""
         return self._fronts.in_front() if self._is_on else contextlib.nullcontext()
 
     def _is_mine(self, request: Any) -> bool:
-        """Tell our requests from other workers' of this process: Celery keeps them all in the same sets."""
+        """Tell whether a request is this worker's: Celery keeps those of all workers of a process in the same sets."""
         return getattr(request, "_otel_watch", None) is self
 
-    # -- what requests tell --------------------------------------------------------------------------------------
+    # -- reports of requests -------------------------------------------------------------------------------------
 
     def books_of(self, name: str, info: Mapping[str, Any]) -> TaskObserver | None:
-        """Find the books of a task by its registered name, never by a ``shadow``, which is free text."""
+        """Return the observer of a task on a queue, by the registered name: a ``shadow`` is free text."""
         if not self._is_on:
             return None
         exchange, routing_key, tag = info.get("exchange"), info.get("routing_key"), info.get("consumer_tag")
@@ -98,24 +101,24 @@ class Watch:
         return books
 
     def hold(self, request: Observed) -> None:
-        """Remember a request with an ETA until it starts or ends."""
+        """Hold a request with an ETA until it starts or ends."""
         self.levels.held.hold(request)
 
     def process_timed_out(self, pid: int | None) -> None:
         """Note that a child is being killed for its hard time limit."""
         self.children.timed_out(pid)
 
-    # -- what the consumer tells ---------------------------------------------------------------------------------
+    # -- reports of the consumer ---------------------------------------------------------------------------------
 
     def ready(self) -> None:
-        """Note that messages are consumed; the first time, tell which tasks are to be expected."""
+        """Note that messages are consumed; the first time, report the tasks that this worker may receive."""
         first, self.levels.is_ready = not self.levels.is_ready, True
         self.levels.is_consuming = True
         if first and self._is_on:
             self.observer.expect(routes.expected(self._app, self.queues.consumed()))
 
     def connected(self) -> None:
-        """Note the connection, and whether it is one that came back."""
+        """Note the connection, and count it as a reconnection unless it is the first."""
         self.levels.is_connected = True
         self.strays.vanish_as = Outcome.UNREPORTED
         self.levels.turns.resumed()
@@ -128,15 +131,15 @@ class Watch:
         self.levels.is_connected = self.levels.is_consuming = False
 
     def limits_replaced(self, buckets: Iterable[Any]) -> None:
-        """Note that the consumer makes other buckets of its rate limits."""
+        """Note that the consumer is about to replace these rate-limit buckets."""
         self.levels.limits_replaced(buckets)
 
     def ticked(self) -> None:
-        """Note that the event loop turned, and look after the children."""
+        """Note that the event loop turned, and check the children."""
         self.levels.turns.turned()
         self.children.look()
         self.strays.say()
-        if not getattr(self._worker.pool, "is_green", False):  # a green one's loop is the greenlets' own
+        if not getattr(self._worker.pool, "is_green", False):  # a green pool's loop runs greenlets by itself
             native.let_greenlets_run()
 
     def overdue(self) -> None:
@@ -144,7 +147,10 @@ class Watch:
         self.levels.turns.overdue()
 
     def closing(self) -> Callable[[], None]:
-        """Note which requests wait for a slot, an ETA or a rate limit, before the consumer forgets them."""
+        """Note the requests that wait for a slot, an ETA or a rate limit, before the consumer drops them.
+
+        The caller calls the returned function once they are dropped.
+        """
         reserved, held = ([*filter(is_observed, group)] for group in self.levels.waiting())
         neighbours = [*filter(is_observed, self.levels.neighbours())]
         self.strays.vanish_as = Outcome.RETURNED
@@ -154,18 +160,18 @@ class Watch:
     def _closed(self, neighbours: Iterable[Any], *groups: Iterable[Any]) -> None:
         self._settle(*groups)
         self.strays.vanish_as = Outcome.UNREPORTED
-        for request in neighbours:  # whose own watch knows that they wait as before
+        for request in neighbours:  # their own worker's pool will still run them
             guarded(self.observer, Where.REQUEST, request._otel_watch.forgotten, request)
 
     def forgotten(self, request: Any) -> None:
-        """Hold, until it starts, a request that Celery has no record of any more and our pool will still run."""
-        if request._otel_holder is not self.strays:  # who know it until it ends
+        """Hold a request that Celery has dropped and our pool will still run, until it starts."""
+        if request._otel_holder is not self.strays:  # strays track it until it ends
             self.levels.adrift.hold(request)
-            if not is_waiting(request):  # it started, or ended, meanwhile and on another thread
+            if not is_waiting(request):  # another thread has started or ended it meanwhile
                 self.levels.adrift.ended(request)
 
     def drained(self) -> None:
-        """Note that the pool has drained: whatever still waits will not run here."""
+        """Note that the pool has drained: requests that still wait will not run here."""
         self.levels.has_drained = True
         self.children.look()
         waiting = [
@@ -177,9 +183,9 @@ class Watch:
         self.strays.say()
 
     def _settle(self, reserved: Iterable[Any], held: Iterable[Any], running: Iterable[Any]) -> None:
-        """Tell the requests that are given back from those that the pool has been given and will still run.
+        """Note as returned the requests that the broker will deliver again; the pool will still run the others.
 
-        Celery 5.4 makes its pool forget the running ones too: nobody will hear of their end.
+        Celery 5.4 also makes its pool forget the running requests, so that no callback reports their end.
         """
         for settle, requests in (
             (self._settle_reserved, reserved),
@@ -190,7 +196,7 @@ class Watch:
                 guarded(self.observer, Where.REQUEST, settle, request)
 
     def _settle_reserved(self, request: Any) -> None:
-        """Hold what the pool will still run until it starts: the consumer forgets it."""
+        """Hold a reserved request if the pool will still run it, as the consumer drops it; else note it as returned."""
         if self._pool_will_run(request):
             self.forgotten(request)
         else:
@@ -206,17 +212,17 @@ class Watch:
         return self._pool_knows(request) and request._apply_result()._write_to is not None
 
     def _has_queue(self) -> bool:
-        """Tell whether requests wait in Celery for one of billiard's processes, which prefork alone does."""
+        """Tell whether requests wait in Celery for one of billiard's processes: only those of prefork do."""
         semaphore = getattr(self._worker, "semaphore", None)
         return semaphore is not None and getattr(self._worker.pool, "uses_semaphore", False)
 
     def _pool_knows(self, request: Any) -> bool:
-        """Tell whether billiard still waits for this request's result; without its note it runs unheard of."""
+        """Tell whether billiard still waits for this request's result; if not, no callback reports its end."""
         result = request._apply_result and request._apply_result()
         return result is not None and result._job in result._cache
 
     def _on_new_process(self, **_: object) -> None:
-        """Look again once the process that is about to be made stands, and before it can be gone."""
+        """Check the children again once the new process exists, and before it can be gone."""
         guarded(self.observer, Where.CHILDREN, self.children.look)
         hub = getattr(self._worker, "hub", None)
         if hub is not None:

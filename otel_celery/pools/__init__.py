@@ -1,1 +1,1 @@
-"""Several worker pools from one small file: started, kept running, stopped together, and looked at."""
+"""Worker pools from one TOML file: start them, keep them running, stop them together, and show their metrics."""

@@ -1,22 +1,24 @@
-"""How long a pool that died waits before it is started again."""
+"""The wait before a worker that died is started again."""
 
 from __future__ import annotations
 
 FIRST = 1.0
+"""Seconds of the first wait."""
 LONGEST = 30.0
+"""Seconds of the longest wait."""
 SETTLED = 60.0
-"""A worker that lived as long, in seconds, had started well: its death is a first one again."""
+"""Seconds of life after which a worker had started well, so that the wait begins with FIRST again."""
 
 
 class Backoff:
-    """Doubles the wait from death to death, up to a bound."""
+    """Doubles the wait with each death, from FIRST to LONGEST seconds."""
 
     def __init__(self) -> None:
         """Begin with the shortest wait."""
         self._next = FIRST
 
     def after(self, lived: float) -> float:
-        """Tell the seconds to wait after a life of so many."""
+        """Return the seconds to wait after the death of a worker that lived for ``lived`` seconds."""
         if lived >= SETTLED:
             self._next = FIRST
         wait, self._next = self._next, min(2 * self._next, LONGEST)

@@ -1,4 +1,4 @@
-"""Asking a worker's port from outside: one request, one answer, no more imports than that takes."""
+"""An HTTP client for a worker's port: one request, one response, and few imports, so that a probe starts fast."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
     from otel_celery.settings.settings import Port
 
-ANYWHERE = {"": "localhost", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  where to ask what listens there
-"""Addresses to listen on that are none to connect to, and the one to use instead."""
+ANYWHERE = {"": "localhost", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  only compared
+"""For each address that means every interface: the address to connect to instead."""
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """What the client shows and trusts on a port with TLS; the port's own certificate, if nothing else is said."""
+    """The client's TLS files: a CA to trust (default: the port's own certificate), a client certificate and its key."""
 
     authority: Path | None = None
     certificate: Path | None = None
@@ -30,9 +30,9 @@ class Identity:
 
 
 def get(port: Port, path: str, timeout: float, identity: Identity | None = None) -> tuple[int, str]:
-    """Ask for a path; return the status and the body.
+    """Request a path, with a timeout in seconds; return the status and the body.
 
-    Raises OSError when there is no answer, ssl.SSLError among them, and http.client.HTTPException on no HTTP.
+    Raises OSError (ssl.SSLError included) when there is no response, and http.client.HTTPException when it is not HTTP.
     """
     host = ANYWHERE.get(port.host, port.host)
     connection = _connection(port, host, timeout, identity or Identity())
@@ -45,7 +45,7 @@ def get(port: Port, path: str, timeout: float, identity: Identity | None = None)
 
 
 def _authorisation(port: Port) -> dict[str, bytes]:
-    """Show the first of the port's own credentials: ``user:password``, or a bearer token."""
+    """Make the Authorization header of the port's first credential: ``user:password``, or a bearer token."""
     first = next(iter(read(port.credentials)), b"") if port.credentials is not None else b""
     if b":" in first:
         return {"Authorization": b"Basic " + base64.b64encode(first)}
@@ -62,7 +62,7 @@ def _connection(port: Port, host: str, timeout: float, identity: Identity) -> ht
 
 def _context(host: str, authority: Path | None, identity: Identity) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # the port's own certificate is trust enough
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # trust the port's own certificate, which need not be a CA
     context.check_hostname = not is_loopback(host)
     context.load_verify_locations(cafile=authority)
     if identity.certificate is not None:
@@ -71,7 +71,7 @@ def _context(host: str, authority: Path | None, identity: Identity) -> ssl.SSLCo
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether a host is this machine, whatever machine asks."""
+    """Tell whether a host is a loopback address or ``localhost``, which mean this machine on every machine."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

@@ -1,4 +1,4 @@
-"""How a pool's worker is started: its command line and its environment."""
+"""The command line and the environment of a pool's worker."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from otel_celery.pools.plan import Pool
 
 HOOK = "otel_celery.hook"
-"""Importing it in the worker (-I) is what switches the metrics on."""
+"""The module that a worker imports (-I) to switch its metrics on."""
 
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """What to run under which name."""
+    """A command to run, and the name that its lines are printed under."""
 
     name: str
     argv: tuple[str, ...]
@@ -30,7 +30,7 @@ class Command:
 
 
 def worker(pool: Pool, environ: Mapping[str, str]) -> Command:
-    """Make the command of a pool's worker; a user who said that metrics stay off is heard."""
+    """Make the command of a pool's worker, with metrics on unless ``environ`` sets PROMETHEUS_ENABLED."""
     changed = {"PROMETHEUS_PORT": str(pool.port), "PYTHONUNBUFFERED": "1"}
     if not environ.get("PROMETHEUS_ENABLED", "").strip():
         changed["PROMETHEUS_ENABLED"] = "true"
@@ -38,7 +38,7 @@ def worker(pool: Pool, environ: Mapping[str, str]) -> Command:
 
 
 def leashed(argv: tuple[str, ...], when_orphaned: signal.Signals) -> tuple[str, ...]:
-    """Have the kernel send a command a signal when this process dies, however it dies."""
+    """Wrap a command so that Linux sends it a signal when this process dies, by SIGKILL too; do nothing elsewhere."""
     if not sys.platform.startswith("linux"):
         return argv
     script = str(Path(leash.__file__))

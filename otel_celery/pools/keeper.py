@@ -1,4 +1,4 @@
-"""One pool's worker, kept running: started, listened to, started again when it dies, stopped when asked."""
+"""Keep one pool's worker running: start it, pass on its output, start it again when it dies, stop it when asked."""
 
 from __future__ import annotations
 
@@ -20,13 +20,15 @@ if TYPE_CHECKING:
 
 USAGE = 2
 HOPELESS = frozenset({USAGE, EX_CONFIG})
-"""Statuses of a worker that cannot start as it is configured: Celery's for an app that it cannot load, and ours."""
+"""Exit statuses of a misconfigured worker, which is not started again: Celery's for an unloadable app, and ours."""
 
 LEFTOVERS = 5.0
-"""Seconds that the processes of a worker that has ended have to end as well."""
+"""Seconds that the remaining processes of an ended worker have to end after SIGTERM, and again after SIGKILL."""
 
 CHUNK = 1 << 16
+"""Bytes of output read at once."""
 LONGEST_LINE = 1 << 20
+"""Bytes of a line at most; a longer one is cut into several."""
 
 
 class Keeper:
@@ -35,7 +37,7 @@ class Keeper:
     def __init__(
         self, command: Command, say: Callable[[bytes], None], clock: Callable[[], float] = time.monotonic
     ) -> None:
-        """Prepare; nothing is started before ``run``. Each line of the command, and of ours on it, goes to ``say``."""
+        """Prepare; ``run`` starts the command. ``say`` gets each line of its output, and ours about it."""
         self._command = command
         self._say = say
         self._clock = clock
@@ -45,12 +47,12 @@ class Keeper:
         self._process: asyncio.subprocess.Process | None = None
 
     async def run(self) -> int:
-        """Keep the command running; return its last status, negative when a signal ended it."""
+        """Keep the command running; return its last exit status, the negative signal number if a signal ended it."""
         while self._asked is None:
             started = self._clock()
             try:
                 status = await self._live()
-            except (OSError, ValueError) as error:  # no more processes, or no more files, for now; or a NUL somewhere
+            except (OSError, ValueError) as error:  # no process or descriptor left for now; or a NUL in an argument
                 self._tell(f"could not be started ({error})")
                 status = 1
             if self._asked is not None:
@@ -66,14 +68,14 @@ class Keeper:
         return 0
 
     def stop(self, signum: signal.Signals) -> None:
-        """Have the command end, and not start again; SIGKILL goes to all of its processes."""
+        """Send the command a signal, and do not start it again; SIGKILL goes to all of its processes."""
         self._asked = signum
         self._woken.set()
         if self._process is not None:
             self._send(self._process.pid, signum)
 
     async def _live(self) -> int:
-        """Run the command once, to its end."""
+        """Run the command once, until it ends; return its exit status."""
         reading, writing = os.pipe()
         try:
             self._process = await asyncio.create_subprocess_exec(
@@ -82,7 +84,7 @@ class Keeper:
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=writing,
                 stderr=writing,
-                start_new_session=True,  # the terminal's Ctrl-C is for us to pass on, once
+                start_new_session=True,  # the terminal's Ctrl-C reaches us alone, and is passed on once
             )
         except BaseException:
             os.close(reading)
@@ -92,7 +94,7 @@ class Keeper:
         process = self._process
         lines = asyncio.create_task(self._listen(reading))
         self._tell(f"started, process {process.pid}")
-        if self._asked is not None:  # while it was being started
+        if self._asked is not None:  # stop() was called meanwhile
             self._send(process.pid, self._asked)
         status = await process.wait()
         self._process = None
@@ -100,7 +102,7 @@ class Keeper:
         return status
 
     async def _listen(self, reading: int) -> None:
-        """Pass the lines on, until no process holds the other end."""
+        """Pass the lines on, until no process has the other end of the pipe open."""
         reader = asyncio.StreamReader()
         pipe = os.fdopen(reading, "rb", buffering=0)
         transport, _ = await asyncio.get_running_loop().connect_read_pipe(
@@ -108,7 +110,7 @@ class Keeper:
         )
         try:
             await self._pass_on(reader)
-        finally:  # also where it is cancelled: a process that left the group holds the other end
+        finally:  # also when _sweep cancels this
             transport.close()
 
     async def _pass_on(self, reader: asyncio.StreamReader) -> None:
@@ -123,14 +125,14 @@ class Keeper:
             self._say(rest)
 
     async def _sweep(self, group: int, lines: asyncio.Task[None]) -> None:
-        """End what the worker left running: the next one needs its port, and nobody hears its results."""
+        """End the worker's remaining processes: the next worker needs their port, and nobody reads their results."""
         for signum in (signal.SIGTERM, signal.SIGKILL):
             with suppress(ProcessLookupError):
                 os.killpg(group, signum)
             done, _ = await asyncio.wait({lines}, timeout=LEFTOVERS)
             if done:
                 return
-        lines.cancel()  # a process that left the group holds the pipe
+        lines.cancel()  # a process that left the process group still has the pipe open
 
     def _send(self, pid: int, signum: signal.Signals) -> None:
         with suppress(ProcessLookupError):
@@ -144,7 +146,7 @@ class Keeper:
 
 
 def described(status: int) -> str:
-    """Say how a process ended."""
+    """Describe the end of a process by its exit status."""
     if status >= 0:
         return f"exit status {status}"
     try:

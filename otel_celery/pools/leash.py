@@ -1,7 +1,8 @@
-"""A command that is not left behind: run as a script, it ties itself to its parent and becomes the command.
+"""A script that runs a command which Linux signals when the script's parent dies.
 
-A process killed with SIGKILL cannot end its children, but Linux can tell them: prctl(PR_SET_PDEATHSIG) outlives
-exec. Run by path, without site-packages: it costs some 20 ms, and imports nothing of ours.
+A process killed with SIGKILL cannot end its children. So the script asks the kernel for a signal at its parent's death
+with prctl(PR_SET_PDEATHSIG), which outlives exec, and becomes the command. It runs by path, without site-packages, and
+imports nothing of ours: so it costs some 20 ms.
 """
 
 from __future__ import annotations
@@ -14,10 +15,10 @@ PR_SET_PDEATHSIG = 1
 
 
 def main(arguments: list[str]) -> None:
-    """Ask for a signal at the parent's death, then become the command: ``<parent> <signal> <command>...``."""
+    """Ask for a signal at the parent's death, and exec the command; arguments: ``<parent> <signal> <command>...``."""
     parent, signum, *command = arguments
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, int(signum), 0, 0, 0)
-    if os.getppid() != int(parent):  # it died before we had asked
+    if os.getppid() != int(parent):  # it died before prctl
         return
     os.execvp(command[0], command)  # noqa: S606  no shell is wanted
 

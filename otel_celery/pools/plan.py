@@ -1,4 +1,4 @@
-"""The pools file: TOML becomes frozen Pools, or one sentence that says what is wrong."""
+"""Read the pools file: TOML becomes frozen Pools, or raises PlanError with one sentence for the operator."""
 
 from __future__ import annotations
 
@@ -20,15 +20,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 EXAMPLE = Path(__file__).with_name("pools.toml")
-"""The five documented pools, for when there is no file of the user's own."""
+"""The example file with the five documented pools, used if the user has no file."""
 
 LOCAL = Path("pools.toml")
-"""Where the user's own file is looked for."""
+"""The user's own file, in the working directory."""
 
 KINDS = ("prefork", "threads", "solo", "gevent", "eventlet", "processes", "custom")
-"""What ``celery worker --pool`` takes."""
+"""The values of ``celery worker --pool``."""
 
 KEYS = ("app", "port", "queues", "concurrency", "pool", "hostname", "options")
+"""The keys of a pool's table."""
 
 OURS = {
     ("-A", "--app"): "the key app",
@@ -39,12 +40,12 @@ OURS = {
     ("-I", "--include"): "include in the app's configuration",
     ("-D", "--detach"): "an init system",
 }
-"""Options of the worker that must not stand in ``options``, and what to use instead."""
+"""Worker options that are not allowed in ``options``, and their replacements."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """One pool of the file: what its worker is started with, and its metrics port."""
+    """One pool of the file: the options of its worker, and its metrics port."""
 
     name: str
     app: str
@@ -57,7 +58,7 @@ class Pool:
 
 
 def find(file: Path | None, directory: Path) -> Path:
-    """Choose the file: the one given, or the directory's own, or the example."""
+    """Choose the file: the given one, or else the directory's own, or else the example."""
     if file is not None:
         return file
     local = directory / LOCAL
@@ -67,7 +68,7 @@ def find(file: Path | None, directory: Path) -> Path:
 def read(file: Path) -> tuple[Pool, ...]:
     """Read a pools file.
 
-    Raises PlanError on the first thing that is not allowed.
+    Raises PlanError on the first value that is not allowed, or if the file cannot be read.
     """
     try:
         return parse(file.read_text(encoding="utf-8"))
@@ -78,10 +79,13 @@ def read(file: Path) -> tuple[Pool, ...]:
 
 
 def parse(text: str) -> tuple[Pool, ...]:
-    """Make Pools of a file's text, in the file's order."""
+    """Make Pools of a file's text, in the file's order.
+
+    Raises PlanError on the first value that is not allowed.
+    """
     try:
         document = tomllib.loads(text)
-    except (ValueError, RecursionError) as error:  # TOMLDecodeError, or a number, or brackets, without end
+    except (ValueError, RecursionError) as error:  # TOMLDecodeError, a too long number, or too deep brackets
         raise PlanError(f"this is not TOML: {error}") from None
     top = Section("", document, ("defaults", "pools")).values
     defaults = Section("defaults", top.get("defaults", {}), KEYS)
@@ -96,7 +100,10 @@ def parse(text: str) -> tuple[Pool, ...]:
 
 
 def select(pools: Iterable[Pool], names: Iterable[str]) -> tuple[Pool, ...]:
-    """Pick pools by name, in the file's order; all of them when none is named."""
+    """Pick pools by name, in the file's order; all of them if no name is given.
+
+    Raises PlanError on the name of no pool.
+    """
     by_name = {pool.name: pool for pool in pools}
     wanted = set(names)
     for name in sorted(wanted - by_name.keys()):
@@ -132,7 +139,7 @@ def _options(section: Section) -> tuple[str, ...]:
 
 
 def _distinct(pools: Iterable[Pool]) -> None:
-    """Refuse names that the name of an environment variable cannot tell apart."""
+    """Refuse two pool names that give the same environment variable."""
     seen: dict[str, str] = {}
     for pool in pools:
         other = seen.setdefault(pool.name.upper().replace("-", "_"), pool.name)

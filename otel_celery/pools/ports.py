@@ -1,4 +1,4 @@
-"""Which port each pool gets: the environment's, before the file's."""
+"""Give each pool its port: the environment's, or else the file's."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ if TYPE_CHECKING:
     from otel_celery.pools.plan import Pool
 
 SHARED = "PROMETHEUS_PORT"
-"""The port of the one pool that is started; several cannot share it."""
+"""The variable with the port of a single pool; several pools cannot share it."""
 
 
 def variable(pool: Pool) -> str:
-    """Name the variable that overrides one pool's port."""
+    """Return the name of the variable that overrides one pool's port."""
     return f"{PREFIX}POOL_{pool.name.upper().replace('-', '_')}_PORT"
 
 
 def assign(pools: Iterable[Pool], environ: Mapping[str, str]) -> tuple[Pool, ...]:
-    """Give the pools that are to be started together the ports that the environment wants.
+    """Give pools that start together their ports from the environment.
 
-    Raises PlanError on a port that is none, on two pools with one port, and on PROMETHEUS_PORT for several pools.
+    Raises PlanError on an invalid port, on two pools with one port, and on PROMETHEUS_PORT for several pools.
     """
     pools = tuple(pools)
     shared = _value(environ, SHARED)
@@ -41,7 +41,7 @@ def assign(pools: Iterable[Pool], environ: Mapping[str, str]) -> tuple[Pool, ...
 
 
 def strays(pools: Iterable[Pool], environ: Mapping[str, str]) -> tuple[str, ...]:
-    """Tell of variables that name the port of no pool in the file, and of those that are about a Kubernetes Service."""
+    """Return a sentence for each port variable that is ignored: it names no pool, or is about a Kubernetes Service."""
     known = {variable(pool) for pool in pools}
     named = sorted(name for name in environ if name.startswith(f"{PREFIX}POOL_") and name.endswith("_PORT"))
     links = [name for name in (SHARED, *named) if is_service_link(environ.get(name, ""))]
@@ -53,7 +53,7 @@ def strays(pools: Iterable[Pool], environ: Mapping[str, str]) -> tuple[str, ...]
 
 
 def served(environ: Mapping[str, str]) -> Port:
-    """Read how a worker with this environment serves, were it to serve at all.
+    """Read the Port (host, TLS, credentials) of a worker with this environment, as if its metrics were on.
 
     Raises SettingsError on the first value that is not allowed.
     """
@@ -61,7 +61,7 @@ def served(environ: Mapping[str, str]) -> Port:
 
 
 def _assign(pool: Pool, environ: Mapping[str, str]) -> Pool:
-    """Apply the pool's own variable, or the shared one: what names the pool knows better."""
+    """Apply the pool's own variable, or else the shared one."""
     for name in (variable(pool), SHARED):
         value = _value(environ, name)
         if value:
@@ -70,7 +70,7 @@ def _assign(pool: Pool, environ: Mapping[str, str]) -> Pool:
 
 
 def _value(environ: Mapping[str, str], name: str) -> str:
-    """Read a variable; what Kubernetes says of a Service counts as unset."""
+    """Read a variable; one that Kubernetes has set for a Service counts as unset."""
     value = environ.get(name, "").strip()
     return "" if is_service_link(value) else value
 

@@ -1,4 +1,4 @@
-"""A quantile of a histogram's buckets, estimated as PromQL's histogram_quantile does."""
+"""Estimate a quantile from a histogram's buckets, as PromQL's histogram_quantile does."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ if TYPE_CHECKING:
 
 
 def quantile(q: float, buckets: Mapping[float, float]) -> float | None:
-    """Estimate a quantile from cumulative counts by upper bound; None where nothing was counted.
+    """Estimate a quantile (0 to 1) from cumulative counts by upper bound; None if nothing was counted.
 
-    Within a bucket the values are taken to lie evenly; above the last finite bound that bound is the answer.
+    Values are assumed to be spread evenly within a bucket. A quantile above the last finite bound is that bound.
     """
     bounds = sorted(buckets)
     if len(bounds) < 2 or not math.isinf(bounds[-1]) or buckets[bounds[-1]] <= 0:  # noqa: PLR2004  one finite, one not

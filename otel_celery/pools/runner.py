@@ -1,4 +1,4 @@
-"""Several pools at once: their lines on one output, their end by one signal, one exit status."""
+"""Run several pools together: with one output, one signal that stops all, and one exit status."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ STEPS = (
     (signal.SIGQUIT, "cold shutdown: the running tasks are cut off; once more to kill"),
     (signal.SIGKILL, "killing the workers"),
 )
-"""What the first, second and third request to stop pass on, and say."""
+"""For the first, second and third request to stop: the signal to pass on, and the sentence to print."""
 
 ECHO = 0.3
-"""Seconds in which a second signal is the first one again: npm passes on what the terminal sent to us as well."""
+"""Seconds in which a second signal counts as a copy of the first: npm passes on a Ctrl-C that reaches us anyway."""
 
 
 class Runner:
@@ -42,7 +42,7 @@ class Runner:
         colour: bool = True,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Prepare to write to ``output``, in colour if that is a terminal; nothing is started before ``run``."""
+        """Prepare to write to ``output``, in colour if it is a terminal; ``run`` starts the commands."""
         self._printer = Printer(output, width=max(len(c.name) for c in commands), colour=colour)
         self._keepers = [self._keeper(c, colour) for c, colour in zip(commands, get_colours(), strict=False)]
         self._clock = clock
@@ -50,7 +50,7 @@ class Runner:
         self.stopping = asyncio.Event()
 
     async def run(self) -> int:
-        """Run to the end, and return the exit status."""
+        """Run until all commands have ended; return the exit status."""
         loop = asyncio.get_running_loop()
         for signum in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(signum, self.stop)
@@ -62,7 +62,7 @@ class Runner:
                 loop.remove_signal_handler(signum)
 
     def stop(self) -> None:
-        """Ask the workers to stop: warmly, the second time coldly, the third time without asking."""
+        """Stop the workers: the first call is a warm shutdown, the second a cold one, the third kills."""
         now = self._clock()
         if self._asked and now - self._asked[-1] < ECHO:
             return
@@ -81,15 +81,15 @@ class Runner:
         try:
             self._printer.write(message)
         except BrokenPipeError:
-            if not self.stopping.is_set():  # nobody reads us any more: `otel-celery pools up | head`
+            if not self.stopping.is_set():  # the reader has gone: `otel-celery pools up | head`
                 self.stop()
 
 
 def summary(statuses: Sequence[int], *, cut_off: bool) -> int:
-    """Make one exit status of the workers' last ones: 0 all stopped well, 78 one was misconfigured, 1 else.
+    """Combine the workers' last exit statuses: 0 all stopped well, 78 one was misconfigured, 1 otherwise.
 
-    Celery ends a cold shutdown with 0 too, so that has to be told. A worker that SIGTERM ended had not come as far
-    as to handle it: it had no task.
+    Celery ends a cold shutdown with 0 too, so ``cut_off`` says whether there was one. A worker that died of SIGTERM
+    counts as stopped well: it had not installed its handler yet, and so had no task.
     """
     if any(status in HOPELESS for status in statuses):
         return EX_CONFIG

@@ -1,4 +1,4 @@
-"""One table of the pools file, read value by value; a bad one is one sentence that names it."""
+"""Read the values of one table of the pools file; a bad value raises PlanError with a sentence that names it."""
 
 from __future__ import annotations
 
@@ -13,22 +13,25 @@ if TYPE_CHECKING:
 
 
 class PlanError(RefusedError):
-    """The pools cannot be started as asked; the message is one sentence for the operator."""
+    """The pools cannot be started as configured; the message is one sentence for the operator."""
 
 
 def nearest(word: str, words: Iterable[str]) -> str:
-    """Add the question that a misspelt word deserves, or nothing."""
+    """Return "; did you mean ...?" with the word most like this one, or an empty text if none is."""
     near = difflib.get_close_matches(word[:ROOM], tuple(words), n=1)
     return f"; did you mean {near[0]}?" if near else ""
 
 
 class Section:
-    """A table's values; what it does not say, the table of defaults does."""
+    """The values of a table; a missing one is taken from the table of defaults.
+
+    Its readers raise PlanError on a value that is not allowed.
+    """
 
     def __init__(
         self, path: str, values: object, keys: Iterable[str] | None = None, defaults: Section | None = None
     ) -> None:
-        """Refuse what is no table, and keys that are not among ``keys``."""
+        """Raise PlanError if ``values`` is not a table, or has a key that is not among ``keys``."""
         if not isinstance(values, dict):
             raise PlanError(f"{path} = {quoted(values)} is not allowed: it must be a table")
         self.values: Mapping[str, object] = values
@@ -40,14 +43,14 @@ class Section:
                 raise PlanError(f"{self._at(key)} is not a key of the pools file{nearest(key, allowed)}")
 
     def refusal(self, key: str, value: object, allowed: str) -> PlanError:
-        """Name the key where it stands, the value it has, and what is allowed."""
+        """Make the error for a key: it names the key's place in the file, its value, and the allowed values."""
         inherited = key not in self.values and self._defaults is not None
         return PlanError(
             f"{'defaults.' + key if inherited else self._at(key)} = {quoted(value)} is not allowed: {allowed}"
         )
 
     def text(self, key: str, default: str | None = None) -> str:
-        """Read a text; without a default it has to be there."""
+        """Read a text; without a default it is required."""
         value = self._get(key, default)
         if not _is_text(value):
             how = "on one line" if isinstance(value, str) and value.strip() else "that is not empty"
@@ -63,14 +66,14 @@ class Section:
         return tuple(value)
 
     def integer(self, key: str, *, high: int) -> int:
-        """Read a whole number from 1 to ``high``, which has to be there."""
+        """Read a required whole number from 1 to ``high``."""
         value = self._get(key)
         if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= high:
             raise self.refusal(key, value, f"it must be a whole number from 1 to {high}")
         return value
 
     def choice(self, key: str, allowed: tuple[str, ...], default: str) -> str:
-        """Read one of a few words."""
+        """Read one of the allowed words."""
         value = self.text(key, default)
         if value not in allowed:
             raise self.refusal(key, value, f"it must be one of {', '.join(allowed)}{nearest(value, allowed)}")

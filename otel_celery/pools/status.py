@@ -1,4 +1,4 @@
-"""How the pools are doing, from what their own ports say."""
+"""Read the state of each pool from the metrics on its port."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ BUCKET = "celery_task_duration_seconds_bucket"
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """One pool at one moment; the numbers of a pool that does not answer are None."""
+    """The state of one pool at one moment; all numbers are None if the pool does not answer."""
 
     pool: str
     port: int
@@ -41,17 +41,17 @@ class Status:
     received: int | None = None
     failed: int | None = None
     p95: float | None = None
-    """Seconds; None as well where no task has ended yet."""
+    """The 95th percentile of the tasks' duration, in seconds; None too if no task has ended yet."""
 
 
 def ask(pools: Sequence[Pool], port: Port, timeout: float, identity: client.Identity | None = None) -> list[Status]:
-    """Ask all the pools at once; ``port`` is how they serve, save for the number."""
+    """Scrape all pools at once, with a timeout in seconds; ``port`` is their Port, save for the number."""
 
     def one(pool: Pool) -> Status:
         try:
             status, body = client.get(replace(port, number=pool.port), "/metrics", timeout, identity)
             return read(pool.name, pool.port, body if status == OK else "")
-        except (OSError, http.client.HTTPException, ValueError):  # ValueError: an exposition that is none
+        except (OSError, http.client.HTTPException, ValueError):  # ValueError: an invalid exposition
             return Status(pool.name, pool.port)
 
     with ThreadPoolExecutor(max_workers=len(pools)) as threads:
@@ -59,7 +59,10 @@ def ask(pools: Sequence[Pool], port: Port, timeout: float, identity: client.Iden
 
 
 def read(pool: str, port: int, exposition: str) -> Status:
-    """Read a pool's numbers from its exposition, summed over its tasks and queues."""
+    """Read a pool's numbers from its exposition, summed over tasks and queues.
+
+    Raises ValueError if the exposition is invalid.
+    """
     sums: Counter[str] = Counter()
     buckets: Counter[float] = Counter()
     for family in text_string_to_metric_families(exposition):

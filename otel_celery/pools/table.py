@@ -1,4 +1,4 @@
-"""The pools' statuses, drawn."""
+"""Draw the statuses of pools as a table for the terminal."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ COLUMNS = ("port", "up", "active/size", "received", "failed", "p95")
 
 
 def table(statuses: Iterable[Status]) -> Table:
-    """Draw one line a pool."""
+    """Draw one row a pool."""
     drawn = Table("pool")
     for column in COLUMNS:
         drawn.add_column(column, justify="right")

@@ -1,4 +1,4 @@
-"""The pools as Prometheus's file-based discovery reads them."""
+"""Write the pools as targets for Prometheus's file-based service discovery (file_sd_configs)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def file_sd(pools: Iterable[Pool], host: str, port: Port) -> str:
     """Write the pools on a host as JSON, one target a pool, with the label ``pool``.
 
-    ``port`` is how they serve, save for the number: with TLS Prometheus is told to ask with it.
+    ``port`` is the pools' Port, save for the number: with TLS, the targets get ``__scheme__`` https.
     """
     name = f"[{host}]" if ":" in host else host  # an IPv6 address
     scheme = {"__scheme__": "https"} if port.tls else {}

@@ -1,1 +1,1 @@
-"""OpenTelemetry's side: the books of a worker, as instruments that readers collect; this room never imports Celery."""
+"""OpenTelemetry's side: count tasks, and export the counts through instruments and readers. Never imports Celery."""

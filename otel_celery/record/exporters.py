@@ -1,6 +1,6 @@
-"""Exporters, found by the names that OTEL_METRICS_EXPORTER may have, and made by what the environment says.
+"""Load and create the metric exporters that OTEL_METRICS_EXPORTER names.
 
-OTLP's are given what the settings have read and checked.
+OTLP exporters get values that the settings have read and checked; other exporters read the environment themselves.
 """
 
 from __future__ import annotations
@@ -36,17 +36,20 @@ _DELTAS: dict[str, tuple[type, ...]] = {
     "delta": (Counter, Histogram, ObservableCounter),
     "lowmemory": (Counter, Histogram),
 }
-"""What is counted from the last export on, by the preference's name; the specification's table."""
+"""Instrument kinds with delta temporality, by the value of OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE.
+
+The table is that of the specification (https://opentelemetry.io/docs/specs/otel/metrics/sdk_exporters/otlp/).
+"""
 
 
 class ExporterError(Exception):
-    """An exporter cannot be had; the message is one sentence for the operator."""
+    """An exporter cannot be loaded or created; the message is one sentence for the operator."""
 
 
 _LAZY = {HTTP: ("requests", "netrc", "encodings.idna"), GRPC: ("grpc.experimental", "grpc._channel")}
-"""What OTLP's exporters import only once they are made or first used, by protocol.
+"""Modules that OTLP's exporters import only when they are created or first used, by protocol.
 
-A child that is forked while another thread imports something finds that module locked for ever.
+A child that is forked while another thread imports a module finds that module locked for ever.
 """
 
 
@@ -65,13 +68,13 @@ def load(exporter: Exporter) -> type[MetricExporter | MetricReader]:
     if not isinstance(loaded, type) or not issubclass(loaded, (MetricExporter, MetricReader)):
         raise ExporterError(f"the exporter {exporter.name!r} is neither a MetricExporter nor a MetricReader")
     for module in _LAZY[exporter.otlp.protocol] if exporter.otlp is not None else ():
-        with contextlib.suppress(ImportError):  # one that has moved is imported when it is used
+        with contextlib.suppress(ImportError):  # a module that has moved is imported when it is used
             importlib.import_module(module)
     return loaded
 
 
 def make(loaded: type[MetricExporter | MetricReader], exporter: Exporter, push: Push) -> MetricExporter | MetricReader:
-    """Make an exporter of its class.
+    """Create an exporter from its class.
 
     Raises ExporterError.
     """

@@ -1,8 +1,8 @@
-"""OpenTelemetry's data points as Prometheus families, with everything remembered that a scrape does not change.
+"""Translate OpenTelemetry's data points into Prometheus families, and cache the labels of each series.
 
-The exporter sanitises each label of each point and prints each bucket's bound at every scrape, which takes a third of
-its time, in the process that dispatches tasks. Here a series keeps its labels from one scrape to the next. A test holds
-the two to the same exposition, byte for byte.
+At every scrape the exporter sanitises each label of each point, and formats each bucket's bound. That takes a third of
+its time, in the process that dispatches tasks. Here a series keeps its labels from one scrape to the next. A test
+compares the expositions of both, byte for byte.
 """
 
 from __future__ import annotations
@@ -23,27 +23,27 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.metrics.export import Metric, MetricsData
 
 MAX_REMEMBERED = 100_000
-"""Series whose labels are kept; an application's own instruments may come and go."""
+"""Series whose labels are cached, at most; an application's own instruments may come and go."""
 
 
 class RememberingCollector(Collector):
-    """Does what the exporter's collector does, with a memory; for one scrape at a time."""
+    """A collector in place of the exporter's, with a cache; for one scrape at a time."""
 
     def __init__(self, collect: Callable[[], None]) -> None:
-        """Have ``collect`` called at each scrape: it is to hand over what it finds, by :meth:`add`."""
+        """``collect`` is called at each scrape, and passes the collected metrics to :meth:`add`."""
         self._collect = collect
         self._data: list[MetricsData] = []
         self._target: Family | None = None
-        # The attributes stand beside what was made of them, so that no other object can take their id.
+        # An entry keeps its attributes alive, so that no other object can take their id, which is its key.
         self._labels: dict[int, tuple[Mapping[str, Any], dict[str, str]]] = {}
         self._buckets: dict[int, tuple[object, list[dict[str, str]]]] = {}
 
     def add(self, data: MetricsData) -> None:
-        """Take what a collection has found."""
+        """Take the metrics of one collection."""
         self._data.append(data)
 
     def collect(self) -> Iterable[Family]:
-        """Give the families of a scrape, the resource first."""
+        """Return the families of a scrape, the resource first."""
         self._collect()
         taken, self._data = self._data, []
         found = [resource_metrics for data in taken for resource_metrics in data.resource_metrics]
@@ -74,7 +74,10 @@ class RememberingCollector(Collector):
             family.samples += [Sample(name, labels, p.value) for labels, p in zip(filled, points, strict=True)]
 
     def _filled(self, points: list[Any]) -> list[dict[str, str]]:
-        """List the labels of each point; one that others have and it has not is empty, as the exporter does it."""
+        """Return the labels of each point.
+
+        As in the exporter, a label that only other points of the family have is empty.
+        """
         if len(self._labels) > MAX_REMEMBERED:
             self._labels.clear()
             self._buckets.clear()
@@ -111,7 +114,7 @@ class RememberingCollector(Collector):
 
 
 def _target(attributes: Mapping[str, Any]) -> Family:
-    """Make ``target_info`` of a resource's attributes."""
+    """Make ``target_info`` from a resource's attributes."""
     labels = {label_name(key): label_value(value) for key, value in attributes.items()}
     info = InfoMetricFamily("target", "Target metadata", labels=list(labels))
     info.add_metric(list(labels), labels)
@@ -119,7 +122,7 @@ def _target(attributes: Mapping[str, Any]) -> Family:
 
 
 def _kind(metric: Metric) -> str | None:
-    """Name the Prometheus type of what is translated here; None is left to the exporter."""
+    """Return a metric's Prometheus type; None for data without one, which is not shown."""
     if isinstance(metric.data, Histogram):
         return "histogram"
     if isinstance(metric.data, Sum):

@@ -1,8 +1,8 @@
-"""What others record with the provider that we export: made fit for a port, or a push, that one bad value would break.
+"""Clean the metrics that others record with the provider that we export: one bad value would fail a port or a push.
 
 A lone surrogate in a label fails each later scrape, and each later push. Two instruments of one name are duplicates on
-the port, where scopes are not shown, and Prometheus may refuse the whole scrape. So values are cleaned and cut as our
-own are, series of one name and kind are put together, and a name that is taken is not given away again.
+the port, which shows no scopes, and Prometheus may refuse the whole scrape. So values are cleaned and cut as our own
+are, series of one name and kind are merged, and a name belongs to the first family that uses it.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ OURS = frozenset(metric.name for metric in catalogue.METRICS)
 
 @dataclass(frozen=True, slots=True)
 class _Home:
-    """Where a family of the port stands: with the first metric that has its name."""
+    """The first metric with a family's name, and the family's points from all scopes."""
 
     scope: str
     metric: Metric
@@ -42,10 +42,10 @@ class _Home:
 
 
 class ForeignMetrics:
-    """Looks through each collection; for one reader, and for one collection at a time."""
+    """Cleans each collection; for one reader, and for one collection at a time."""
 
     def __init__(self, ours: InstrumentationScope, label_length: int, refused: Refusals) -> None:
-        """``ours`` is our own scope; ``refused`` hears of points that cannot be shown or sent."""
+        """``ours`` is our own scope; ``refused`` counts points that cannot be shown or sent."""
         self._ours = ours
         self._refused = refused
         self._tidied = Tidier(label_length, refused, self._is_ours)
@@ -53,7 +53,7 @@ class ForeignMetrics:
         self._names = Names()
 
     def tidy(self, data: MetricsData) -> MetricsData:
-        """Make all plain, and add up the series that are the same then."""
+        """Clean a collection for a push, and add up the series that are the same then."""
         data = self._tidied(data)
         for scope, metrics in _scopes(data):
             for index, metric in enumerate(metrics):
@@ -62,14 +62,14 @@ class ForeignMetrics:
         return data
 
     def leave_out(self, metric: Metric, scope: str) -> None:
-        """Count and name an exponential histogram, which the port cannot show."""
+        """Count and log an exponential histogram, which the port cannot show."""
         scope, name = outgoing.text(scope), outgoing.text(metric.name)
         for point in metric.data.data_points:
             self._refused.count(Loss.UNSUPPORTED, scope, name, self._tidied.series(point))
         self._refused.warn(scope, name, EXPONENTIAL)
 
     def flatten(self, data: MetricsData) -> MetricsData:
-        """Leave one family for each name, whatever scopes they come from, and its series as the port shows them."""
+        """Clean a collection for the port: one family for each name over all scopes, with its series as shown there."""
         data = self._tidied(data)
         homes: dict[Family, _Home] = {}
         for scope, metrics in _scopes(data):
@@ -80,7 +80,7 @@ class ForeignMetrics:
         return data
 
     def _stays(self, metric: Metric, scope: InstrumentationScope, homes: dict[Family, _Home]) -> bool:
-        """Tell whether a metric stays where it is: our own do, and the first of each family."""
+        """Tell whether a metric stays in its place: our own do, and the first one of each family."""
         if self._is_ours(scope, metric.name):
             return True
         family = self._admitted(metric, scope.name)
@@ -91,17 +91,17 @@ class ForeignMetrics:
         return home.metric is metric
 
     def _furnished(self, kind: str, home: _Home) -> Metric | None:
-        """Give a family with all its series; those that cannot be shown are counted, and None is a family without."""
+        """Return a family with all its series, or None if it has none; count the series that cannot be shown."""
         lost = partial(self._refused, scope=home.scope, name=home.metric.name)
         try:
             points = self._series.united(kind, home.points, lambda reason, series: lost(reason, series=series))
-        except Exception:  # noqa: BLE001  whatever it is, it costs this family alone
+        except Exception:  # noqa: BLE001  any error costs this family alone
             lost(Loss.VALUE, number=len(home.points))
             return None
         return _with(home.metric, points) if points else None
 
     def _united(self, metric: Metric, scope: str) -> Metric:
-        """Add up the series of a metric that are the same; two numbers of 64 bits may be a wider one then."""
+        """Add up the series of a metric that are the same; a sum that exceeds 64 bits is cleaned once more."""
         points = metric.data.data_points
         single = united(points, map(self._tidied.key, points), partial(self._mismatched, scope, metric.name))
         if len(single) < len(points):
@@ -112,11 +112,11 @@ class ForeignMetrics:
         self._refused(Loss.MISMATCH, scope, name, self._tidied.key(point))
 
     def _is_ours(self, scope: InstrumentationScope, name: str) -> bool:
-        """Tell whether a metric needs no cleaning; others may call their meters, or their metrics, as we do."""
+        """Tell whether a metric is our own and needs no cleaning; others may use our meter's name, or our metrics'."""
         return name in OURS and (scope.name, scope.version) == (self._ours.name, self._ours.version)
 
     def _admitted(self, metric: Metric, scope: str) -> Family | None:
-        """Give a metric's family; None for one whose name is taken by another kind, or by us."""
+        """Return a metric's family; None if its name belongs to another kind, or to us."""
         family = family_of(metric)
         if family is None:
             return None
@@ -128,7 +128,7 @@ class ForeignMetrics:
 
 
 def _scopes(data: MetricsData) -> Iterator[tuple[InstrumentationScope, list[Metric]]]:
-    """List the scopes with their metrics, as lists that were made for this collection."""
+    """Yield each scope with its metrics, in lists that were made for this collection."""
     for resource_metrics in data.resource_metrics:
         for scope_metrics in resource_metrics.scope_metrics:
             yield scope_metrics.scope, scope_metrics.metrics  # type: ignore[misc]

@@ -1,9 +1,11 @@
-"""The two ways to record a histogram, behind one small protocol.
+"""Two ways to record a histogram, behind one small protocol: a tally of our own, or the SDK.
 
-*Tally* is the default: bucket counts as plain integers, handed over when a reader collects. One synchronous record
-of the SDK costs 74 000 instructions in the worker's main process, a tally a small part of that, and OpenTelemetry
-has no observable histogram. *SDK* records through ``Meter.create_histogram``, for whoever else must see or shape
-the values: an application's own provider, its views, delta temporality, exponential buckets, exemplars.
+*Tally* is the default: bucket counts as plain integers, handed over when a reader collects. One synchronous record of
+the SDK costs 74 000 instructions in the worker's main process, a tally a small part of that, and OpenTelemetry has no
+observable histogram.
+
+*SDK* records through ``Meter.create_histogram``. Everything that needs single values takes this way: an application's
+own provider, its views, delta temporality, exponential buckets, exemplars.
 """
 
 from __future__ import annotations
@@ -51,22 +53,22 @@ class Histograms(Protocol):
 
 
 class Unrecorded:
-    """Keeps nothing: for books that only stand at zero; implements ``Histograms`` and ``Recorder``."""
+    """Records nothing, for counters that only stand at zero; implements ``Histograms`` and ``Recorder``."""
 
     def series(self, metric: catalogue.Metric, attributes: Mapping[str, str]) -> Unrecorded:
-        """Open none."""
+        """Return this recorder."""
         del metric, attributes
         return self
 
     def record(self, value: float) -> None:
-        """Let it pass."""
+        """Ignore the observation."""
 
 
 UNRECORDED = Unrecorded()
 
 
 class Tally:
-    """Counts the observations of one series; whoever records holds the lock of the task's books."""
+    """Counts the observations of one series; the caller of :meth:`record` holds the lock of the task's counters."""
 
     __slots__ = ("attributes", "bounds", "counts", "total")
 
@@ -87,7 +89,11 @@ class TallyHistograms:
     """Histograms as tallies, collected as the SDK's own data points; implements ``producers.Producer``."""
 
     def __init__(self, bounds: Sequence[float], scope: InstrumentationScope, started_at: int) -> None:
-        """``bounds`` in the metrics' unit; ``scope`` is our meter's; ``started_at`` in nanoseconds since the epoch."""
+        """Begin without series.
+
+        ``bounds`` are in the metrics' unit, ``scope`` is our meter's, and ``started_at`` is in nanoseconds since the
+        epoch.
+        """
         self._scope = scope
         self._bounds = bounds
         self._started_at = started_at
@@ -100,13 +106,13 @@ class TallyHistograms:
         return tally
 
     def produce(self, now: int) -> Iterator[ScopeMetrics]:
-        """Make the SDK's metrics of all series that have observations."""
+        """Yield the SDK's metrics of all series that have observations; ``now`` is in nanoseconds since the epoch."""
         collected = [made for metric in list(self._tallies) if (made := self._made(metric, now)) is not None]
         if collected:
             yield ScopeMetrics(self._scope, collected, self._scope.schema_url or "")
 
     def find(self, name: str) -> Metric | None:
-        """Make the SDK's metric of this name, if it has observations."""
+        """Return the SDK's metric of this name; None if it has no observations."""
         found = next((metric for metric in list(self._tallies) if metric.name == name), None)
         return self._made(found, time.time_ns()) if found is not None else None
 
@@ -150,13 +156,13 @@ class _Series:
 class SdkHistograms:
     """Histograms recorded synchronously, one instrument of a Meter for each metric.
 
-    A cold shutdown cancels requests from inside the OS signal handler, on whatever line the main thread happens to be.
-    If that is one of the SDK's, which holds locks that are not reentrant, recording there would wait for ever: such
-    an observation is put aside, and recorded with the next one or by :meth:`settle`.
+    A cold shutdown cancels requests inside the OS signal handler, at any line of the main thread. If that is a line of
+    the SDK, whose locks are not reentrant, recording in the handler would deadlock. Such an observation is put aside,
+    and recorded with the next one or by :meth:`settle`.
     """
 
     def __init__(self, meter: Meter, bounds: Sequence[float]) -> None:
-        """``bounds`` are advisory: a view, or an exporter's preference for exponential buckets, overrules them."""
+        """``bounds`` are advisory: a view, or an exporter's preference for exponential buckets, overrides them."""
         self._meter = meter
         self._bounds = bounds
         self._instruments: dict[catalogue.Metric, Instrument] = {}
@@ -172,7 +178,7 @@ class SdkHistograms:
         return _Series(self._instruments[metric], attributes, self._record)
 
     def settle(self) -> None:
-        """Record what was put aside; several threads may."""
+        """Record the observations that were put aside; may be called from several threads at once."""
         me = threading.get_ident()
         if me not in self._recording:
             self._recording.add(me)  # a signal may arrive in here as well
@@ -217,7 +223,10 @@ class _Pair:
 
 
 class BothHistograms:
-    """Histograms recorded by the SDK for others, and tallied for our port in case those are of no use to it."""
+    """Histograms recorded by the SDK for an application's readers, and also tallied for our port.
+
+    The port shows the tally where a view of the application's makes the SDK's histogram exponential.
+    """
 
     def __init__(self, sdk: SdkHistograms, tallied: TallyHistograms) -> None:
         """Record with both."""

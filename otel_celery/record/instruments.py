@@ -1,4 +1,4 @@
-"""The books and a worker's levels as OpenTelemetry's observable instruments, made from the catalogue."""
+"""Observable instruments for the tallies and a worker's levels, made from the catalogue."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ if TYPE_CHECKING:
 
 
 _readers: WeakKeyDictionary[Meter, dict[str, list[Callback]]] = WeakKeyDictionary()
-"""Who is read for each instrument: the SDK makes an instrument once a meter, and ignores later callbacks."""
+"""The callbacks of each instrument, by its meter and name: the SDK ignores those of a second one of that name."""
 
 
 def register(meter: Meter, tallies: Tallies, levels: WorkerLevels) -> Callable[[], None]:
-    """Create every observable instrument of the catalogue on ``meter``, or join those of an earlier worker.
+    """Create every observable instrument of the catalogue on ``meter``, or add callbacks to an earlier worker's.
 
-    What is returned takes leave of them again: an application's meter lives on.
+    Returns a function that removes the callbacks again: an application's meter outlives the worker.
     """
     known, joined = _readers.setdefault(meter, {}), []
     for metric, read in {**_of_tasks(tallies), **_of_worker(tallies), **_of_levels(tallies, levels)}.items():
@@ -59,10 +59,10 @@ def _all_of(readers: list[Callback]) -> Callback:
 
 
 def _guarded(read: Read, tallies: Tallies) -> Callable[[CallbackOptions], Iterable[Observation]]:
-    """One source that fails costs its own metric, never the scrape.
+    """Wrap a callback so that its failure costs its own metric, and never the scrape.
 
-    A forked child inherits the books, and an application's reader in it would export them a second time: there, and
-    once the books are closed, nothing is observed.
+    A forked child inherits the tallies, and an application's reader in it would export them a second time. So nothing
+    is observed there, nor once the tallies are closed.
     """
     home = Home()
 
@@ -120,7 +120,7 @@ def _text(value: str) -> str:
 
 
 def _statuses(task: TaskTally) -> dict[str, int]:
-    """Leave RETURNED out: it ends a request, not a task."""
+    """Return the ends by status, without RETURNED: it ends a request, not a task."""
     return {outcome: number for outcome, number in task.ends.items() if outcome is not Outcome.RETURNED}
 
 
@@ -143,7 +143,7 @@ def _of_levels(tallies: Tallies, levels: WorkerLevels) -> dict[Metric, Read]:
     worker = {"worker": tallies.worker}
 
     def one(name: str) -> Read:
-        ask = methodcaller(name)  # when it is asked: a bound method would keep the worker alive
+        ask = methodcaller(name)  # looked up at each call: a bound method would keep the worker alive
 
         def read() -> Iterator[Observation]:
             if (number := ask(levels)) is not None:

@@ -1,7 +1,7 @@
-"""A push that goes round what its exporter cannot encode: that is left out and named, and the rest arrives.
+"""Push a collection of which the exporter cannot encode some points: these are left out and logged, the rest arrives.
 
-An exporter raises for the whole of a collection where one value is nothing that it can write. Halves of it are exported
-then, and halves of those that fail, until the point is found; what was found is tried by itself from then on.
+An exporter raises for the whole collection if it cannot encode one value. Then each half of it is exported, and each
+half of a half that fails, until the point is found. At the next push the point's metric is exported by itself.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from otel_celery.record.refusals import Refusals
 
 MAX_EXPORTS = 200
-"""How many parts are tried for one push; a dozen bad points among ten thousand are found with that."""
+"""Exports tried for one push, at most; enough to find a dozen bad points among ten thousand."""
 
 
 class _Held(NamedTuple):
-    """A metric, or a part of its points, and what it belongs to."""
+    """A metric, or some of its points, with its scope and resource."""
 
     resource: ResourceMetrics
     scope: ScopeMetrics
@@ -38,7 +38,7 @@ class _Held(NamedTuple):
 
 
 class _Push:
-    """The exports that one push has come to, and what they have come to."""
+    """The exports of one push, and their results."""
 
     def __init__(self, exporter: MetricExporter, seconds: float) -> None:
         self._exporter = exporter
@@ -50,14 +50,14 @@ class _Push:
         self.error: Exception | None = None
 
     def send(self, parts: Sequence[_Held]) -> None:
-        """Export these; where that raises, all of them but what it cannot encode. Raises OSError, as they do."""
+        """Export these parts; if the exporter raises, export their halves. Raises OSError if the network fails."""
         if not parts:
             return
         try:
             result = self._exporter.export(_data(parts), timeout_millis=self._milliseconds)
         except OSError:
-            raise  # no encoding: the network
-        except Exception as error:  # noqa: BLE001  what an exporter cannot encode, it says in its own way
+            raise  # the network, not the encoding
+        except Exception as error:  # noqa: BLE001  each exporter has its own error for a value that it cannot encode
             self.error = self.error or error
             self._part(parts)
         else:
@@ -80,15 +80,15 @@ class Isolation:
     """Exports one exporter's collections, and remembers which metrics it could not encode."""
 
     def __init__(self, exporter: MetricExporter, refused: Refusals) -> None:
-        """``refused`` hears of points that were left out."""
+        """``refused`` counts points that were left out."""
         self._exporter = exporter
         self._refused = refused
         self._suspects: set[tuple[str, str]] = set()
 
     def export(self, data: MetricsData, seconds: float) -> MetricExportResult:
-        """Export all that can be encoded; each export may take so many seconds.
+        """Export every point that can be encoded; each single export may take so many ``seconds``.
 
-        Raises what the exporter raises where it takes nothing at all.
+        Raises the exporter's error if no export succeeds.
         """
         parts = list(_held(data))
         push = _Push(self._exporter, seconds)
@@ -113,7 +113,7 @@ def _held(data: MetricsData) -> Iterable[_Held]:
 
 
 def _data(parts: Sequence[_Held]) -> MetricsData:
-    """Put metrics together again; all of one collection have few resources and scopes, in order."""
+    """Put parts together as one collection again; their resources and scopes are few, and in order."""
     resources: dict[int, tuple[ResourceMetrics, dict[int, tuple[ScopeMetrics, list[Metric]]]]] = {}
     for resource, scope, metric in parts:
         _, scopes = resources.setdefault(id(resource), (resource, {}))
@@ -127,7 +127,7 @@ def _data(parts: Sequence[_Held]) -> MetricsData:
 
 
 def _halves(parts: Sequence[_Held]) -> list[Sequence[_Held]]:
-    """Halve metrics, or the points of the only one; what is one point has no halves."""
+    """Halve the parts, or the points of the only part; a single point has no halves."""
     if len(parts) > 1:
         middle = len(parts) // 2
         return [parts[:middle], parts[middle:]]

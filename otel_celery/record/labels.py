@@ -1,4 +1,4 @@
-"""Label values: cleaned, cut, and bounded in number, so that no message can make series without end."""
+"""Clean, cut and bound label values, so that no message can make series without end."""
 
 from __future__ import annotations
 
@@ -13,42 +13,42 @@ if TYPE_CHECKING:
     from otel_celery.settings.settings import Bounds
 
 MAX_QUEUES = 500
-"""The operator names the queues that a worker consumes; this only keeps a mistake from growing without end."""
+"""Queue labels at most. The operator chooses a worker's queues, so this only contains a mistake."""
 
 
 class Places:
-    """The values of one label that have a place, and how many may."""
+    """The values of one label that have been admitted, and how many may be."""
 
     __slots__ = ("_limit", "_taken")
 
     def __init__(self, limit: int, taken: Iterable[str] = ()) -> None:
-        """Begin with those that are ``taken``."""
+        """Begin with the values in ``taken``; admit ``limit`` values at most."""
         self._limit = limit
         self._taken = set(taken)
 
     def __contains__(self, label: str) -> bool:
-        """Tell whether a value has its place; ``other`` needs none."""
+        """Tell whether a value is admitted; ``other`` always is."""
         return label in self._taken or label == OTHER
 
     def have(self, label: str) -> bool:
-        """Tell whether a value has its place, or would find one."""
+        """Tell whether a value is admitted, or could be."""
         return label in self or len(self._taken) < self._limit
 
     def take(self, label: str) -> None:
-        """Give a value its place."""
+        """Admit a value."""
         if label != OTHER:
             self._taken.add(label)
 
     def copy(self) -> Places:
-        """Copy them."""
+        """Return a copy."""
         return Places(self._limit, self._taken)
 
 
 class Labels:
-    """The label values of one worker; a place is for what occurred, and stays its own."""
+    """The label values of one worker; a value that has occurred stays admitted."""
 
     def __init__(self, bounds: Bounds, folded: Callable[[str], None]) -> None:
-        """``folded`` hears what kind of value was replaced by ``other`` because its bound was reached."""
+        """``folded`` is called with the label's name when a value becomes ``other`` because the bound is reached."""
         self._bounds = bounds
         self._folded = folded
         limits = {"task_name": bounds.task_names, "exception": bounds.exceptions, "queue": MAX_QUEUES}
@@ -56,20 +56,20 @@ class Labels:
         self._queues_left_out = 0
 
     def task_name(self, name: str) -> str:
-        """Label a task; one that the operator left out is ``other``."""
+        """Return a task's label; ``other`` if the operator leaves the task out."""
         return OTHER if self.is_left_out(name) else self._bounded("task_name", name)
 
     def known_task_name(self, name: str) -> str:
-        """Label a task as it was labelled when its books were opened; nothing new is taken up."""
+        """Return the label that a task got when it was first counted; nothing new is admitted."""
         label = self.clean(name)
         return label if label in self._places["task_name"] and not self.is_left_out(name) else OTHER
 
     def queue(self, name: str) -> str:
-        """Label the queue that a message came from."""
+        """Return the label of the queue that a message came from."""
         return self._bounded("queue", name)
 
     def queues(self, names: Iterable[str]) -> list[str]:
-        """Label the queues of a list that may be asked for at any time: they take no place, and are bounded alike."""
+        """Return the labels of queues that a scrape lists: bounded as others are, but nothing new is admitted."""
         labels = list(dict.fromkeys(map(self.clean, names)))
         kept, left_out = labels[:MAX_QUEUES], len(labels) - MAX_QUEUES
         while self._queues_left_out < left_out:
@@ -78,7 +78,7 @@ class Labels:
         return kept if left_out <= 0 else list(dict.fromkeys([*kept, OTHER]))
 
     def exception(self, name: str) -> str:
-        """Label an exception's class; never its message, which may hold secrets."""
+        """Return the label of an exception's class; never its message, which may hold secrets."""
         return self._bounded("exception", name)
 
     def clean(self, value: str) -> str:
@@ -86,7 +86,7 @@ class Labels:
         return value[: self._bounds.label_length].encode("utf-8", "replace").decode("utf-8") or OTHER
 
     def places(self, what: str) -> Places:
-        """Copy the places that are taken, for whoever wants to see what would still fit."""
+        """Return a copy of a label's admitted values, to see how many more would fit."""
         return self._places[what].copy()
 
     def is_left_out(self, name: str) -> bool:

@@ -1,4 +1,7 @@
-"""The names on the port: one family each, whoever came first, and none that a parser takes for part of another."""
+"""Give each name on the port to one family: the first that uses it.
+
+A name that a parser would take for a part of another family, such as its ``_count``, is taken as well.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,7 @@ SUFFIXES = {
     "histogram": ("", "_bucket", "_count", "_sum", "_created"),
     "info": ("", "_info"),
 }
-"""The names that OpenMetrics gives to a family of each kind, used or not."""
+"""The suffixes of the names that OpenMetrics gives to a family of each kind, used or not."""
 
 PROCESS = (
     ("counter", "process_cpu_seconds"),
@@ -34,22 +37,25 @@ PROCESS = (
     ),
     ("info", "target"),
 )
-"""What the port shows besides the catalogue."""
+"""The families on the port besides the catalogue's."""
 
 MAX_NAMES = 10_000
 
 
 class Names:
-    """Who has which name on one port."""
+    """The names in use on one port, each with its family."""
 
     def __init__(self) -> None:
-        """Begin with our own."""
+        """Begin with our own names."""
         self._owners: dict[str, Family | None] = {
             name: None for kind, base in _reserved() for name in names_of(kind, base)
         }
 
     def admit(self, family: Family) -> Loss | None:
-        """Take a family in, or tell why not; one that was taken in always is."""
+        """Take a family in and return None, or return the reason against it.
+
+        A family that was taken in once is always taken in.
+        """
         names = names_of(*family)
         if any(self._owners.get(name, family) != family for name in names):
             return Loss.NAME
@@ -61,7 +67,7 @@ class Names:
 
 
 def family_of(metric: Metric) -> Family | None:
-    """Name a metric as the port does; None for a kind of data that it cannot show."""
+    """Return a metric's family on the port; None for a kind of data that the port cannot show."""
     if isinstance(metric.data, Sum):
         kind = "counter" if metric.data.is_monotonic else "gauge"
     elif isinstance(metric.data, (Gauge, Histogram)):
@@ -72,7 +78,7 @@ def family_of(metric: Metric) -> Family | None:
 
 
 def names_of(kind: str, base: str) -> Sequence[str]:
-    """List the names that a family takes up."""
+    """List the names that a family occupies."""
     return [base + suffix for suffix in SUFFIXES[kind]]
 
 

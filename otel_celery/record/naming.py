@@ -1,8 +1,8 @@
-"""How Prometheus writes what OpenTelemetry names: metrics, units and labels.
+"""Convert OpenTelemetry's names of metrics, units and labels to Prometheus's.
 
-OpenTelemetry's specification says how (https://opentelemetry.io/docs/specs/otel/compatibility/prometheus_and_openmetrics/).
-The exporter has functions for it that are private, and whose absence would take the port down; a test holds these to
-those.
+The rules are OpenTelemetry's (https://opentelemetry.io/docs/specs/otel/compatibility/prometheus_and_openmetrics/). The
+exporter's own functions for them are private, and without them the port would be down. A test compares these functions
+with the exporter's.
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ UNITS = {
     "1": "",
     "%": "percent",
 }
-"""UCUM's units as words, as the Collector has them too."""
+"""UCUM's units as words; the Collector has the same."""
 
 PER = {"s": "second", "m": "minute", "h": "hour", "d": "day", "w": "week", "mo": "month", "y": "year"}
-"""The same below a fraction's line: m/s is meters_per_second."""
+"""Units below a fraction's line as words: ``m/s`` is ``meters_per_second``."""
 
 _NOT_IN_NAMES = re.compile(r"[^a-zA-Z0-9:]+")
 _NOT_IN_LABELS = re.compile(r"[^a-zA-Z0-9]+")
@@ -50,24 +50,24 @@ _ANNOTATION = re.compile(r"{.*}")
 
 
 def metric_name(name: str) -> str:
-    """Write a metric's name, without its unit or the suffix of its kind."""
+    """Convert a metric's name, without its unit or the suffix of its kind."""
     return _NOT_IN_NAMES.sub("_", _no_digit_first(name))
 
 
 def label_name(key: str) -> str:
-    """Write a label's name."""
+    """Convert a label's name."""
     return _NOT_IN_LABELS.sub("_", _no_digit_first(key))
 
 
 def label_value(value: Any) -> str:
-    """Write a label's value: a text as it is, anything else as JSON."""
+    """Convert a label's value: a text stays as it is, anything else becomes JSON."""
     return str(value) if isinstance(value, str) else json.dumps(value, default=str)
 
 
 def unit_word(unit: str) -> str:
-    """Write a unit as the end of a metric's name; empty where it has none.
+    """Convert a unit to the end of a metric's name; empty for a metric without a unit.
 
-    A colon becomes an underscore: the exporter keeps it, and OpenMetrics' writer then shows a family under two names.
+    A colon becomes an underscore. The exporter keeps it, and OpenMetrics' writer then shows a family under two names.
     """
     unit = _ANNOTATION.sub("", unit).replace(":", "_")
     if unit in UNITS:

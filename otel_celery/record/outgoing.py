@@ -1,7 +1,8 @@
-"""Values as every exporter can send them, and the port can show them.
+"""Make values that every exporter can send and the port can show.
 
-OTLP carries integers of 64 bits; an encoder raises at a longer one, at a lone surrogate or at a number that is none,
-and the whole push is lost; the console's cannot write bytes. What is made here holds none of these.
+OTLP carries integers of 64 bits. Its encoder raises for a longer one, for a lone surrogate, and for a number that is
+none, and then the whole push is lost. The console's exporter cannot write bytes. Values made here contain none of
+these.
 """
 
 from __future__ import annotations
@@ -18,14 +19,17 @@ if TYPE_CHECKING:
     Label = Scalar | tuple[Scalar, ...]
 
 LEAST, MOST = -(2**63), 2**63 - 1
-"""The integers that OTLP can carry."""
+"""The smallest and the largest integer that OTLP can carry."""
 
 MAX_TEXT = 1_000
-"""Where names, units and descriptions are cut."""
+"""Longest name, unit or description, in characters."""
 
 
 def number(value: Any) -> int | float | None:
-    """Give the number that can be sent: an integer is a float where 64 bits do not hold it; None for no number."""
+    """Return a number that can be sent; None if the value is no number.
+
+    An integer beyond 64 bits becomes a float.
+    """
     try:
         made = plain.number(value)
         return made if type(made) is float or LEAST <= made <= MOST else float(made)
@@ -34,9 +38,9 @@ def number(value: Any) -> int | float | None:
 
 
 def label(value: Any, length: int) -> Label:
-    """Give a scalar, or a tuple of scalars; bytes, mappings and what is nested deeper is written as JSON.
+    """Return a scalar, or a tuple of scalars; bytes, mappings and deeper nesting become JSON.
 
-    Raises whatever the value's own methods raise, and RecursionError where it is nested without end.
+    Raises any exception of the value's own methods, and RecursionError if it is nested without end.
     """
     made = plain.label(value, length)
     if type(made) is tuple:
@@ -45,17 +49,20 @@ def label(value: Any, length: int) -> Label:
 
 
 def labels(attributes: Mapping[str, Any], length: int) -> dict[str, Label]:
-    """Make attributes plain; of keys that are cut alike the last stays. Raises as :func:`label` does."""
+    """Make attributes plain; of keys that are equal once they are cut, the last one stays.
+
+    Raises as :func:`label` does.
+    """
     return {plain.text(key, length): label(value, length) for key, value in attributes.items()}
 
 
 def shown(value: Label, length: int) -> str:
-    """Write a label as the port shows it: a text as it is, anything else as JSON."""
+    """Format a label's value as the port shows it: a text stays as it is, anything else becomes JSON."""
     return value if type(value) is str else plain.text(json.dumps(value), length)
 
 
 def text(value: Any, length: int = MAX_TEXT) -> str:
-    """Clean a text that may be missing, or may be none; never raises."""
+    """Return a clean text; empty for None, and for an object that raises. Never raises."""
     try:
         return "" if value is None else plain.text(value, length)
     except Exception:  # noqa: BLE001  a user's class may raise anything
@@ -65,7 +72,7 @@ def text(value: Any, length: int = MAX_TEXT) -> str:
 def _scalar(made: Any, length: int) -> Scalar:
     kind = type(made)
     if kind is int and not LEAST <= made <= MOST:
-        return plain.text(str(made), length)  # never too long to be written: plain values are hexadecimal by then
+        return plain.text(str(made), length)  # str() cannot refuse it: plain.label has made longer ones hexadecimal
     return (
         made if made is None or kind in {str, bool, int, float} else plain.text(json.dumps(made, default=str), length)
     )

@@ -1,6 +1,6 @@
-"""The main process's own figures, ``process_*``, for readers that push; the port has prometheus_client's collector.
+"""The main process's ``process_*`` metrics for readers that push; the port has prometheus_client's own collector.
 
-Names and meaning are that collector's, so that a query finds the same series whichever way they came
+Names and meaning are that collector's, so that a query finds the same series either way
 (https://prometheus.io/docs/instrumenting/writing_clientlibs/#process-metrics).
 """
 
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 
 
 class ProcessFigures:
-    """Makes OpenTelemetry's metrics of the collector's families; implements ``producers.Producer``."""
+    """Converts the collector's families to OpenTelemetry's metrics; implements ``producers.Producer``."""
 
     def __init__(self, scope: InstrumentationScope, started_at: int, *, has_deltas: bool) -> None:
-        """Look at this process, for one reader; ``started_at`` in nanoseconds since the epoch.
+        """Read this process, for one reader; ``started_at`` is in nanoseconds since the epoch.
 
-        With ``has_deltas`` counters tell what was added since they were last asked for.
+        With ``has_deltas`` counters have delta temporality.
         """
         self._scope = scope
         self._since = started_at
@@ -40,7 +40,7 @@ class ProcessFigures:
         self._collector = ProcessCollector(registry=None)
 
     def produce(self, now: int) -> Iterator[ScopeMetrics]:
-        """Make them; where there is no ``/proc`` there are none."""
+        """Yield the metrics; there are none without ``/proc``."""
         found = [self._made(family, now) for family in self._collector.collect()]
         if found:
             yield ScopeMetrics(self._scope, found, self._scope.schema_url or "")

@@ -1,6 +1,6 @@
-"""Metrics that no instrument of the SDK recorded, handed to each reader that collects.
+"""Add metrics that no instrument of the SDK recorded to each reader's collection.
 
-The specification calls their source a MetricProducer; Python's SDK does not have it yet, so our own readers, for pull
+The specification calls such a source a MetricProducer. Python's SDK does not have it yet. So our own readers, for pull
 and for push, ask the producers in ``_receive_metrics``, the method that the SDK asks readers to override.
 """
 
@@ -19,15 +19,15 @@ class Producer(Protocol):
     """A source of metrics besides the SDK's own."""
 
     def produce(self, now: int) -> Iterable[ScopeMetrics]:
-        """Make this moment's metrics, ``now`` in nanoseconds since the epoch.
+        """Make this moment's metrics; ``now`` is in nanoseconds since the epoch.
 
-        Asked by each reader, one at a time and behind the fork gate, and each may add to the lists that it gets.
-        So values are cumulative, and nothing is used up by asking.
+        Readers ask one at a time, behind the fork gate, and may append to the lists that they get. Values are
+        cumulative, since every reader asks.
         """
 
 
 def add_produced(data: MetricsData, producers: Sequence[Producer]) -> None:
-    """Add what the producers make to what the SDK collected; metrics of one scope are put together."""
+    """Add the producers' metrics to a collection of the SDK's; metrics of one scope are put together."""
     now = time.time_ns()
     scopes: list[ScopeMetrics] = data.resource_metrics[0].scope_metrics  # type: ignore[assignment]
     for producer in producers:

@@ -1,4 +1,4 @@
-"""The reader that the port's registry asks."""
+"""The reader behind the port: collects from the SDK and from our producers at each scrape."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 class PullReader(PrometheusMetricReader):
     """The Prometheus reader, with a collector of our own, which also reads our producers.
 
-    The text format cannot show those, and the exporter fails the whole scrape at the first one. An application's view
-    may ask for them (it beats what a reader prefers): then ours are shown from ``stand_in``, with explicit buckets,
-    and others are left out.
+    The text format cannot show exponential histograms, and the exporter fails the whole scrape at the first one. An
+    application's view may ask for them, and it overrides a reader's preference. Then our own metrics are shown from
+    ``stand_in``, with explicit buckets, and others are left out.
     """
 
     def __init__(
@@ -37,7 +37,7 @@ class PullReader(PrometheusMetricReader):
         foreign: ForeignMetrics,
         stand_in: TallyHistograms | None = None,
     ) -> None:
-        """Read into ``registry`` what the SDK collects and the producers make; they may become more."""
+        """Show in ``registry`` the metrics of the SDK and of ``producers``, to which more may be added later."""
         super().__init__(registry=CollectorRegistry(), scope_info_enabled=False, cardinality_limits=limits)
         self._producers = producers
         self._foreign = foreign
@@ -60,7 +60,7 @@ class PullReader(PrometheusMetricReader):
         self._remembering.add(self._foreign.flatten(metrics_data))
 
     def shutdown(self, *_: object, **__: object) -> None:
-        """Be asked no more."""
+        """Take the collector out of the registry."""
         self._shown_in.unregister(self._remembering)
 
     def _shown(self, metric: Metric, scope: str) -> Metric | None:

@@ -1,7 +1,7 @@
-"""Pushing: a reader that is collected and exported in a thread of its own, and never in a forked child.
+"""Push metrics from a thread of the main process, never from a forked child.
 
 The SDK's periodic reader starts its thread again in each child, where it exports the main process's values a second
-time. Here a child has no thread, collecting happens behind the fork gate, and exporting, which may take its time,
+time. Here a child has no thread. Collecting happens behind the fork gate; exporting, which may take long, happens
 outside of it.
 """
 
@@ -37,21 +37,22 @@ logger = logging.getLogger("otel_celery")
 
 
 def has_deltas(exporter: MetricExporter) -> bool:
-    """Tell whether an exporter wants observable counters as differences."""
+    """Tell whether an exporter prefers delta temporality for observable counters."""
     temporality, _ = preferences(exporter)
     return (temporality or {}).get(ObservableCounter) is AggregationTemporality.DELTA
 
 
 def preferences(exporter: MetricExporter) -> tuple[Any, Any]:
-    """Give the temporality and the aggregation that an exporter prefers, as the SDK's own periodic reader asks for it.
+    """Return the temporality and the aggregation that an exporter prefers.
 
-    It says so nowhere else. None is the SDK's choice: cumulative, with explicit buckets.
+    They are private attributes; the SDK's own periodic reader reads the same. None means the SDK's default: cumulative,
+    with explicit buckets.
     """
     return getattr(exporter, "_preferred_temporality", None), getattr(exporter, "_preferred_aggregation", None)
 
 
 class PushReader(MetricReader):
-    """Keeps what was collected until it is taken, with what the producers made added."""
+    """Keeps a collection, with the producers' metrics added, until it is taken."""
 
     def __init__(
         self,
@@ -60,7 +61,7 @@ class PushReader(MetricReader):
         producers: Sequence[Producer],
         foreign: ForeignMetrics,
     ) -> None:
-        """Read as this exporter prefers; ``producers`` may become more."""
+        """Collect as this exporter prefers; more may be added to ``producers`` later."""
         temporality, aggregation = preferences(exporter)
         super().__init__(
             preferred_temporality=temporality, preferred_aggregation=aggregation, cardinality_limits=limits
@@ -70,7 +71,10 @@ class PushReader(MetricReader):
         self._collected: MetricsData | None = None
 
     def take(self, timeout: float) -> MetricsData | None:
-        """Collect; whoever calls keeps forks away. Raises what a callback of an instrument raises."""
+        """Collect and return the metrics, or None; ``timeout`` is in seconds. The caller holds the fork gate.
+
+        Raises any exception of an instrument's callback.
+        """
         self.collect(timeout * 1000)
         collected, self._collected = self._collected, None
         return collected
@@ -81,13 +85,13 @@ class PushReader(MetricReader):
         self._collected = self._foreign.tidy(metrics_data)
 
     def shutdown(self, timeout_millis: float = 30_000, **_: object) -> None:
-        """Do nothing: the exporter is shut down in the thread that exports."""
+        """Do nothing: the exporting thread shuts the exporter down."""
 
 
 class Pusher:
     """Pushes one reader's metrics to one exporter, at an interval and once more at the end."""
 
-    def __init__(  # noqa: PLR0913, PLR0917  what a push is made of
+    def __init__(  # noqa: PLR0913, PLR0917  the parts of a push
         self,
         place: str,
         reader: PushReader,
@@ -96,10 +100,10 @@ class Pusher:
         hold: Hold,
         refused: Refusals,
     ) -> None:
-        """``place`` names the exporter for the log, ``timing`` is interval and timeout in seconds.
+        """``place`` names the exporter in the log; ``timing`` is interval and timeout in seconds.
 
-        ``hold`` keeps forks waiting: a child would inherit the locks that a collection holds. ``refused`` hears of
-        points that the exporter cannot encode.
+        ``hold`` keeps forks waiting: a child would inherit the locks that a collection holds. ``refused`` counts points
+        that the exporter cannot encode.
         """
         self._place = place
         self._reader = reader
@@ -113,18 +117,18 @@ class Pusher:
         self._thread = threading.Thread(target=self._run, name="otel-celery-push", daemon=True)
 
     def start(self) -> None:
-        """Begin; the first export is due after one interval."""
+        """Start the thread; the first export is due after one interval."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Have the last values pushed, and the thread end after that; :meth:`wait` waits for it."""
+        """Make the thread push the last values and end; :meth:`wait` waits for it."""
         self._over.set()
 
     def wait(self, until: float) -> None:
-        """Wait for the end, at most until this moment of the monotonic clock; then it is left to itself."""
+        """Wait for the thread's end, at most until this moment of the monotonic clock; after that it is left alone."""
         if self._thread.is_alive():
             self._thread.join(max(0.0, until - time.monotonic()))
-        if self._thread.is_alive() and not self._is_failing:  # the exporter still tries, and has said nothing yet
+        if self._thread.is_alive() and not self._is_failing:  # the exporter still tries, and has logged nothing yet
             logger.warning(
                 "otel-celery: the last metrics were not taken by %s in time, and may be lost; see that a collector "
                 "listens there (OTEL_EXPORTER_OTLP_ENDPOINT)",
@@ -140,7 +144,7 @@ class Pusher:
             self._push()
             try:
                 self._exporter.shutdown()
-            except Exception as error:  # noqa: BLE001  the last values have left, or not
+            except Exception as error:  # noqa: BLE001  the last push is over
                 logger.debug("otel-celery: the exporter %s did not shut down: %s", self._place, plain(repr(error)))
 
     def _push(self) -> None:
@@ -151,13 +155,13 @@ class Pusher:
             if collected is None:
                 return
             result = self._isolation.export(collected, self._timeout)
-        except Exception as error:  # noqa: BLE001  whatever it is, the next export is tried
+        except Exception as error:  # noqa: BLE001  after any error the next export is tried
             self._tell(plain(repr(error)))
         else:
             self._tell("" if result is MetricExportResult.SUCCESS else self._hush.reason())
 
     def _tell(self, trouble: str) -> None:
-        """Say the first failure of a row, and its end."""
+        """Log the first failure of a row, and its end."""
         if trouble and not self._is_failing:
             logger.warning(
                 "otel-celery: metrics cannot be pushed to %s: %s. Tasks are not touched by it, and it is tried again "

@@ -1,4 +1,4 @@
-"""All that a worker pushes to: exporters loaded before the pool forks, made after it, and flushed at the end."""
+"""The exporters of one worker: loaded before the pool forks, created after it, and flushed at the end."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 
 
 class Pushers:
-    """The exporters of one worker; one that cannot be had costs itself alone, and a sentence in ``problems``."""
+    """The exporters of one worker; one that cannot be loaded or created is left out, and named in ``problems``."""
 
     def __init__(self, push: Push) -> None:
-        """Import every exporter."""
+        """Import every exporter's class."""
         self.problems: list[str] = []
         self._push = push
         self._loaded: list[tuple[Exporter, type[MetricExporter | MetricReader]]] = []
@@ -48,11 +48,11 @@ class Pushers:
         hold: Hold,
         foreign: tuple[Callable[[], ForeignMetrics], Refusals],
     ) -> list[str]:
-        """Push what this provider records from now on, and say where to; problems found here are left in ``problems``.
+        """Push this provider's metrics from now on, and return the destinations; ``problems`` gets those found here.
 
-        ``producers`` are those that all readers share, and what makes one for a reader alone; ``foreign`` what makes
-        foreign for a reader alone, and who hears of points that cannot be sent.
-        Only after the pool has forked: a connection, or gRPC's threads, must not be inherited by every child.
+        ``producers`` are the producers that all readers share, and a function that makes one for a single reader.
+        ``foreign`` is a function that makes a reader's ForeignMetrics, and the counter of points that cannot be sent.
+        Call it only after the pool has forked: no child must inherit a connection, or gRPC's threads.
         """
         self.problems.clear()
         self._provider = provider
@@ -79,22 +79,22 @@ class Pushers:
         return started
 
     def has_grpc(self) -> bool:
-        """Tell whether one of them speaks gRPC."""
+        """Tell whether an exporter uses gRPC."""
         return any(exporter.is_grpc for exporter, _ in self._loaded)
 
     def leave_out_grpc(self) -> None:
-        """Leave out those that speak gRPC."""
+        """Leave out the exporters that use gRPC."""
         self._loaded = [(exporter, loaded) for exporter, loaded in self._loaded if not exporter.is_grpc]
 
     def finish(self, until: float) -> None:
-        """Push the last values, all at once, and wait at most until this moment of the monotonic clock."""
+        """Push the last values, all exporters at once, and wait at most until this moment of the monotonic clock."""
         for pusher in self._pushers:
             pusher.stop()
         for pusher in self._pushers:
             pusher.wait(until)
 
     def close(self) -> None:
-        """Take the readers off the provider."""
+        """Remove the readers from the provider."""
         for reader in self._readers:
             if self._provider is not None:
                 self._provider.remove_metric_reader(reader)

@@ -1,8 +1,8 @@
-"""What one worker records with: a provider, our views and readers on it, and the books behind them.
+"""One worker's metrics: a provider, our views and readers on it, and the tallies behind them.
 
-An application's own SDK MeterProvider (or that of ``opentelemetry-instrument``) is used where one is set, with our
-readers added to it; else we make one of our own, and leave the global alone: ``set_meter_provider`` works once a
-process, and that once is the application's.
+If the application, or ``opentelemetry-instrument``, has set an SDK MeterProvider, our readers are added to it.
+Otherwise we make one of our own, and leave the global one unset: ``set_meter_provider`` works once a process, and that
+once is the application's.
 """
 
 from __future__ import annotations
@@ -63,16 +63,16 @@ logger = logging.getLogger("otel_celery")
 
 
 class Recording:
-    """The books of one worker, its provider, and the registry that the port serves."""
+    """The tallies of one worker, its provider, and the registry that the port serves."""
 
     def __init__(self, settings: Settings, worker: str, service: str) -> None:
-        """Open the books of the worker with this node name; ``service`` names it where the environment does not."""
+        """Begin to count for the worker with this node name; ``service`` is used if the environment names none."""
         self.registry = CollectorRegistry()
         self.producers: list[Producer] = []
-        """What every reader of ours is handed besides the SDK's metrics; may be added to at any time."""
+        """The sources of metrics that each of our readers has besides the SDK; more may be added at any time."""
         self.pushers = Pushers(settings.push) if settings.push is not None else None
         self.has_exemplars = settings.push is not None and settings.push.has_exemplars
-        found = application_provider() if settings.enabled else None  # with metrics off, nobody is to see them
+        found = application_provider() if settings.enabled else None  # with metrics off, no reader is to have them
         self.is_ours = found is None
         self.provider = found or _provider(worker, service, settings.push)
         self._limits = _limits(settings.bounds)
@@ -98,7 +98,7 @@ class Recording:
         ProcessCollector(registry=self.registry)
 
     def register(self, levels: WorkerLevels) -> None:
-        """Create the instruments, now that there is somebody to ask for the worker's levels."""
+        """Create the instruments, now that the worker's levels can be read."""
         self._leave = instruments.register(self._meter(), self.tallies, levels)
 
     def serves_port(self) -> bool:
@@ -116,7 +116,7 @@ class Recording:
         return any(isinstance(reader, PeriodicExportingMetricReader) for reader in self._their_readers())
 
     def start_pushing(self, hold: Hold) -> list[str]:
-        """Push from now on, and say where to; ``hold`` keeps forks waiting while metrics are collected."""
+        """Push from now on, and return the destinations; ``hold`` keeps forks waiting while metrics are collected."""
         if self.pushers is None:
             return []
         figures = partial(ProcessFigures, *self._began)
@@ -124,7 +124,7 @@ class Recording:
         return self.pushers.start(self.provider, self._limits, (self.producers, figures), hold, foreign)
 
     def flush(self, until: float) -> None:
-        """Have the last values pushed, each reader singly, until this moment of the monotonic clock; never raises."""
+        """Push the last values, each reader by itself, until this moment of the monotonic clock; never raises."""
         if self._sdk is not None:
             self._sdk.settle()
         threads = [
@@ -133,7 +133,7 @@ class Recording:
             if isinstance(reader, PeriodicExportingMetricReader)
         ]
         for thread in threads:
-            with contextlib.suppress(RuntimeError):  # at a process's end none can be started; the SDK flushes by then
+            with contextlib.suppress(RuntimeError):  # no thread can start at a process's end; the SDK flushes then
                 thread.start()
         if self.pushers is not None:
             self.pushers.finish(until)
@@ -158,7 +158,7 @@ class Recording:
         return self.provider.get_meter(SCOPE, __version__)
 
     def _their_readers(self) -> Sequence[MetricReader]:
-        """List the readers that the application made its provider with; there is no public way to ask."""
+        """List the readers that the application made its provider with; the SDK has no public way to ask."""
         if self.is_ours:
             return ()
         readers: Sequence[MetricReader] | None = getattr(self.provider, "_metric_readers", None)
@@ -171,7 +171,7 @@ class Recording:
 
 
 def application_provider() -> MeterProvider | None:
-    """Find the SDK provider that the application, or ``opentelemetry-instrument``, has set."""
+    """Return the SDK provider that the application, or ``opentelemetry-instrument``, has set; None without one."""
     found = metrics.get_meter_provider()
     return found if isinstance(found, MeterProvider) else None
 
@@ -192,12 +192,12 @@ def _exemplar_filter(push: Push) -> ExemplarFilter:
 
 
 def _flush(reader: MetricReader, until: float) -> None:
-    with contextlib.suppress(Exception):  # it is the application's, and said by its exporter
+    with contextlib.suppress(Exception):  # the application's exporter has logged it
         reader.force_flush(max(0.0, until - time.monotonic()) * 1000)
 
 
 def _limits(bounds: Bounds) -> CardinalityLimits:
-    """Lift the SDK's limit of 2 000 points to what our own bounds allow; beyond it, it drops every label."""
+    """Raise the SDK's limit of 2 000 points to our own bounds; beyond its limit the SDK drops every label."""
     pairs = (PAIRS_PER_TASK_NAME + 1) * bounds.task_names + 1
     points = max(pairs * max(len(catalogue.METRICS), bounds.exceptions + 1), MAX_QUEUES + 1)
     kinds = (Counter, UpDownCounter, Histogram, ObservableCounter, ObservableUpDownCounter, ObservableGauge)

@@ -1,4 +1,4 @@
-"""The catalogue as users see it: exported names, and the reference table as text, Markdown or JSON."""
+"""Print the catalogue for users: exported names, and the reference table as text, Markdown or JSON."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 
 
 def exported_name(metric: Metric) -> str:
-    """Name a metric as Prometheus shows it: the unit and, for counters, ``_total`` are appended."""
+    """Return a metric's name in Prometheus, with its unit and, for counters, ``_total``."""
     parts = [metric_name(metric.name), unit_word(metric.unit), "total" if metric.kind is Kind.COUNTER else ""]
     return "_".join(part for part in parts if part)
 
 
 def text() -> str:
-    """List the catalogue for a terminal."""
+    """Format the catalogue for a terminal."""
     width = max(len(exported_name(metric)) for metric in METRICS)
     return "\n".join(
         f"{exported_name(metric):<{width}}  {metric.kind.value:<9}  {', '.join(metric.attributes)}\n"
@@ -29,7 +29,7 @@ def text() -> str:
 
 
 def markdown() -> str:
-    """List the catalogue as the table that stands in docs/metrics.md, the documented metrics in bold."""
+    """Format the catalogue as the table of docs/metrics.md, the documented metrics in bold."""
     rows = [
         f"| {'**' * metric.documented}`{exported_name(metric)}`{'**' * metric.documented} | {metric.kind.value} | "
         f"{', '.join(metric.attributes)} | {metric.description} |"
@@ -39,7 +39,7 @@ def markdown() -> str:
 
 
 def json() -> str:
-    """List the catalogue for programs: one object a metric, with its OpenTelemetry and its exported name."""
+    """Format the catalogue for programs: one object a metric, with its OpenTelemetry and its exported name."""
     return jsonlib.dumps(
         [
             {

@@ -1,4 +1,4 @@
-"""What others recorded and nobody will see: counted once for each series, and said once for each metric."""
+"""Count others' points that cannot be exported, once for each series, and log each metric once."""
 
 from __future__ import annotations
 
@@ -27,33 +27,33 @@ EXPONENTIAL = (
 TOO_WIDE = "holds an integer beyond 64 bits, and is sent as a float"
 
 MAX_REMEMBERED = 10_000
-"""How many series, and how many metrics, are counted and said; a task that makes up names must not fill the log."""
+"""Series counted, and metrics logged, at most; a task that makes up names must not fill the log."""
 
 logger = logging.getLogger("otel_celery")
 
 
 class Refusals:
-    """Shared by all readers of one worker, and called by one at a time: they collect behind the fork gate."""
+    """Counts and logs refused points, for all readers of one worker; the fork gate lets one collect at a time."""
 
     def __init__(self, lost: Callable[[Loss, int], None]) -> None:
-        """``lost`` counts points by reason."""
+        """``lost`` is called with a reason and a number of points."""
         self._lost = lost
         self._counted: set[Hashable] = set()
         self._said: set[Hashable] = set()
         self._is_full = False
 
     def __call__(self, reason: Loss, scope: str, name: str, series: Hashable = "", number: int = 1) -> None:
-        """Count so many points of a metric, and say it; each ``series`` of it is counted once."""
+        """Count ``number`` points of a metric, and log it; each ``series`` of it is counted once."""
         self.count(reason, scope, name, series, number)
         self.warn(scope, name, SENTENCES[reason])
 
     def count(self, reason: Loss, scope: str, name: str, series: Hashable = "", number: int = 1) -> None:
-        """Count so many points of a metric without a word."""
+        """Count ``number`` points of a metric without logging."""
         if self._is_new((reason, scope, name, series), self._counted):
             self._lost(reason, number)
 
     def warn(self, scope: str, name: str, sentence: str) -> None:
-        """Say something of a metric, once."""
+        """Log a sentence about a metric, once."""
         if self._is_new((sentence, scope, name), self._said):
             logger.warning("otel-celery: the metric %r of the meter %r %s", name, scope, sentence)
 

@@ -1,7 +1,7 @@
-"""What the metrics are about: the service, its instance, the worker and its pool, the process and the host.
+"""The resource of our metrics: the service, its instance, the worker and its pool, the process and the host.
 
-The attributes' names are OpenTelemetry's semantic conventions (https://opentelemetry.io/docs/specs/semconv/resource/),
-and ``celery.*`` for what they do not know. OTEL_RESOURCE_ATTRIBUTES and OTEL_SERVICE_NAME win over all of it.
+Attributes are named by OpenTelemetry's semantic conventions (https://opentelemetry.io/docs/specs/semconv/resource/),
+and ``celery.*`` where these have no name. OTEL_RESOURCE_ATTRIBUTES and OTEL_SERVICE_NAME override all of them.
 """
 
 from __future__ import annotations
@@ -16,24 +16,24 @@ from opentelemetry.sdk.resources import SERVICE_NAME, ProcessResourceDetector, R
 from otel_celery.record import outgoing
 
 WORKER_NAME = "celery.worker.name"
-"""Celery's node name, as in the label ``worker``."""
+"""Attribute for Celery's node name, which is also the label ``worker``."""
 
 POOL_NAME = "celery.pool.name"
-"""The node name's part before the @: ``trading`` of ``trading@host1``."""
+"""Attribute for the node name's part before the @: ``trading`` of ``trading@host1``."""
 
 MAX_LENGTH = 4_096
-"""Where values are cut: a path may be so long."""
+"""Longest value, in characters; a path may be so long."""
 
 
 class ResourceCleaner:
-    """Cleans resources, ours and an application's: one byte that is no UTF-8 fails every scrape, and OTLP drops it."""
+    """Cleans resources, ours and an application's: a byte that is not UTF-8 fails every scrape, and OTLP drops it."""
 
     def __init__(self) -> None:
-        """Begin with none."""
+        """Begin with an empty cache."""
         self._known: tuple[Resource, Resource] | None = None
 
     def __call__(self, described: Resource) -> Resource:
-        """Give the same attributes, made plain; those that cannot be are left out."""
+        """Return a resource with plain attributes; an attribute that cannot be made plain is left out."""
         if self._known is None or self._known[0] is not described:
             self._known = described, Resource(_plain(described), outgoing.text(described.schema_url))
         return self._known[1]
@@ -48,10 +48,10 @@ def _plain(described: Resource) -> dict[str, Any]:
 
 
 def resource(worker: str, service: str) -> Resource:
-    """Describe the worker of this node name; ``service`` names its service where the environment does not.
+    """Describe the worker with this node name; ``service`` is used where the environment names no service.
 
-    ``service.instance.id`` is the SDK's: a random UUID, the same for the life of the process. It is not made from
-    the node name, since in a rolling restart two workers of one name live at once, and their counters would be one
+    ``service.instance.id`` is the SDK's: a random UUID, the same for the life of the process. It is not made from the
+    node name. During a rolling restart two workers of one name are alive at once, and their counters would be one
     series with two writers.
     """
     asked = Resource.create()
@@ -61,7 +61,7 @@ def resource(worker: str, service: str) -> Resource:
 
 
 def _host() -> Resource:
-    """Ask nobody but the kernel: the SDK's own detector also runs commands on some systems, which may hang."""
+    """Describe the host by system calls alone: on some systems the SDK's own detector runs commands, which may hang."""
     return Resource({"host.name": socket.gethostname(), "host.arch": platform.machine()})
 
 

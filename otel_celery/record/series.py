@@ -1,7 +1,7 @@
-"""Data points as Prometheus knows them: labels that are texts, one series for each set of them, buckets in order.
+"""Convert data points to Prometheus's: labels that are texts, one series for each label set, buckets in order.
 
-OpenTelemetry tells ``1`` from ``"1"``, a label that is empty from one that is missing, and ``a.b`` from ``a_b``.
-To Prometheus each pair is one series, of which it keeps the first: here they are added up before it can.
+OpenTelemetry tells ``1`` from ``"1"``, an empty label from a missing one, and ``a.b`` from ``a_b``. To Prometheus each
+of these pairs is one series, of which it keeps the first point. So the points of such series are added up here.
 """
 
 from __future__ import annotations
@@ -24,23 +24,23 @@ if TYPE_CHECKING:
 
 BUCKET_LABEL = "le"
 RENAMED = "exported_le"
-"""What a user's own label ``le`` of a histogram is called, as Prometheus would call it: a bucket has its own."""
+"""The new name of a histogram's own label ``le``, as Prometheus would rename it: buckets have their own ``le``."""
 
 MAX_REMEMBERED = 100_000
 
 
 class SeriesBook:
-    """Remembers the labels of each point's attributes; for points whose attributes are plain."""
+    """Caches the labels of each point's attributes, which must be plain."""
 
     def __init__(self, length: int) -> None:
-        """Cut values to this length."""
+        """Cut label values to ``length`` characters."""
         self._length = length
-        # What was asked about stands beside what was made of it, so that no other object can take its id.
+        # An entry keeps its object alive, so that no other object can take its id, which is the key.
         self._labels: dict[tuple[int, bool], tuple[object, Mapping[str, str], Key]] = {}
         self._bounds: dict[int, tuple[object, Sequence[Any]]] = {}
 
     def united(self, kind: str, points: Iterable[Any], refused: Refused) -> list[Any]:
-        """Give the points of a family as the port shows them; ``refused`` hears of those that it cannot show."""
+        """Return the points of a family as the port shows them; ``refused`` is called for each that it cannot show."""
         if len(self._labels) + len(self._bounds) > MAX_REMEMBERED:
             self._labels.clear()
             self._bounds.clear()
@@ -50,7 +50,7 @@ class SeriesBook:
         for point in points:
             _, labels, key = self._known(point.attributes, is_histogram=is_histogram)
             if (kind == "counter" and not point.value >= 0) or (is_histogram and math.isnan(point.sum)):
-                refused(Loss.VALUE, key)  # OpenMetrics knows no counter that is NaN, or negative
+                refused(Loss.VALUE, key)  # OpenMetrics allows no counter that is NaN, or negative
                 continue
             shown = self._ordered(point) if is_histogram else point
             fit.append(shown if labels is shown.attributes else replace(shown, attributes=labels))
@@ -69,7 +69,7 @@ class SeriesBook:
         return kept
 
     def _shown(self, attributes: Mapping[str, Any], *, is_histogram: bool) -> dict[str, str]:
-        """Name and write the labels; values of keys that become one are joined, as the specification says."""
+        """Convert the labels; values of keys that become one are joined by ``;``, as the specification says."""
         labels: dict[str, str] = {}
         for key in sorted(attributes):
             name = label_name(key)
@@ -79,7 +79,7 @@ class SeriesBook:
         return labels
 
     def _ordered(self, point: Any) -> Any:
-        """Leave out the bounds that no parser takes; what they counted is in the next bucket."""
+        """Leave out the bounds that no parser accepts, and add their counts to the next bucket."""
         bounds = self._bounds_of(point.explicit_bounds)
         if bounds is point.explicit_bounds:
             return point
@@ -105,6 +105,6 @@ def _increasing(given: Sequence[Any]) -> Iterable[int | float]:
     last = -math.inf
     for bound in map(plain.number, given):
         as_float = float(bound)
-        if 0 <= as_float < math.inf and as_float > last:  # below zero OpenMetrics has no sum
+        if 0 <= as_float < math.inf and as_float > last:  # OpenMetrics allows no sum with a negative bound
             yield bound
             last = as_float

@@ -1,7 +1,7 @@
-"""The books: what is counted of each task and of the worker, as plain integers under a lock.
+"""Counters of each task and of the worker: plain integers under a lock.
 
-The locks are reentrant because a cold shutdown cancels requests from inside the OS signal handler, on whatever line
-the main thread happens to be; no instrument of the SDK is touched there.
+The locks are reentrant because a cold shutdown cancels requests inside the OS signal handler, at any line of the main
+thread. No instrument of the SDK is used there.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ if TYPE_CHECKING:
 logger = logging.getLogger("otel_celery")
 
 PAIRS_PER_TASK_NAME = 4
-"""How many (task, queue) pairs there may be for each task name that is allowed; a task seldom has two queues.
+"""Pairs of task and queue, at most, for each task name that is allowed; a task seldom has two queues.
 
-Beyond that each name has one more, on ``other``: it is the queue that is folded, and the task keeps its name.
+Beyond the bound a task keeps its name and its queue becomes ``other``, which is one more pair for each name.
 """
 
 _SUCCESS = Outcome.SUCCESS
-"""Looked up for each task, and faster than as a member of the enumeration."""
+"""A module global is looked up faster than an enum member, and this one is read for each task."""
 
 
 class TaskTally:
-    """The books of one task on one queue; implements ``lifecycle.TaskObserver``."""
+    """The counters of one task on one queue; implements ``lifecycle.TaskObserver``."""
 
     __slots__ = (
         "attributes",
@@ -60,7 +60,7 @@ class TaskTally:
     def __init__(
         self, attributes: Mapping[str, str], histograms: Histograms, label_exception: Callable[[str], str]
     ) -> None:
-        """Open the books at zero; ``attributes`` are worker, task_name and queue."""
+        """Begin at zero; ``attributes`` are worker, task_name and queue."""
         self.attributes = attributes
         self.label_exception = label_exception
         self.lock = threading.RLock()
@@ -76,7 +76,7 @@ class TaskTally:
         self.record_wait = histograms.series(catalogue.PREFETCH_WAIT, attributes).record
 
     def received(self, *, redelivered: bool) -> None:
-        """Count a request that was constructed; without the lock, since one thread alone constructs them."""
+        """Count a request that was constructed; without the lock, since only one thread constructs requests."""
         self.received_count += 1
         self.redelivered_count += redelivered
 
@@ -106,7 +106,7 @@ class TaskTally:
             self.exceptions[label] = self.exceptions.get(label, 0) + 1
 
     def revoked(self, reason: Revocation) -> None:
-        """Count why a request was revoked."""
+        """Count a revoked request by its reason."""
         with self.lock:
             self.revocations[reason] += 1
 
@@ -116,15 +116,15 @@ class TaskTally:
             self.timeouts[limit] += 1
 
     def in_trace(self, carrier: Mapping[str, Any]) -> Traced:
-        """Have one request's observations recorded in the trace that its message's headers carry."""
+        """Return an observer that records one request's observations in the trace of its message's headers."""
         return Traced(self, carrier)
 
 
 class Tallies:
-    """The books of one worker; implements ``lifecycle.WorkerObserver``."""
+    """The counters of one worker; implements ``lifecycle.WorkerObserver``."""
 
     def __init__(self, worker: str, bounds: Bounds, histograms: Histograms, *, wants_traces: bool = False) -> None:
-        """Open the books of the worker with this node name; ``wants_traces`` if the histograms have exemplars."""
+        """Begin at zero for the worker with this node name; ``wants_traces`` if the histograms have exemplars."""
         self.wants_traces = wants_traces
         self.labels = Labels(bounds, self._fold)
         self.worker = self.labels.clean(worker)
@@ -144,14 +144,14 @@ class Tallies:
         self.is_closed = False
 
     def tasks(self) -> list[TaskTally]:
-        """List the books of all tasks: of those that occurred, and at zero of those expected that find a place."""
+        """List the counters of all tasks that occurred, and at zero those of expected tasks that fit in the bounds."""
         with self._lock:
             if self._at_zero is None:
                 self._at_zero = [self._book(pair, UNRECORDED) for pair in self._zeros.fitting(self._tasks.keys())]
             return [*self._tasks.values(), *self._at_zero]
 
     def expect(self, pairs: Iterable[tuple[str, str]]) -> None:
-        """Show the books of these tasks and queues at zero, for as long as there are places that nothing else needs."""
+        """Show these tasks and queues at zero for as long as they fit in the bounds."""
         with self._lock:
             self._zeros.expect(pairs)
             self._at_zero = None
@@ -166,7 +166,7 @@ class Tallies:
             )
 
     def task(self, name: str, queue: str) -> TaskTally:
-        """Open, or find, the books of one task on one queue."""
+        """Return the counters of one task on one queue, made at the first call."""
         with self._lock:
             pair = (self.labels.task_name(name), self.labels.queue(queue))
             if pair not in self._tasks and len(self._tasks) >= self._max_pairs:
@@ -187,12 +187,12 @@ class Tallies:
             self.unknown[reason] += 1
 
     def process_exited(self, reason: Exit) -> None:
-        """Count a pool child that went."""
+        """Count a pool child's exit."""
         with self._lock:
             self.exits[reason] += 1
 
     def metrics_dropped(self, reason: Loss, number: int) -> None:
-        """Count points that tasks recorded and nobody will see."""
+        """Count points that tasks recorded and that are not exported."""
         with self._lock:
             self.losses[reason] += number
 
@@ -202,7 +202,7 @@ class Tallies:
             self.reconnects += 1
 
     def swallowed(self, where: Where, error: Exception) -> None:
-        """Count an exception of ours, and log it the first time that its kind occurs in this place."""
+        """Count an exception of ours, and log the first of its class in this place."""
         with self._lock:
             self.errors[where] += 1
         with suppress(Exception):  # a user's exception may raise when it is written, and a user's log handler too

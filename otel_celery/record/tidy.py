@@ -1,4 +1,4 @@
-"""A collection made plain, so that every exporter can encode it: what cannot be made so costs its own point."""
+"""Make a collection plain, so that every exporter can encode it; a value that cannot be made so costs its own point."""
 
 from __future__ import annotations
 
@@ -24,43 +24,43 @@ if TYPE_CHECKING:
     IsOurs = Callable[[InstrumentationScope, str], bool]
 
 MAX_REMEMBERED = 100_000
-"""Label sets; an application's own may come and go."""
+"""Label sets that are cached, at most; an application's own may come and go."""
 
 MAX_UNIT = 63
 
 
 class Tidier:
-    """Cleans resources, scopes, texts, labels and numbers; ``is_ours`` tells which metrics are clean already."""
+    """Cleans resources, scopes, texts, labels and numbers; our own metrics are clean already."""
 
     def __init__(self, label_length: int, refused: Refusals, is_ours: IsOurs) -> None:
-        """Cut label values to this length; ``is_ours`` is asked with the scope and the name of a metric."""
+        """Cut label values to ``label_length`` characters; ``is_ours`` is called with a metric's scope and name."""
         self._length = label_length
         self._refused = refused
         self._is_ours = is_ours
-        # What was cleaned stands beside what was made of it, so that no other object can take its id.
+        # An entry keeps its object alive, so that no other object can take its id, which is the key.
         self._labels: dict[int, tuple[object, Mapping[str, Any], str]] = {}
         self._scopes: dict[int, tuple[object, InstrumentationScope]] = {}
         self._clean_resource = ResourceCleaner()
 
     def __call__(self, data: MetricsData) -> MetricsData:
-        """Make a collection of the same metrics, as lists that may be changed."""
+        """Return a clean copy of a collection, with lists that may be changed."""
         for known in (self._labels, self._scopes):
             if len(known) > MAX_REMEMBERED:
                 known.clear()
         return MetricsData([self._of_resource(held) for held in data.resource_metrics])
 
     def key(self, point: Any) -> str:
-        """Tell a clean point's series from others of its metric."""
+        """Return a key for a clean point's series, unique within its metric."""
         return self._known(point.attributes)[2]
 
     def series(self, point: Any) -> str:
-        """Tell any point's series from others of its metric, as far as its labels can be cleaned."""
-        with contextlib.suppress(Exception):  # its labels may be what cannot be cleaned
+        """Return a key for any point's series, unique within its metric; empty if its labels cannot be cleaned."""
+        with contextlib.suppress(Exception):  # its labels may be the part that cannot be cleaned
             return self.key(point)
         return ""
 
     def fit(self, point: Any, scope: str, name: str) -> Any:
-        """Clean a point; None for one that cannot be, which is counted."""
+        """Clean a point; return None, and count it, if it cannot be cleaned."""
         try:
             fit, is_wide = self._cleaned(point)
         except Exception:  # noqa: BLE001  a user's class may raise anything
@@ -74,7 +74,7 @@ class Tidier:
         scopes: dict[InstrumentationScope, list[Metric]] = {}
         for scope_metrics in held.scope_metrics:
             scope = self._scope(scope_metrics.scope)
-            # Two that are the same once cleaned are put together: OTLP's encoder keeps one of each.
+            # Scopes that are equal once cleaned are put together: OTLP's encoder keeps only one of them.
             scopes.setdefault(scope, []).extend(self._metrics(scope, scope_metrics.metrics))
         resource = self._clean_resource(held.resource)
         made = [ScopeMetrics(scope, metrics, scope.schema_url or "") for scope, metrics in scopes.items()]

@@ -1,4 +1,4 @@
-"""The books of a task as one request sees them whose message carries a trace: its observations become exemplars."""
+"""Report one request's observations in the trace that its message carries, so that they become exemplars."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 
 class Traced:
-    """Reports to a task's books in the context of one trace; implements ``lifecycle.TaskObserver``."""
+    """Reports to a task's observer in the context of one trace; implements ``lifecycle.TaskObserver``."""
 
     __slots__ = ("_books", "_context")
 
     def __init__(self, books: TaskObserver, carrier: Mapping[str, Any]) -> None:
-        """``carrier`` is a message's headers; a propagator that OTEL_PROPAGATORS names finds the trace in it."""
+        """``carrier`` is a message's headers; the propagators of OTEL_PROPAGATORS find the trace in it."""
         self._books = books
         self._context = extract(carrier, Context())
 
@@ -31,29 +31,29 @@ class Traced:
             detach(token)
 
     def in_trace(self, carrier: Mapping[str, Any]) -> TaskObserver:
-        """Report in another trace."""
+        """Return an observer for another trace."""
         return Traced(self._books, carrier)
 
     def received(self, *, redelivered: bool) -> None:
-        """Nothing is observed yet."""
+        """Pass it on; no histogram takes part."""
         self._books.received(redelivered=redelivered)
 
     def started(self, waited: float) -> None:
-        """Observe how long it waited."""
+        """Observe the wait, in seconds, in the trace."""
         self._within(self._books.started, waited)
 
     def ended(self, outcome: Outcome, duration: float | None, runtime: float | None) -> None:
-        """Observe how long it took."""
+        """Observe duration and runtime, in seconds, in the trace."""
         self._within(self._books.ended, outcome, duration, runtime)
 
     def raised(self, exception: str) -> None:
-        """Nothing is observed."""
+        """Pass it on; no histogram takes part."""
         self._books.raised(exception)
 
     def revoked(self, reason: Revocation) -> None:
-        """Nothing is observed."""
+        """Pass it on; no histogram takes part."""
         self._books.revoked(reason)
 
     def timed_out(self, limit: Limit) -> None:
-        """Nothing is observed."""
+        """Pass it on; no histogram takes part."""
         self._books.timed_out(limit)

@@ -1,4 +1,4 @@
-"""The views: each of our instruments mapped onto its documented name and labels, by the catalogue."""
+"""The SDK's views: each of our instruments is mapped onto its documented name and labels, by the catalogue."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ if TYPE_CHECKING:
 SCOPE = "otel_celery"
 
 CONTRIB_RUNTIME = "flower.task.runtime.seconds"
-"""What opentelemetry-instrumentation-celery records: the same times again, under labels that mean something else."""
+"""A histogram of opentelemetry-instrumentation-celery: the same times again, under labels with another meaning."""
 
 
 class NoExemplars(ExemplarReservoir):
-    """Keeps no exemplar: the pull port shows none, and an empty reservoir of the SDK's is emptied for each series."""
+    """Keeps no exemplar: the port shows none, and emptying the SDK's own reservoirs costs time for each series."""
 
     def __init__(self, **_: object) -> None:
-        """Ignore what the SDK tells its reservoirs."""
+        """Ignore the SDK's arguments."""
 
     def offer(self, *_: object, **__: object) -> None:
-        """Let it pass."""
+        """Ignore the observation."""
 
     def collect(self, point_attributes: Attributes) -> list[Exemplar]:
-        """Return none."""
+        """Return no exemplars."""
         del point_attributes
         return []
 
 
 def views(*, has_exemplars: bool = False) -> list[View]:
-    """Map each instrument onto its documented name and labels, and drop what would time every task twice.
+    """Map each instrument onto its documented name and labels, and drop contrib's second timing of every task.
 
-    No view carries an aggregation of ours: it would beat an exporter's preference for exponential buckets.
+    No view of ours sets an aggregation: it would override an exporter's preference for exponential buckets.
     """
     ours = [
         View(

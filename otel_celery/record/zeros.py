@@ -1,8 +1,8 @@
-"""Books at zero of tasks that are expected and have not run: so that a first failure shows in ``increase()``.
+"""Expected tasks that have not run: their counters stand at zero, so that a first failure shows in ``increase()``.
 
-The bounds are for what occurs. Zeros take the places that are left, in the order in which they are expected, and give
-way when a task runs that has none: a series that goes so was zero for as long as it stood, so that no counter falls and
-no sum of the books changes.
+The bounds on label values are for tasks that run. Zeros take the places that are left, in the order in which tasks are
+expected, and give way to a task that runs. A series that disappears in this way was zero all the time, so that no
+counter falls and no sum changes.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ if TYPE_CHECKING:
     from otel_celery.record.labels import Labels
 
 Pair = tuple[str, str]
-"""The labels of a task and of its queue."""
+"""The labels ``task_name`` and ``queue``."""
 
 
 class Zeros:
     """The pairs of task and queue that one worker expects."""
 
     def __init__(self, labels: Labels, max_pairs: int) -> None:
-        """Expect nothing; ``max_pairs`` bounds what occurred and what is expected together."""
+        """Expect nothing yet; ``max_pairs`` bounds the pairs that occurred and the expected ones together."""
         self._labels = labels
         self._max_pairs = max_pairs
         self._expected: dict[Pair, None] = {}
 
     def expect(self, pairs: Iterable[Pair]) -> None:
-        """Expect tasks by their names and their queues', as :meth:`Labels.task_name` takes them; no place is taken."""
+        """Expect these names of tasks and queues; they take no place among the label values yet."""
         labels = self._labels
         for name, queue in pairs:
             label = OTHER if labels.is_left_out(name) else labels.clean(name)
@@ -41,7 +41,7 @@ class Zeros:
         return len(self._expected)
 
     def fitting(self, opened: Collection[Pair]) -> list[Pair]:
-        """List the pairs expected that have not occurred, are not among ``opened``, and find a place."""
+        """List the expected pairs that are not among ``opened`` and still fit in the bounds."""
         room = self._max_pairs - len(opened)
         names, queues = self._labels.places("task_name"), self._labels.places("queue")
         fitting: list[Pair] = []

@@ -1,1 +1,1 @@
-"""The metrics that tasks record in pool children, carried to the main process and merged there."""
+"""Carry the metrics that tasks record in pool children to the main process, and merge them there."""

@@ -1,8 +1,8 @@
-"""A collection of the SDK's that no single instrument can end: each is read, and each is collected, apart.
+"""Collect each of the SDK's instruments separately, so that no single one can end a collection.
 
-In the SDK's own, one observed value that cannot be hashed or added up is the end of the collection, now and ever
-after; so is a callback that takes ten seconds, and a ``Decimal`` that is to be added to a float. It is the end of a
-scrape, and of all that a child has to tell. :mod:`otel_celery.relay.sdk` tries out the private names that this needs.
+In the SDK's own collection an observed value that cannot be hashed or added ends this collection and all later ones. So
+does a callback that takes ten seconds, and a ``Decimal`` that is added to a float. No scrape would succeed any more,
+and no child could send its metrics. :mod:`otel_celery.relay.sdk` tests the private names that this needs.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     Failed = Callable[[str], None]
-    """Hears the name of an instrument that lost something."""
+    """Called with the name of an instrument that lost a value."""
 
 
 NUMBERS = {int, float}
 
 
 class Collector:
-    """What the readers of one consumer of measurements call for a collection; there is no deadline."""
+    """The callback by which the readers of one measurement consumer collect; it has no deadline."""
 
     def __init__(
         self, consumer: Any, failed: Failed, kept: type[BaseException] | tuple[type[BaseException], ...]
     ) -> None:
-        """``failed`` hears of what raises an exception of a kind that is ``kept`` from the collection."""
+        """``failed`` is called for an instrument that raises; exceptions of the classes ``kept`` end no collection."""
         self._consumer = consumer
         self._failed = failed
         self._kept = kept
@@ -61,7 +61,7 @@ class Collector:
             self._failed(instrument.name)
 
     def _guard(self, match: Any) -> None:
-        """Have a stream that cannot be collected be left out, instead of every other one."""
+        """Leave out a stream that cannot be collected, instead of every other one."""
         if "collect" in match.__dict__:
             return
         original = match.collect
@@ -77,5 +77,5 @@ class Collector:
 
 
 def _plain(measurement: Any) -> Any:
-    """Make a value plain before it is added up: where that fails the SDK shows a zero."""
+    """Make a value plain before it is aggregated: if the addition fails there, the SDK shows a zero."""
     return replace(measurement, value=plain.number(measurement.value))

@@ -1,8 +1,8 @@
-"""The private names of OpenTelemetry that the relay needs, and :func:`check`, which says whether they still stand.
+"""The private names of OpenTelemetry that the relay needs, and :func:`check`, which tests that they still work.
 
-The SDK has no public way to do any of this: to know of a provider's first measurement, to give a forked child locks
-of its own, or to hand a reader what did not come through an instrument (the specification's MetricProducer). Where a
-release moves one of these names the relay switches itself off with one sentence, and no task notices.
+The SDK has no public way to notice a provider's first measurement, to give a forked child new locks, or to hand a
+reader metrics that no instrument recorded (the specification's MetricProducer). If a release moves one of these names,
+the relay switches itself off with one sentence, and no task notices.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     Blend = Callable[[MetricReader, MetricsData | None], MetricsData | None]
 
 KEPT = (Exception, SystemExit)
-"""What an application's callback may raise on the thread of the port, or of whoever else collects, and not end it."""
+"""Exceptions of an application's callback that are kept from the thread that collects, such as the port's."""
 
 _CLASSES = {
     "counter": "_Counter",
@@ -45,9 +45,9 @@ class SdkMovedError(Exception):
 
 
 def check() -> None:
-    """See, on a provider of its own, that everything here works.
+    """Try everything in this module on a provider made for it.
 
-    Raises SdkMovedError with what did not.
+    Raises SdkMovedError, which names the failures.
     """
     try:
         _rehearse()
@@ -109,7 +109,7 @@ def _values(data: MetricsData | None) -> list[Any]:
 
 
 def bind(provider: MeterProvider) -> None:
-    """Have instruments that were made before any provider was set record with this one.
+    """Make instruments that were created before any provider was set record with this one.
 
     ``set_meter_provider`` would do so too, but it works once a process, and that once is the application's.
     """
@@ -117,9 +117,9 @@ def bind(provider: MeterProvider) -> None:
 
 
 def unbind(provider: MeterProvider, heir: MeterProvider | None) -> None:
-    """Have new meters no longer come from this provider, and instruments record with its heir.
+    """Stop new meters from coming from this provider, and make instruments record with its heir.
 
-    Without an heir instruments keep what they have. Where the application has set a provider meanwhile, it stays.
+    Without an heir instruments keep their provider. A provider that the application has set meanwhile stays.
     """
     if api._PROXY_METER_PROVIDER._real_meter_provider is provider:
         api._PROXY_METER_PROVIDER._real_meter_provider = None
@@ -128,7 +128,7 @@ def unbind(provider: MeterProvider, heir: MeterProvider | None) -> None:
 
 
 def on_set(heard: Callable[[Any], None] | None) -> None:
-    """Hear of each provider that the application sets from now on; None ends it."""
+    """Call ``heard`` with each provider that the application sets from now on; None ends this."""
     proxy: Any = api._PROXY_METER_PROVIDER
     proxy.__dict__.pop("on_set_meter_provider", None)
     if heard is None:
@@ -142,10 +142,10 @@ def on_set(heard: Callable[[Any], None] | None) -> None:
 
 
 def renew(provider: MeterProvider) -> None:
-    """Make an inherited provider a child's own: free locks, nothing of what the main process recorded, silent readers.
+    """Reset a provider that a child inherited: free locks, none of the main process's values, and silent readers.
 
-    A reader that went on would export the main process's values a second time. Observable instruments made before
-    the fork are left to the main process for the same reason. The provider's own locks the SDK renews itself.
+    A reader that went on would export the main process's values a second time. For the same reason observable
+    instruments made before the fork are left to the main process. The SDK itself renews the provider's own locks.
     """
     consumer = _consumer(provider)
     _free(consumer, "_lock")
@@ -160,7 +160,7 @@ def renew(provider: MeterProvider) -> None:
 
 
 def renew_proxies() -> None:
-    """Give a forked child free locks around the proxies, whoever held them."""
+    """Give a forked child free locks around the API's proxies: another thread may have held them at the fork."""
     proxy = api._PROXY_METER_PROVIDER
     _free(proxy, "_lock")
     for meter in proxy._meters:
@@ -168,14 +168,14 @@ def renew_proxies() -> None:
 
 
 def on_use(provider: MeterProvider, heard: Callable[[], bool]) -> None:
-    """Hear of the next measurement, or the next observable instrument, before it is recorded, until ``heard`` says yes.
+    """Call ``heard`` before the next measurement, or the next observable instrument, until it returns True.
 
-    Every instrument, whenever it was made, reaches its provider through these two methods, and an attribute of the
-    object stands in front of its class's method. It costs nothing before, and nothing after.
+    Every instrument, whenever it was made, reaches its provider through one of two methods. An attribute of the object
+    overrides each method until ``heard`` has returned True. So there is no cost before, and none afterwards.
 
-    It is heard three times: first while the attributes stand, so that the next measurement is heard where a signal's
-    handler interrupts this one; once they are gone, since others may have been set and taken away meanwhile; and once
-    it is recorded, since whoever collects may have been quicker.
+    ``heard`` is called three times. The first call comes while the attributes are set: if a signal's handler interrupts
+    it, the next measurement calls it again. The second comes after their removal, since they may have been set and
+    removed in between. The third comes once the measurement is recorded, since a collection may have been quicker.
     """
     consumer = _consumer(provider)
     names = ("consume_measurement", "register_asynchronous_instrument")
@@ -198,29 +198,32 @@ def on_use(provider: MeterProvider, heard: Callable[[], bool]) -> None:
 
 
 def collect_apart(provider: MeterProvider, failed: Failed) -> None:
-    """Have no single instrument end the collections of a provider's readers, those that it gets later among them.
+    """Collect each instrument of a provider separately, so that none can end a collection; later readers included.
 
-    ``failed`` hears the name of an instrument that lost something.
+    ``failed`` is called with the name of an instrument that lost a value.
     """
     consumer = _consumer(provider)
     _set_collect(consumer, Collector(consumer, failed, KEPT))
 
 
 def collect_apart_for(provider: MeterProvider, reader: MetricReader, failed: Failed) -> None:
-    """Do so for one reader, on a thread of ours: there even a SystemExit is an application's object's."""
+    """Collect separately for one reader, on a thread of ours.
+
+    No signal reaches that thread, so that even a SystemExit comes from an application's object, and is kept.
+    """
     consumer = _consumer(provider)
     reader._set_collect_callback(Collector(consumer, failed, BaseException))
 
 
 def observes(provider: MeterProvider) -> bool:
-    """Tell whether there is any observable instrument to read."""
+    """Tell whether the provider has an observable instrument."""
     return bool(_consumer(provider)._async_instruments)
 
 
 def blend_into(provider: MeterProvider, blend: Blend, failed: Failed) -> None:
-    """Have each reader of a provider, and each that it gets later, receive what ``blend`` makes of its collection.
+    """Pass each collection of a provider's readers through ``blend``; later readers included.
 
-    Each instrument is collected apart; ``failed`` hears the name of one that lost something.
+    Each instrument is collected separately; ``failed`` is called with the name of one that lost a value.
     """
     consumer = _consumer(provider)
     original = Collector(consumer, failed, KEPT)
@@ -238,20 +241,20 @@ def _set_collect(consumer: Any, collect: Callable[..., Any]) -> None:
 
 
 def is_delta(reader: MetricReader, kind: str) -> bool:
-    """Tell whether a reader wants what changed since it last asked, for this kind of instrument."""
+    """Tell whether a reader has delta temporality for this kind of instrument."""
     name = _CLASSES.get(kind)
     if name is None:
-        return False  # a gauge has no changes
+        return False  # a gauge has no delta
     return reader._instrument_class_temporality[getattr(sdk, name)] is AggregationTemporality.DELTA
 
 
 def resource(provider: MeterProvider) -> Resource:
-    """Give what the provider's metrics pertain to."""
+    """Return the provider's resource."""
     return provider._sdk_config.resource
 
 
 def _free(owner: Any, *names: str) -> None:
-    """Have these locks of an object be free; one that it has not is a name that has moved."""
+    """Replace these locks of an object by free ones; raises AttributeError if a name has moved."""
     for name in names:
         getattr(owner, name)
         setattr(owner, name, threading.Lock())
@@ -262,4 +265,4 @@ def _consumer(provider: MeterProvider) -> Any:
 
 
 def _nothing(*_: Any, **__: Any) -> None:
-    """Collect nothing, in a reader that a child inherited."""
+    """Collect nothing: the callback of a reader that a child inherited."""

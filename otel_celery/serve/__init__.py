@@ -1,9 +1,9 @@
 """The HTTP port in a worker's main process: metrics and health, in one daemon thread.
 
-This room knows neither Celery nor OpenTelemetry: it is handed a Prometheus registry and a Health.
+This package imports neither Celery nor OpenTelemetry: it is given a Prometheus registry and a Health.
 
-The loop is written on ``selectors`` rather than asyncio. Under gevent and eventlet a thread is a greenlet of the
-thread that runs the tasks, and an asyncio loop that runs there makes ``asyncio.run()`` fail in every task.
+The event loop uses ``selectors`` and not asyncio. Under gevent and eventlet our thread is a greenlet of the thread that
+runs the tasks, and an asyncio loop running in that thread would make ``asyncio.run()`` fail in every task.
 """
 
 from otel_celery.serve.access import AccessError

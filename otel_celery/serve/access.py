@@ -1,4 +1,4 @@
-"""Who may read the port, and over what: credentials and certificates, both re-read when their files change."""
+"""TLS certificates and credentials of the port, both read again when their files change."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from otel_celery.settings.settings import TLS
 
 CHECK_EVERY = 1.0
-"""The seconds between two looks at a certificate's files."""
+"""Seconds between two checks of the certificate's files."""
 
 _logger = logging.getLogger("otel_celery.serve")
 
@@ -32,12 +32,12 @@ class AccessError(Exception):
 
 
 class Certificates:
-    """The current TLS context of a certificate that may be rotated on disk."""
+    """The port's TLS context, renewed when the certificate is rotated on disk."""
 
     def __init__(self, files: TLS, clock: Callable[[], float] = time.monotonic) -> None:
-        """Load the files.
+        """Load the files; the clock is monotonic, in seconds.
 
-        Raises AccessError when they cannot be used.
+        Raises AccessError when the files cannot be used.
         """
         self._files = files
         self._clock = clock
@@ -47,7 +47,7 @@ class Certificates:
         self._context = tls_context(files)
 
     def context(self) -> ssl.SSLContext:
-        """Return the context for a new connection; a new pair that cannot be used leaves the old one in place."""
+        """Return the context for a new connection; keep the old one if the new files cannot be used."""
         now = self._clock()
         if now >= self._look_at:
             self._look_at = now + CHECK_EVERY
@@ -57,13 +57,13 @@ class Certificates:
         return self._context
 
     def _reload(self, stamp: object) -> None:
-        # A pair that failed is tried again: it may have been half written, or not have been valid yet.
+        # A pair of certificate and key that failed is tried again: it may have been half written, or not valid yet.
         try:
             self._context = tls_context(self._files)
         except AccessError as error:
             if stamp != self._refused:
                 self._refused = stamp
-                _logger.error("The port keeps its old certificate: %s", error)  # noqa: TRY400  no traceback: it is said
+                _logger.error("The port keeps its old certificate: %s", error)  # noqa: TRY400  the message says it all
         else:
             self._stamp, self._refused = stamp, None
             _logger.info("The port has a new certificate: %s", self._files.certificate)
@@ -74,7 +74,7 @@ class Certificates:
 
 
 def tls_context(given: TLS) -> ssl.SSLContext:
-    """Make a server's context: TLS 1.2 or newer, and clients' certificates from the given CA file alone.
+    """Make a server's TLS context: TLS 1.2 or newer, and client certificates of the given CA file only.
 
     Raises AccessError when the files cannot be used, or the certificate has expired.
     """
@@ -98,7 +98,7 @@ def tls_context(given: TLS) -> ssl.SSLContext:
 
 
 def _no_password() -> str:
-    # Without this OpenSSL would ask on the worker's terminal, and wait.
+    # Without this, OpenSSL would ask for a password on the worker's terminal, and wait.
     raise ValueError("the key is encrypted")
 
 
@@ -107,7 +107,7 @@ def _why(error: Exception) -> str:
 
 
 def _text(path: Path) -> str:
-    """Read a PEM file; a pipe, which OpenSSL would wait for, is refused."""
+    """Read a PEM file; refuse a pipe, on which OpenSSL would block."""
     return files.read(path).decode("ascii", "replace")
 
 
@@ -118,21 +118,21 @@ def _refuse_expired(certificate: Path, text: str) -> None:
 
 
 class Credentials:
-    """A file of credentials, one a line: ``user:password`` is basic, a line without a colon a bearer token.
+    """The credentials of a file, one a line: ``user:password`` for basic authentication, or else a bearer token.
 
-    Only digests are kept, so that no repr, log line or core dump of ours can show a secret.
+    Only SHA-256 digests are kept, so that no repr, log line or core dump can show a secret.
     """
 
     def __init__(self, path: Path) -> None:
-        """Read this file at the first request, and again whenever it changes."""
+        """Read the file at the first request, and again whenever it changes."""
         self._path = path
-        self._stamp: object = ()  # of no file, nor of a missing one
+        self._stamp: object = ()  # unequal to that of any file, or of a missing one (None)
         self._said = ""
         self._basic: tuple[bytes, ...] = ()
         self._bearer: tuple[bytes, ...] = ()
 
     def admit(self, authorization: str) -> bool:
-        """Tell whether an Authorization header holds one of the credentials; without any, nobody is admitted."""
+        """Tell whether an Authorization header holds one of the credentials; an empty file admits nobody."""
         self._refresh()
         scheme, _, value = authorization.strip().partition(" ")
         if scheme.lower() == "basic":
@@ -142,7 +142,7 @@ class Credentials:
         return False
 
     def challenges(self) -> tuple[str, ...]:
-        """Name the schemes that the file holds credentials for, as WWW-Authenticate does."""
+        """Return a value of WWW-Authenticate for each scheme that the file has credentials for."""
         basic = ('Basic realm="otel-celery", charset="UTF-8"',) if self._basic or not self._bearer else ()
         return (*basic, *(('Bearer realm="otel-celery"',) if self._bearer else ()))
 
@@ -176,7 +176,7 @@ class Credentials:
 
 def _among(given: bytes, digests: Iterable[bytes]) -> bool:
     digest = _digest(given)
-    # Every one is compared: the time must not tell which one was near.
+    # Compare with every digest, so that the time does not depend on which one matches.
     return sum([hmac.compare_digest(digest, known) for known in digests]) > 0
 
 

@@ -1,4 +1,4 @@
-"""One client: a socket, a wire, a conversation, and the deadline by which something must have happened."""
+"""The connection of one client: reads requests from its socket, writes responses, and has a deadline in each phase."""
 
 from __future__ import annotations
 
@@ -22,36 +22,37 @@ if TYPE_CHECKING:
     from otel_celery.serve.wires import Wire
 
 SLICES = 16
-"""How many slices are sent before others get their turn."""
+"""Slices sent to one client per turn, before the other clients get theirs."""
 
 _READ = 16 * 1024
+"""Bytes read at once from a client."""
 
 _THROWN_AWAY = 256 * 1024
-"""How much is read at once of what a client still says when all is over."""
+"""Bytes read at once, and discarded, from a client that still sends after the last response."""
 
 _LONGEST_LEAVE = 4 * 1024 * 1024
-"""How much of that is read at all."""
+"""Bytes discarded in all before such a client is cut off."""
 
 
 class Phase(IntEnum):
-    """What a client is at; when there is room for one less, the lowest goes first."""
+    """The phase of a connection; when there are too many, one in the lowest phase is evicted first."""
 
     LEAVING = 0
-    """Everything is said; only its end of the stream is awaited, lest a reset take our last words with it."""
+    """The last response is sent, and the client's end of the stream is awaited: a reset could destroy that response."""
     IDLE = 1
-    """Kept alive between two requests."""
+    """The client is kept alive between two requests."""
     HEAD = 2
-    """In its handshake, or in the middle of a request."""
+    """The client is in its handshake, or has not sent a complete request."""
     WRITING = 3
-    """Being sent a response."""
+    """A response is being sent."""
 
 
 PATIENCE = {Phase.LEAVING: 1.0, Phase.IDLE: 30.0, Phase.HEAD: 5.0, Phase.WRITING: 10.0}
-"""The seconds that each phase may last."""
+"""The longest that each phase may last, in seconds."""
 
 
 class Connection:
-    """Moves when its socket can be read or written; never blocks."""
+    """Reads and writes when its socket is ready; never blocks."""
 
     def __init__(
         self,
@@ -60,9 +61,9 @@ class Connection:
         conversation: Conversation,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Await a first request over an accepted socket, which is ours from now on."""
+        """Take ownership of an accepted socket, and await its first request; the clock is monotonic, in seconds."""
         sock.setblocking(False)
-        # A body that follows its head at once must not wait for the client's acknowledgement.
+        # Without Nagle's algorithm: a body must not wait until the client has acknowledged the head.
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.socket = sock
         self.closed = False
@@ -81,14 +82,14 @@ class Connection:
 
     @property
     def wants(self) -> int:
-        """Tell what to wait for; who has not taken a response cannot ask for another."""
+        """Return the event to wait for; no request is read before the last response has been sent."""
         writing = self._sealed or self.phase is Phase.WRITING
         return selectors.EVENT_WRITE if writing else selectors.EVENT_READ
 
     def move(self, events: int) -> None:
-        """Do what can be done at once.
+        """Read and write as far as possible without blocking.
 
-        Raises OSError (of which ssl.SSLError is one) when the client is lost.
+        Raises OSError, of which ssl.SSLError is a subclass, when the client is lost.
         """
         if events & selectors.EVENT_READ and self.wants & selectors.EVENT_READ:
             self._read()
@@ -124,7 +125,7 @@ class Connection:
         self._answer()
 
     def _send_alert(self) -> None:
-        with contextlib.suppress(OSError):  # the client is lost either way
+        with contextlib.suppress(OSError):  # the connection is lost anyway
             self.socket.send(self._wire.notes())
 
     def _answer(self) -> None:
@@ -162,7 +163,7 @@ class Connection:
 
     def _responded(self) -> None:
         self._enter(Phase.IDLE)
-        self._answer()  # it may have been the last one
+        self._answer()  # a next request may have come, or this was the last
 
     def _leave(self) -> None:
         self._enter(Phase.LEAVING)
@@ -175,13 +176,13 @@ class Connection:
         self.socket.shutdown(socket.SHUT_WR)
 
     def drop(self) -> None:
-        """Close the socket, and have the system forget what the client has not taken."""
+        """Close the socket, and discard the part of a response that the client has not read."""
         self.closed = True
         if self._sealed or self._pieces:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.socket.close()
 
     def abandon(self) -> None:
-        """Close a forked child's copy of the socket, without a word to the client."""
+        """Close a forked child's copy of the socket; the client notices nothing."""
         self.closed = True
         abandon(self.socket)

@@ -1,6 +1,6 @@
-"""When a certificate expires: the one thing that the ssl module does not tell a server of its own.
+"""Read the expiry date of a certificate, since the ssl module does not tell a server that of its own certificate.
 
-OpenSSL has accepted the file by the time it is asked for here, so this is a walk through DER, not a check of it.
+OpenSSL has accepted the certificate before, so this reads the DER encoding without checking it.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ _GENERALIZED_TIME = 0x18
 
 
 def expiry(text: str) -> dt.datetime | None:
-    """Return when the first certificate in PEM text expires; None if it cannot be told.
+    """Return when the first certificate in a PEM text expires; None if that cannot be read.
 
-    What follows the first one is its issuers: clients may well do without one of those that has expired.
+    The certificates after the first are its issuers. One of those may have expired: clients may well not need it.
     """
     first = _FIRST.search(text)
     if first is None:
@@ -35,7 +35,7 @@ def expiry(text: str) -> dt.datetime | None:
 
 
 def _elements(data: bytes) -> list[tuple[int, bytes]]:
-    """Split DER into tags and contents."""
+    """Split DER into pairs of tag and content."""
     found, at = [], 0
     while at < len(data):
         tag, length, at = data[at], data[at + 1], at + 2

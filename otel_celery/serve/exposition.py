@@ -1,6 +1,6 @@
-"""The registry as text: format negotiated, rendered one at a time, and kept for a moment.
+"""Render the registry as text, in the format that a scrape asks for, and keep each rendering for MAX_AGE seconds.
 
-Rendering holds the GIL of the process that dispatches tasks; that is why twenty scrapers at once get one rendering.
+Rendering holds the GIL of the process that hands tasks to the pool, so simultaneous scrapes share one rendering.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
     Encoder = Callable[[Collector], bytes]
 
 MAX_AGE = 0.25
-"""The seconds for which a rendering is handed out again."""
+"""Seconds for which a rendering is reused."""
 
 MAX_FORMATS = 8
-"""How many formats are kept at once: a client may ask for any version number, and each would be a rendering."""
+"""Renderings kept at once, one a format: a client may ask for any version number, and each is a format of its own."""
 
 
 @dataclass(slots=True)
 class Rendering:
-    """One rendering, and its gzip once somebody asked for it."""
+    """One rendering of the registry, and its gzip once a client has asked for that."""
 
     content_type: str
     body: bytes
@@ -36,7 +36,7 @@ class Rendering:
     _packed: bytes | None = field(default=None, init=False)
 
     def packed(self) -> bytes:
-        """Return the gzip of the body, made once and as cheaply as zlib can."""
+        """Return the gzip of the body, compressed once, at zlib's fastest level."""
         if self._packed is None:
             self._packed = gzip.compress(self.body, compresslevel=1)
         return self._packed
@@ -46,15 +46,15 @@ class Exposition:
     """Renders a registry on demand; for one thread only."""
 
     def __init__(self, registry: Collector, clock: Callable[[], float] = time.monotonic) -> None:
-        """Render this registry; the clock is monotonic, in seconds."""
+        """Prepare to render this registry; the clock is monotonic, in seconds."""
         self._registry = registry
         self._clock = clock
         self._kept: dict[str, Rendering] = {}
 
     def rendering(self, accept: str) -> Rendering:
-        """Return a rendering in the format that this Accept header asks for, at most MAX_AGE old.
+        """Return a rendering in the format that an Accept header asks for, at most MAX_AGE seconds old.
 
-        Raises whatever a collector of the registry raises.
+        Raises the exceptions of the registry's collectors.
         """
         now = self._clock()
         self._kept = {name: kept for name, kept in self._kept.items() if now < kept.stale_at}
@@ -63,16 +63,16 @@ class Exposition:
             encode, content_type = negotiated("")
         if content_type not in self._kept:
             body = encode(self._registry)
-            # Counted from the end: a rendering that takes longer than MAX_AGE needs its keeping most.
+            # The age counts from the end: a rendering that takes longer than MAX_AGE is the one most worth reusing.
             self._kept[content_type] = Rendering(content_type, body, self._clock() + MAX_AGE)
         return self._kept[content_type]
 
 
 def negotiated(accept: str) -> tuple[Encoder, str]:
-    """Choose encoder and content type; a header that makes no sense gets plain text."""
+    """Choose an encoder and its content type by an Accept header; an invalid header gets the text format."""
     try:
         return choose_encoder(accept)
-    except Exception:  # noqa: BLE001  it raises several kinds on nonsense, such as "version=one"
+    except Exception:  # noqa: BLE001  an invalid header, such as "version=one", raises various errors
         return choose_encoder("")
 
 

@@ -1,4 +1,4 @@
-"""Alive, ready, and the sentence why not: what the port asks of whoever knows the worker."""
+"""The worker's health for the port: alive or not, ready or not, and a sentence with the reason."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ if TYPE_CHECKING:
     from otel_celery.lifecycle import WorkerLevels
 
 LOOP_STALE_SECONDS = 30.0
-"""How long the event loop may stand still before the worker counts as stuck; the alert CeleryWorkerStuck agrees."""
+"""Seconds without a turn of the event loop before the worker counts as stuck, as in the alert CeleryWorkerStuck."""
 
 
 class Health(Protocol):
-    """Asked from the endpoint's thread, so it must neither block nor wait for the worker."""
+    """The health of a worker; called in the endpoint's thread, so it must neither block nor wait for the worker."""
 
     def healthy(self) -> str | None:
         """Return None if the worker is alive, else the sentence that says why it is not."""
@@ -22,18 +22,18 @@ class Health(Protocol):
 
 
 class WorkerHealth:
-    """Answers for a worker by its levels; implements ``Health``."""
+    """Reads a worker's health from its levels; implements ``Health``."""
 
     def __init__(self, levels: WorkerLevels) -> None:
-        """Ask ``levels``, which never wait for the worker."""
+        """Read ``levels``, which never wait for the worker."""
         self._levels = levels
 
     def healthy(self) -> str | None:
-        """Answer yes: that the process answers at all is what is asked."""
+        """Return None always: a process that answers is alive."""
         return None
 
     def ready(self) -> str | None:
-        """Tell why the worker does not consume now, or None if it does."""
+        """Return the reason why the worker takes no tasks now, or None if it does."""
         if self._levels.draining():
             return "the worker is shutting down"
         if not self._levels.up():
@@ -45,7 +45,7 @@ class WorkerHealth:
         return self._idle()
 
     def _idle(self) -> str | None:
-        """Tell why a worker that consumes takes no tasks all the same."""
+        """Return the reason why a connected worker takes no tasks, or None."""
         if not list(self._levels.queues()):
             return "the worker consumes no queue"
         stall = self._levels.loop_stall()

@@ -1,8 +1,8 @@
-"""Which Host a request may name where the port listens on the loopback.
+"""Check the Host header of requests on the loopback, as a protection against DNS rebinding.
 
-A page of a website can have a browser ask this machine: once the website's name has come to mean 127.0.0.1, the page
-may read the answer. Such a request names the website as its host. An address, and a name that no public DNS holds,
-cannot be led here in this way, and so a proxy that passes on the Host of its clients may well use them.
+In such an attack a website's name comes to resolve to 127.0.0.1, so that its page can read the port's answers in a
+visitor's browser. Those requests have the website's name as their Host. Addresses, and names that no public DNS can
+resolve, are safe and allowed, so that a proxy may pass on a Host of that kind.
 """
 
 from __future__ import annotations
@@ -20,23 +20,23 @@ if TYPE_CHECKING:
 
     Answering = Callable[[str, str, Mapping[str, str]], Answer]
 
-ANY = frozenset({"", "0.0.0.0", "::"})  # noqa: S104  what is asked for
-"""Hosts that listen on every address."""
+ANY = frozenset({"", "0.0.0.0", "::"})  # noqa: S104  compared with, not bound
+"""Configured hosts that mean every address."""
 
 NAMES = frozenset({"localhost", "host.docker.internal", "host.containers.internal"})
-"""This machine's names, for itself and for the containers that run on it."""
+"""Names of this machine, for itself and for the containers that run on it."""
 
 
 class Hosts:
-    """The hosts by which a port may be asked."""
+    """The Host headers that a port answers."""
 
     def __init__(self, configured: str) -> None:
-        """Allow the host that the port is configured with, besides what is always allowed."""
+        """Allow the port's configured host, besides this machine's names and all addresses."""
         self._is_any = configured in ANY
         self._names = NAMES | {configured.lower().removesuffix(".")}
 
     def guard(self, sock: socket.socket, answering: Answering) -> Answering:
-        """Have the Host of what comes over an accepted socket looked at, if that is the loopback's."""
+        """Wrap ``answering`` to check the Host header, if the accepted socket is on the loopback."""
         if self._is_any or not _is_loopback(sock):
             return answering
 
@@ -47,8 +47,8 @@ class Hosts:
         return answer
 
     def allow(self, host: str) -> bool:
-        """Tell whether a Host header, with any port, may be answered; HTTP/1.0 need not have one."""
-        name = _without_port(host.strip().lower()).removesuffix(".")  # which names the DNS's root
+        """Tell whether a request with this Host header is answered; an empty one is, since HTTP/1.0 needs none."""
+        name = _without_port(host.strip().lower()).removesuffix(".")  # the dot of a fully qualified name
         return not name or name in self._names or name.endswith(".localhost") or _is_address(name)
 
 

@@ -1,4 +1,4 @@
-"""Listening sockets for a host and a port number."""
+"""Open the listening sockets for a host and a port number."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ _BACKLOG = 128
 
 
 def addresses(host: str) -> list[tuple[int, str]]:
-    """Resolve a host to families and addresses.
+    """Resolve a host to pairs of address family and address.
 
-    ``localhost`` is both loopbacks whatever the resolver says, since a client may try either first.
+    ``localhost`` always means 127.0.0.1 and ::1, whatever the resolver says, since a client may try either first.
     Raises OSError when the host cannot be resolved.
     """
     if host.lower() == "localhost":
         return list(_LOOPBACKS)
     found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    # Of an IPv6 address the scope must stay with it, as in fe80::1%eth0.
+    # An IPv6 address keeps its scope, as in fe80::1%eth0.
     return list(dict.fromkeys((int(family), _scoped(address)) for family, _, _, _, address in found))
 
 
@@ -32,10 +32,10 @@ def _scoped(address: tuple[Any, ...]) -> str:
 
 
 def listen(where: list[tuple[int, str]], number: int) -> list[socket.socket]:
-    """Listen on each address; one that this machine does not have, such as ``::1`` without IPv6, is left out.
+    """Listen on each address that this machine has; leave out the others, such as ``::1`` without IPv6.
 
-    With number 0 the first address gets a free port, and the others the same.
-    Raises OSError when one is taken or forbidden, or none exists; then none is left open.
+    With number 0 the system chooses a free port for the first address, and the others get the same one.
+    Raises OSError when an address's port is taken or forbidden, or when no address exists; all sockets are closed then.
     """
     listeners: list[socket.socket] = []
     missing: OSError | None = None
@@ -62,8 +62,8 @@ def listen(where: list[tuple[int, str]], number: int) -> list[socket.socket]:
 def _listener(family: int, address: str, number: int, *, alone: bool) -> socket.socket:
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:
-        # A restarted worker binds although connections of the one before it linger. Never SO_REUSEPORT: two workers
-        # would share a port without a word, and each scrape would see one of them.
+        # SO_REUSEADDR lets a restarted worker bind although connections of its predecessor are in TIME_WAIT. Never
+        # SO_REUSEPORT: with it two workers would share a port silently, and a scrape would reach either of them.
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6 and not alone:
             listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)

@@ -1,6 +1,6 @@
-"""The endpoint's loop: waits for sockets, lets connections move, and puts out who takes too long.
+"""The endpoint's event loop: waits for sockets, serves the connections that are ready, and drops those past a deadline.
 
-Each turn happens behind the fork gate, so that a fork only ever sees the loop asleep.
+It holds the fork gate while it works, so that no fork happens except while the loop waits.
 """
 
 from __future__ import annotations
@@ -23,33 +23,34 @@ if TYPE_CHECKING:
     from otel_celery.serve.connection import Connection
 
 MAX_CONNECTIONS = 128
+"""Open connections at most; see :func:`connection_limit`."""
 
 ACCEPTS = 16
-"""How many clients are let in before those inside get their turn: a flood must not evict who has just come."""
+"""Connections accepted per turn and listener, so that a burst of new clients cannot evict one not read from yet."""
 
 REST = 2.0
-"""How long the loop rests after each turn, in the CPU time that the turn took: clients get a third of a core at most.
+"""Sleep after each turn, as a multiple of the turn's CPU time: clients get at most a third of a core.
 
-It shares the process's one lock with the thread that hands out tasks, and anybody may ask without end.
+The loop shares the GIL with the thread that hands tasks to the pool, and a client may send requests without end.
 """
 
 LONGEST_REST = 0.02
-"""In seconds; nor does it rest longer after a rendering."""
+"""The longest sleep after a turn, in seconds, even after a turn with a rendering."""
 
 PAUSE = 0.25
-"""The seconds without accepting after the system had no descriptor left: the client would be reported again at once."""
+"""Seconds without accepting after the process ran out of descriptors: a waiting client would wake the loop at once."""
 
 _logger = logging.getLogger("otel_celery.serve")
 
 
 def connection_limit() -> int:
-    """Count the connections that may be open: at most a quarter of the process's descriptors, which tasks need too."""
+    """Return how many connections may be open: at most a quarter of the process's descriptors, which tasks need too."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return MAX_CONNECTIONS if soft == resource.RLIM_INFINITY else max(4, min(MAX_CONNECTIONS, soft // 4))
 
 
 class Loop:
-    """Everything with a file descriptor; all methods but ``wake`` belong to the thread that turns it."""
+    """The event loop, with its selector, listeners and connections; only ``wake`` may be called in any thread."""
 
     def __init__(
         self,
@@ -58,7 +59,7 @@ class Loop:
         on_error: Callable[[str, Exception], None],
         limit: int,
     ) -> None:
-        """Make connections with ``welcome``, at most ``limit`` at once.
+        """Make connections with ``welcome``, at most ``limit`` at once; report errors of ours with their place.
 
         Raises OSError when the process has no descriptor left.
         """
@@ -82,12 +83,12 @@ class Loop:
         self._open_doors()
 
     def wake(self) -> None:
-        """End the current turn's wait, from any thread."""
-        with contextlib.suppress(OSError):  # it has been rung often enough, or the loop is closed
+        """End the current turn's wait; may be called in any thread."""
+        with contextlib.suppress(OSError):  # the socket's buffer is full of wake-ups, or the loop is closed
             self._button.send(b"\0")
 
     def turn(self, until: float | None = None) -> None:
-        """Wait for something to happen, at most until this moment of the monotonic clock, and see to it."""
+        """Wait for ready sockets, at most until this time of the monotonic clock, and serve them."""
         ready = self._selector.select(self._patience(until))
         with self._gate.hold():
             begun, now = time.thread_time(), time.monotonic()
@@ -141,7 +142,7 @@ class Loop:
         try:
             connection = self._welcome(sock)
             self._selector.register(sock, connection.wants, functools.partial(self._move, connection))
-        except Exception as error:  # noqa: BLE001  one client's trouble is not the next one's
+        except Exception as error:  # noqa: BLE001  an error with one client must not affect the others
             sock.close()
             self._on_error("accept", error)
         else:
@@ -149,12 +150,12 @@ class Loop:
 
     def _move(self, connection: Connection, events: int, _now: float) -> None:
         if connection.closed:
-            return  # put out since the selector spoke
+            return  # dropped earlier in this turn
         try:
             connection.move(events)
         except OSError:
-            connection.closed = True  # the client is gone, or does not speak TLS: its own affair
-        except Exception as error:  # noqa: BLE001  one client's trouble is not the next one's
+            connection.closed = True  # the client is gone, or does not speak TLS: no error of ours
+        except Exception as error:  # noqa: BLE001  an error with one client must not affect the others
             connection.closed = True
             self._on_error("connection", error)
         if connection.closed:
@@ -175,7 +176,7 @@ class Loop:
             connection.drop()
 
     def close(self) -> None:
-        """Close every descriptor; the loop turns no more."""
+        """Close every descriptor; no turn may follow."""
         with self._gate.hold():
             for connection in list(self._connections):
                 self._drop(connection)
@@ -185,17 +186,17 @@ class Loop:
             self._button.close()
 
     def close_listeners(self) -> None:
-        """Free the port, from whichever thread."""
+        """Free the port; may be called in any thread."""
         for listener in self._listeners:
             listener.close()
 
     def abandon(self) -> None:
-        """Close a forked child's copies of all this."""
+        """Close a forked child's copies of every descriptor."""
         connections, self._connections = list(self._connections), {}
         listeners, self._listeners = self._listeners, []
-        for sock in (*listeners, self._bell, self._button):  # first: whoever sees a connection end may bind the port
+        for sock in (*listeners, self._bell, self._button):  # first: a client that sees its end may bind the port
             abandon(sock)
         for connection in connections:
             connection.abandon()
-        # Not unregister(): the child shares the parent's epoll, and would make it deaf. close() touches the copy only.
+        # No unregister(): the parent shares the epoll with the child, and would get no events. close() is the child's.
         self._selector.close()

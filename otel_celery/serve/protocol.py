@@ -1,4 +1,4 @@
-"""HTTP as a conversation of bytes: h11 parses whole heads, nothing here touches a socket."""
+"""HTTP/1.x on bytes, without sockets: parse a client's requests with h11, and encode the answers."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     Answering = Callable[[str, str, Mapping[str, str]], Answer]
 
 MAX_HEAD = 16 * 1024
-"""The bytes that a request's head may have."""
+"""Bytes of a request's head at most."""
 
 MAX_LINES = 100
-"""The lines that it may have: to parse one takes longer than to send it, and anybody may."""
+"""Lines of a request's head at most: a line takes us longer to parse than any client to send."""
 
 _END = re.compile(rb"\n\r?\n")
 
@@ -28,13 +28,13 @@ _END = re.compile(rb"\n\r?\n")
 class Conversation:
     """One client's requests and our answers, in turn.
 
-    The loop shares its process's one lock with the thread that hands out tasks, so only what is needed is parsed: a
-    head has to be complete and of reasonable size, no request has a body, and who sends a second request before the
-    first one is answered is answered once, and let go.
+    The loop shares the GIL with the thread that hands tasks to the pool, so parsing is kept small. A head is parsed
+    once it is complete, if it is not too large; a request with a body is refused; and a client that sends a second
+    request before the first is answered gets one answer, and is disconnected.
     """
 
     def __init__(self, answering: Answering) -> None:
-        """Ask ``answering`` for the answer to each request."""
+        """Call ``answering`` with the method, target and headers of each request."""
         self._answering = answering
         self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_HEAD)
         self._heard = bytearray()
@@ -42,7 +42,7 @@ class Conversation:
         self._ended = False
         self._request: h11.Request | None = None
         self.over = False
-        """Nothing more will be answered: close once everything is sent."""
+        """Whether no further request is answered; the connection closes once everything is sent."""
 
     @property
     def pending(self) -> bool:
@@ -50,12 +50,12 @@ class Conversation:
         return bool(self._heard)
 
     def receive(self, data: bytes) -> None:
-        """Take bytes from the client; none at all means that it will send no more."""
+        """Take bytes from the client; empty bytes mean the end of its stream."""
         self._ended = self._ended or not data
         self._heard += data
 
     def advance(self) -> list[bytes]:
-        """Return the pieces of the next response; none if a request is not complete, or all is over."""
+        """Return the pieces of the next response; none if no request is complete, or the conversation is over."""
         if self.over:
             return []
         if self._http.our_state is h11.DONE:
@@ -80,15 +80,15 @@ class Conversation:
         request = self._http.next_event()
         if not isinstance(request, h11.Request):
             return None
-        self._request = request  # a refusal of HEAD has no body either
+        self._request = request  # _respond looks at it: a refused HEAD gets no body either
         if request.http_version.startswith(b"1."):
             if _has_body(request):
                 raise h11.RemoteProtocolError("a request has no body here", error_status_hint=413)
-            self._http.next_event()  # its end
+            self._http.next_event()  # h11.EndOfMessage
         return request
 
     def _next_head(self) -> bytes | None:
-        """Cut a complete head off what was heard, and the empty lines that some clients send between requests."""
+        """Cut a complete head off the received bytes, with the empty lines that some clients send between requests."""
         end = _END.search(self._heard, max(0, self._searched - 2))
         self._searched = len(self._heard)
         length = end.end() if end else self._searched
@@ -120,14 +120,14 @@ class Conversation:
         bodiless = self._request is not None and self._request.method == b"HEAD"
         body = b"" if bodiless else answer.body
         head = self._http.send(h11.Response(status_code=answer.status, headers=headers, reason=reason.encode()))
-        self._http.send_with_data_passthrough(h11.Data(data=body))  # counts its length, and would return it as it is
+        self._http.send_with_data_passthrough(h11.Data(data=body))  # h11 only counts the body's length
         self._http.send(h11.EndOfMessage())
         self.over = self._http.our_state is not h11.DONE
         return [piece for piece in (head, body) if piece]
 
 
 def _has_body(request: h11.Request) -> bool:
-    """Tell whether a body follows; h11 has seen that the length is a number."""
+    """Tell whether the request has a body; h11 has checked that Content-Length is a number."""
     headers = dict(request.headers)
     return b"transfer-encoding" in headers or headers.get(b"content-length", b"0").strip(b"0") != b""
 

@@ -1,4 +1,4 @@
-"""The endpoint: bound in the caller's thread, served in one of its own, gone after ``close()``."""
+"""The endpoint: opens the port in the caller's thread, and serves it in a daemon thread until ``close()``."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ if TYPE_CHECKING:
     from otel_celery.settings.settings import Port
 
 JOIN_SECONDS = 1.0
-"""How long ``close()`` waits for the thread."""
+"""Seconds that ``close()`` waits for the thread."""
 
 _logger = logging.getLogger("otel_celery.serve")
 
 
-def open_endpoint(  # noqa: PLR0913  four of them are keywords, and each is somebody's to give
+def open_endpoint(  # noqa: PLR0913  four are keywords, and none can be left out
     port: Port,
     registry: Collector,
     health: Health,
@@ -45,13 +45,13 @@ def open_endpoint(  # noqa: PLR0913  four of them are keywords, and each is some
 ) -> Endpoint:
     """Serve a registry and a worker's health on a port.
 
-    A port that cannot be bound is reported once to ``on_taken``; unless that raises, the endpoint's thread tries
-    again every ``retry_seconds`` and calls ``on_open`` when it succeeds. ``on_open`` gets the port's number, in
-    the caller's thread where the port is free at once. ``on_error`` hears, in the endpoint's thread, of every
-    exception of ours that was kept from the worker, and of the place where it happened.
+    ``on_open`` gets the port's number once the port is open, in the caller's thread if it is free at once. A port that
+    cannot be bound is reported once to ``on_taken``; unless that raises, the endpoint's thread tries again every
+    ``retry_seconds``. ``on_error`` gets, in the endpoint's thread, the place and the exception of each error of ours
+    that was kept from the worker.
 
     Raises AccessError when the TLS files cannot be used, OSError when the process has no descriptor left,
-    and whatever ``on_open`` or ``on_taken`` raise in the caller's thread.
+    and the exceptions of ``on_open`` and ``on_taken`` in the caller's thread.
     """
     report = _guarded(on_error)
     certificates = None if port.tls is None else Certificates(port.tls)
@@ -70,7 +70,7 @@ def open_endpoint(  # noqa: PLR0913  four of them are keywords, and each is some
 
 
 class Endpoint:
-    """A started port; made by ``open_endpoint``."""
+    """An HTTP port and its thread; made by ``open_endpoint``."""
 
     def __init__(
         self,
@@ -80,7 +80,7 @@ class Endpoint:
         report: Callable[[str, Exception], None],
         retry_seconds: float,
     ) -> None:
-        """Prepare; ``start`` binds."""
+        """Prepare; ``start`` opens the port."""
         self.port = port.number
         self._settings = port
         self._on_open = on_open
@@ -94,15 +94,15 @@ class Endpoint:
 
     @property
     def url(self) -> str:
-        """Tell where the port is, without a path."""
+        """Return the port's URL, without a path."""
         scheme = "http" if self._settings.tls is None else "https"
         host = self._settings.host
         return f"{scheme}://[{host}]:{self.port}" if ":" in host else f"{scheme}://{host}:{self.port}"
 
     def start(self, on_taken: Callable[[OSError], None]) -> None:
-        """Bind, or report that the port is taken; then serve, or try again, in a thread.
+        """Bind the port, or report that it is taken; then serve, or keep trying, in a thread.
 
-        Raises whatever the callbacks raise; then nothing is left open.
+        Raises the exceptions of the callbacks, after closing everything.
         """
         self._gate.watch(self)
         try:
@@ -119,7 +119,7 @@ class Endpoint:
             raise
 
     def close(self) -> None:
-        """Stop serving and free the port; harmless when repeated, or in a forked child, and never raises."""
+        """Stop serving and free the port; never raise, and do nothing a second time or in a forked child."""
         if self._closing:
             return
         self._closing = True
@@ -133,7 +133,7 @@ class Endpoint:
             _logger.exception("The port could not be closed")
 
     def abandon(self) -> None:
-        """Let go of everything in a forked child, where no thread serves."""
+        """Close a forked child's copies of the descriptors; no thread serves there."""
         self._closing = True
         self._loop.abandon()
 
@@ -149,7 +149,7 @@ class Endpoint:
             try:
                 self._loop.turn(self._retry_at)
                 self._bind_again()
-            except Exception as error:  # noqa: BLE001  a fault of ours must not end the port, nor spin
+            except Exception as error:  # noqa: BLE001  an error of ours must neither end the port nor spin
                 self._report("serve", error)
                 time.sleep(0.1)
         self._release()

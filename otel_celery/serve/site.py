@@ -1,4 +1,4 @@
-"""What the port answers: three paths, and a short sentence for everything else."""
+"""The port's answers: /metrics, /-/healthy and /-/ready, and a short sentence for every other path."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ METHODS = ("GET", "HEAD")
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A response: its body is shared between all who get it, never copied."""
+    """A response; all clients share one body, which is never copied."""
 
     status: int
     body: bytes
@@ -41,14 +41,14 @@ class Site:
         credentials: Credentials | None,
         on_error: Callable[[str, Exception], None],
     ) -> None:
-        """Serve these; ``on_error`` hears of what raised while an answer was made."""
+        """Serve an exposition and a worker's health; ``on_error`` gets each exception with its place."""
         self._exposition = exposition
         self._health = health
         self._credentials = credentials
         self._on_error = on_error
 
     def answer(self, method: str, target: str, headers: Mapping[str, str]) -> Answer:
-        """Answer one request; the names of ``headers`` are in lower case."""
+        """Answer one request; header names are in lower case."""
         path = target.partition("?")[0]
         if path == "/metrics":
             return self._allowed(method) or self._authorised(headers) or self._guarded("render", self._metrics, headers)
@@ -72,7 +72,7 @@ class Site:
     def _guarded(self, where: str, make: Callable[..., Answer], *args: object) -> Answer:
         try:
             return make(*args)
-        except Exception as error:  # noqa: BLE001  whatever a collector raises, the server lives on
+        except Exception as error:  # noqa: BLE001  an exception of a collector must not end the server
             self._on_error(where, error)
             return sentence(500, f"internal error: {type(error).__name__}")
 

@@ -1,4 +1,4 @@
-"""The two ways in which bytes travel: as they are, or through TLS."""
+"""The transport of a connection's bytes: plain, or TLS in memory."""
 
 from __future__ import annotations
 
@@ -7,38 +7,38 @@ import ssl
 from typing import Protocol
 
 SLICE = 16 * 1024
-"""How much is encrypted, or handed to a socket, at once: all that a slow reader can make us hold a copy of."""
+"""Bytes encrypted or sent per call, and so the most that is copied of a response for a slow client."""
 
 
 class Wire(Protocol):
-    """Turns what the network carries into what HTTP sees, and back."""
+    """Translates between a socket's bytes and HTTP's."""
 
     ready: bool
-    """The handshake is done."""
+    """Whether the handshake is done."""
     ended: bool
-    """The peer will send no more."""
+    """Whether the client has ended its stream."""
 
     def receive(self, data: bytes) -> bytes:
-        """Take bytes off the network, none at its end, and return what they say.
+        """Take the socket's bytes, or empty bytes at their end, and return HTTP's.
 
-        Raises ssl.SSLError when they are not TLS, or the handshake fails.
+        Raises ssl.SSLError when the bytes are not TLS, or the handshake fails.
         """
 
     def seal(self, piece: memoryview) -> memoryview:
-        """Return what to put on the network for a piece of at most SLICE bytes."""
+        """Return the socket's bytes for a piece of HTTP, of at most SLICE bytes."""
 
     def notes(self) -> memoryview:
-        """Return what the wire itself has to say, such as its part of a handshake."""
+        """Return bytes that the transport itself has to send, such as its part of a handshake."""
 
     def farewell(self) -> memoryview:
-        """Return what to put on the network last."""
+        """Return the last bytes to send."""
 
 
 class PlainWire:
-    """Bytes as they are."""
+    """Bytes without encryption."""
 
     def __init__(self) -> None:
-        """Be ready at once."""
+        """Need no handshake."""
         self.ready = True
         self.ended = False
 
@@ -52,16 +52,16 @@ class PlainWire:
         return piece
 
     def notes(self) -> memoryview:
-        """Say nothing."""
+        """Return nothing."""
         return memoryview(b"")
 
     def farewell(self) -> memoryview:
-        """Say nothing: the end of the stream says it."""
+        """Return nothing: the end of the stream is enough."""
         return memoryview(b"")
 
 
 class TLSWire:
-    """TLS in memory: the socket stays ours, whatever gevent or eventlet have made of ``ssl.SSLSocket``."""
+    """TLS in memory, on a plain socket: gevent and eventlet patch ``ssl.SSLSocket``."""
 
     def __init__(self, context: ssl.SSLContext) -> None:
         """Await a client's handshake."""
@@ -71,9 +71,9 @@ class TLSWire:
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
 
     def receive(self, data: bytes) -> bytes:
-        """Decrypt what is complete of it.
+        """Return the bytes that can be decrypted so far.
 
-        Raises ssl.SSLError when it is not TLS, or the handshake fails.
+        Raises ssl.SSLError when the data is not TLS, or the handshake fails.
         """
         if data:
             self._incoming.write(data)
@@ -103,7 +103,7 @@ class TLSWire:
         return memoryview(self._outgoing.read())
 
     def farewell(self) -> memoryview:
-        """Return TLS's own goodbye, without which the client takes the end for an attack."""
-        with contextlib.suppress(ssl.SSLError):  # it would wait for the client's goodbye
+        """Return TLS's close_notify, without which the client must suspect a truncation attack."""
+        with contextlib.suppress(ssl.SSLError):  # unwrap() also wants the client's close_notify
             self._tls.unwrap()
         return self.notes()

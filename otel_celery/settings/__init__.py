@@ -1,1 +1,1 @@
-"""Everything that is read from the environment."""
+"""Read the environment: declare each variable, parse it, and make frozen Settings."""

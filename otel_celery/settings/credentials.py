@@ -1,8 +1,8 @@
-"""The file of credentials: one a line, ``user:password``, or a bearer token without a colon; ``#`` begins a comment.
+"""Read the credentials file: one a line, ``user:password``, or a bearer token without a colon; ``#`` begins a comment.
 
-A password's hash, as htpasswd writes it, is refused. To check one takes a tenth of a second by design, in the process
-that hands tasks to the pool, for every scrape and for everybody who guesses; a file that only the worker can read
-holds the password as safely.
+A password's hash, as htpasswd writes it, is refused. By design a check of one takes a tenth of a second, and each
+scrape and each wrong guess would take that time from the process that hands tasks to the pool. A file that only the
+worker can read is safe enough for the password itself.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ if TYPE_CHECKING:
 _HASH = re.compile(
     rb"[^:]*:(\$(apr1|1|2[abxy]?|5|6|y|sha1|argon2[a-z]*|scrypt|pbkdf2[-a-z0-9]*)\$|\{(SSHA|SHA)[0-9]*\})"
 )
-"""Apache's, crypt's and the usual others; the oldest, thirteen letters of DES, cannot be told from a password."""
+"""The formats of Apache, crypt and others; DES is not among them, since its thirteen letters look like a password."""
 
 
 class UnusableError(Exception):
-    """No client could be admitted by a line of the file; the message says which line, and nothing of it."""
+    """A line of the file can admit no client; the message has the number of the line, and no part of it."""
 
 
 def read(path: Path) -> list[bytes]:
-    """Read the credentials.
+    """Read the credentials, one a line.
 
-    Raises OSError where the file cannot be read, UnusableError where a line holds a hash.
+    Raises OSError if the file cannot be read, UnusableError if a line holds a hash.
     """
     lines = [line.strip() for line in files.read(path).removeprefix(b"\xef\xbb\xbf").splitlines()]
     for number, line in enumerate(lines, 1):

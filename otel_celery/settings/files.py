@@ -1,6 +1,7 @@
-"""Files that the operator names: opened without waiting, and never anything else than a file.
+"""Open files that the operator names: without blocking, and regular files only.
 
-A pipe would hold up whoever opens it until somebody writes, and can be read only once; these are read again and again.
+Opening a pipe would block until another process writes to it. A pipe can also be read only once, while these files are
+read again and again.
 """
 
 from __future__ import annotations
@@ -13,21 +14,21 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 LARGEST = 1 << 20
-"""Bytes; certificates and credentials are thousands of times smaller."""
+"""Bytes of a file at most; certificates and credentials are far smaller."""
 
 
 def check(path: Path) -> None:
-    """Look at a file, and see that it can be read.
+    """Check that a file can be read.
 
-    Raises OSError where it cannot be, or is no regular file, and ValueError for a path that can be none.
+    Raises OSError if it cannot be read, or is not a regular file, and ValueError if the path is invalid.
     """
     os.close(_open(path))
 
 
 def read(path: Path) -> bytes:
-    """Read a file whole.
+    """Read a whole file.
 
-    Raises as :func:`check` does, and OSError where it has more than LARGEST bytes.
+    Raises as :func:`check` does, and OSError if the file has more than LARGEST bytes.
     """
     with os.fdopen(_open(path), "rb") as file:
         content = file.read(LARGEST + 1)
@@ -37,7 +38,7 @@ def read(path: Path) -> bytes:
 
 
 def is_open_to_others(path: Path) -> bool:
-    """Tell whether every user of this machine may read a file; one that is gone is no longer open."""
+    """Tell whether every user of this machine may read a file; False if the file is gone."""
     try:
         return bool(path.stat().st_mode & stat.S_IROTH)
     except OSError:
@@ -45,9 +46,9 @@ def is_open_to_others(path: Path) -> bool:
 
 
 def _open(path: Path) -> int:
-    if "\0" in str(path):  # each version of Python says it in other words
+    if "\0" in str(path):  # Python's own message differs by version
         raise ValueError("a path has no NUL in it")
-    _refuse_unless_regular(path.stat())  # first: to open a pipe would let a waiting writer go
+    _refuse_unless_regular(path.stat())  # first: opening a pipe would wake its writer
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         _refuse_unless_regular(os.fstat(descriptor))

@@ -1,4 +1,4 @@
-"""What a variable takes: how its value is read, and the words that say what is allowed."""
+"""The kinds of values that variables take: for each kind a parser, and a description for the table."""
 
 from __future__ import annotations
 
@@ -21,20 +21,21 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 MAX_BUCKETS = 60
+"""Bounds of a histogram at most."""
 
 
 @dataclass(frozen=True, slots=True)
 class Kind(Generic[T]):
-    """One way to read a value."""
+    """One kind of value."""
 
     words: str
-    """What is allowed, for the table."""
+    """The allowed values, for the table."""
     read: Callable[[Reader, str, T], T]
-    """Reads a variable, of this name and with this default; raises SettingsError."""
+    """Reads a variable by its name and default; raises SettingsError."""
 
 
 def whole_number(low: int, high: int, unit: str = "") -> Kind[int]:
-    """Take a whole number between two bounds, both allowed."""
+    """Make the kind of whole numbers from ``low`` to ``high``."""
     words = f"a whole number{f' of {unit}' if unit else ''} from {low} to {high}"
     return Kind(
         words, lambda reader, name, default: reader.integer(name, default=default, low=low, high=high, unit=unit)
@@ -42,7 +43,7 @@ def whole_number(low: int, high: int, unit: str = "") -> Kind[int]:
 
 
 def choice(*words: str) -> Kind[str]:
-    """Take one of some words."""
+    """Make the kind of one of these words, in any case."""
     return Kind(
         ", ".join(f"`{word}`" for word in words),
         lambda reader, name, default: reader.choice(name, words, default=default),
@@ -50,9 +51,9 @@ def choice(*words: str) -> Kind[str]:
 
 
 def registered(group: str, *, may_be_empty: bool = False) -> Kind[str]:
-    """Take the name of an installed entry point, letter for letter, since OpenTelemetry's API looks it up so.
+    """Make the kind of an installed entry point's name, compared exactly as OpenTelemetry's API compares it.
 
-    Where it finds none, the API raises in whatever is first to use it: a task, or this package.
+    With a name that is not installed, the API would raise in its first caller: a task, or this package.
     """
 
     def read(reader: Reader, name: str, default: str) -> str:
@@ -67,7 +68,7 @@ def registered(group: str, *, may_be_empty: bool = False) -> Kind[str]:
 
 
 def all_registered(group: str) -> Kind[str]:
-    """Take several of them, comma-separated; what is behind a ``none`` the API does not read."""
+    """Make the kind of several entry points' names, comma-separated; the API ignores those after a ``none``."""
 
     def read(reader: Reader, name: str, default: str) -> str:
         value = reader.raw(name)
@@ -85,7 +86,7 @@ def all_registered(group: str) -> Kind[str]:
 
 
 def _installed(group: str) -> frozenset[str]:
-    """List a group once: to look up each name of a long list would read every package's metadata each time."""
+    """Return the names of a group at once: each single lookup would read the metadata of every package."""
     return frozenset(each.name for each in entry_points(group=group))
 
 
@@ -105,7 +106,7 @@ def _bounds(reader: Reader, name: str, default: tuple[float, ...]) -> tuple[floa
 
 
 def _patterns(reader: Reader, name: str, default: tuple[str, ...]) -> tuple[str, ...]:
-    """Read patterns as fnmatch takes them, which is as long as they can be made a regular expression."""
+    """Read patterns of fnmatch; refuse one that does not compile as a regular expression."""
     patterns = reader.names(name) or default
     try:
         for pattern in patterns:

@@ -1,4 +1,4 @@
-"""Variables that look like settings and are none: a slip of the pen is silence otherwise."""
+"""Warn of environment variables that look like misspelt settings, since a misspelt one would be ignored silently."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 MAX_WARNINGS = 10
-"""Variables that are named one by one."""
+"""Warnings at most; the remaining variables are only counted."""
 
 FAMILIES = ("OTEL_", "PROMETHEUS_")
-"""What the names begin with that are not ours alone: many others are somebody else's, and no concern of ours."""
+"""Prefixes that other software uses too: only a near miss of a setting gets a warning."""
 
 NEAR = 0.75
-"""How much of a word has to be the same, of its letters."""
+"""The least similarity of two words, as a ratio of ``difflib.SequenceMatcher`` (0 to 1)."""
 
 LONGEST = 100
-"""Characters of a name that is looked at."""
+"""Characters of a name that are compared at most."""
 
 _SERVICE = "_SERVICE_HOST"
-"""What Kubernetes gives each Service, beside variables that begin alike."""
+"""The suffix of a variable that Kubernetes sets for each Service, next to others with the same prefix."""
 
 _KNOWN = tuple(names())
 
 
 def warnings(environ: Mapping[str, str]) -> tuple[str, ...]:
-    """Say in a sentence each which variables are no settings, and which setting may be meant."""
+    """Return a sentence for each variable that looks like a setting and is none, with the nearest setting."""
     found = [sentence for name in sorted(environ) if (sentence := _sentence(name, environ))]
     rest = len(found) - MAX_WARNINGS
     more = (f"{rest} more variables are not settings of otel-celery and were ignored",) if rest > 0 else ()
@@ -51,7 +51,7 @@ def _sentence(name: str, environ: Mapping[str, str]) -> str | None:
 
 
 def meant(name: str) -> str | None:
-    """Tell which standard variable a name is a slip of the pen for: one of its words is another, and that is near."""
+    """Return the standard variable that a name is a near miss of, or None: exactly one word differs, and is similar."""
     words = name[:LONGEST].split("_")
     return next((known for known in _KNOWN if _is_near(words, known.split("_"))), None)
 
@@ -68,7 +68,7 @@ def _different(words: list[str], known: list[str]) -> Iterator[tuple[str, str]]:
 
 
 def _is_of_a_service(name: str, environ: Mapping[str, str]) -> bool:
-    """Tell whether a variable is about a Kubernetes Service that is called like us."""
+    """Tell whether Kubernetes has set a variable for a Service whose name is a prefix of the variable's."""
     services = (other.removesuffix(_SERVICE) for other in environ if other.endswith(_SERVICE))
     return any(name.startswith((f"{service}_SERVICE_", f"{service}_PORT")) for service in services)
 

@@ -1,8 +1,8 @@
-"""OTLP's own variables, which have names by signal, and the exporters that they are for.
+"""Read the OTLP variables of a signal, and describe the exporters that it is pushed to.
 
-``OTEL_EXPORTER_OTLP_METRICS_ENDPOINT`` beats ``OTEL_EXPORTER_OTLP_ENDPOINT``, and so on
-(https://opentelemetry.io/docs/specs/otel/protocol/exporter/). Headers are the one thing that the exporters read
-themselves: they may hold secrets, and are only looked at here.
+A signal's own variable wins over the general one: ``OTEL_EXPORTER_OTLP_METRICS_ENDPOINT`` over
+``OTEL_EXPORTER_OTLP_ENDPOINT`` (https://opentelemetry.io/docs/specs/otel/protocol/exporter/). Headers may hold secrets:
+they are only checked here, and the exporters read them themselves.
 """
 
 from __future__ import annotations
@@ -28,46 +28,47 @@ T = TypeVar("T")
 HTTP, GRPC = "http/protobuf", "grpc"
 
 OTLP = {"otlp": None, "otlp_proto_http": HTTP, "otlp_proto_grpc": GRPC}
-"""The names in an exporters' list that mean OTLP, and the protocol where the name says it."""
+"""The exporter names that mean OTLP, each with the protocol that it implies, or None."""
 
 COMPRESSIONS = {HTTP: ("none", "gzip", "deflate"), GRPC: ("none", "gzip")}
+"""The compressions that OpenTelemetry's exporter of each protocol supports."""
 
 PROXIES = ("http_proxy", "https_proxy", "all_proxy", "grpc_proxy")
-"""Variables that are in use in either case, where both are set in lower case."""
+"""Variables of proxies; each is also used in upper case, and the lower case wins."""
 
 SHORT_TIMEOUT = 100
-"""Milliseconds below which a timeout looks as if it was meant in seconds, as Python's exporters read it."""
+"""Milliseconds; a shorter timeout was probably meant in seconds, as Python's exporters read it."""
 
 MAX_ENDPOINT = 2000
-"""Characters."""
+"""Characters of an endpoint at most."""
 
 _HEADER = re.compile(r"([\x21\x23-\x27*+\-.0-9A-Z^-z|~]+)[ \t]*=[ \t]*([\x20\x21\x23-\x2b\x2d-:<-\x5b\x5d-\x7e]*)")
-"""What OpenTelemetry reads as a header; what it does not, it leaves out and logs, value and all."""
+"""A header as OpenTelemetry parses it; OpenTelemetry skips any other, and logs it with its value."""
 
 _CREDENTIAL = {HTTP: re.compile(r"[\t\x20-\x7e\x80-\xff]*"), GRPC: re.compile(r"[\x20-\x7e]*")}
 _KEY = {HTTP: re.compile(r"[!#$%&'*+\-.^_`|~0-9a-z]+"), GRPC: re.compile(r"(?!.*-bin$)[0-9a-z_.-]+")}
-"""What each protocol takes for the name and the value of a header: the error about another one quotes them all."""
+"""The names and values of headers that each protocol allows; its error about another header would quote all of them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Otlp:
-    """How one signal leaves by OTLP."""
+    """The OTLP settings of one signal."""
 
     protocol: str
     endpoint: str = field(repr=False)
-    """The whole URL, which may hold secrets; a gRPC endpoint may be without a scheme."""
+    """The whole URL, which may hold secrets; a gRPC endpoint may have no scheme."""
     timeout: float
-    """In seconds, for one export with its repetitions."""
+    """Seconds for one export with its retries."""
     compression: str
     is_insecure: bool
-    """Whether gRPC goes without TLS."""
+    """Whether gRPC uses no TLS."""
     certificate: Path | None = None
     client_key: Path | None = None
     client_certificate: Path | None = None
 
     @property
     def place(self) -> str:
-        """Name the endpoint without the secrets that its URL may hold."""
+        """The endpoint for the log, without the secrets that its URL may hold."""
         return plain(masked_url(self.endpoint))
 
 
@@ -76,35 +77,35 @@ class Exporter:
     """One exporter that a signal is pushed to."""
 
     name: str
-    """As the signal's variable names it."""
+    """The name in the signal's variable."""
     otlp: Otlp | None = None
     signal: str = "metrics"
 
     @property
     def group(self) -> str:
-        """Name the group of its entry point."""
+        """The group of the exporter's entry point."""
         return f"opentelemetry_{self.signal}_exporter"
 
     @property
     def entry_point(self) -> str:
-        """Name its entry point."""
+        """The name of the exporter's entry point."""
         if self.otlp is None:
             return self.name
         return "otlp_proto_grpc" if self.is_grpc else "otlp_proto_http"
 
     @property
     def is_grpc(self) -> bool:
-        """Tell whether it speaks gRPC, which does not like to be forked."""
+        """Whether the exporter uses gRPC, which may break in a process that forks."""
         return self.otlp is not None and self.otlp.protocol == GRPC
 
     @property
     def place(self) -> str:
-        """Name it for the log: an exporter, and where it sends to if that is known."""
+        """The exporter's destination for the log, or its name if the destination is unknown."""
         return self.name if self.otlp is None else f"{self.otlp.place} ({self.otlp.protocol})"
 
     @property
     def missing(self) -> str:
-        """Say in one sentence what to do where nothing that is installed offers it."""
+        """A sentence for the operator about an exporter that is not installed."""
         names = f"OTEL_{self.signal.upper()}_EXPORTER names {self.name!r}"
         if self.otlp is None:
             return f"{names}, which no installed package registers under the entry point group {self.group}"
@@ -113,14 +114,17 @@ class Exporter:
 
 
 def otlp(reader: Reader, signal: str, protocol: str | None = None) -> Otlp:
-    """Read how a signal (METRICS, TRACES) leaves by OTLP, by the protocol given or the one that the variables name."""
+    """Read the OTLP settings of a signal (METRICS, TRACES), with this protocol or the one in the variables.
+
+    Raises SettingsError on the first value that is not allowed.
+    """
 
     def own(variable: Variable[T]) -> Variable[T]:
-        """Give the signal's own variable where it is set, else that of all signals."""
+        """Return the signal's own variable if it is set, else the general one."""
         single = variable.of_signal(signal)
         return single if single.is_set(reader) else variable
 
-    for proxy in PROXIES:  # which the exporters' libraries use by themselves, and quote where they cannot
+    for proxy in PROXIES:  # the exporters' libraries use them, and quote bad ones
         keep_user(reader.text(proxy) or reader.text(proxy.upper()) or "")
     protocol = protocol or own(variables.PROTOCOL).read(reader)
     _look_at_headers(reader, own(variables.HEADERS).name, protocol)
@@ -142,7 +146,7 @@ def otlp(reader: Reader, signal: str, protocol: str | None = None) -> Otlp:
 
 
 def short_timeouts(reader: Reader, signals: Iterable[str]) -> tuple[str, ...]:
-    """Say which timeouts, of these signals or of all, look as if they were meant in seconds."""
+    """Return a sentence for each timeout, of these signals or the general one, that was probably meant in seconds."""
     timeout = variables.OTLP_TIMEOUT
     names = (*(timeout.of_signal(signal).name for signal in signals), timeout.name)
     found = {name: whole(reader.text(name) or "", SHORT_TIMEOUT - 1) for name in names}
@@ -164,7 +168,7 @@ def _endpoint(reader: Reader, variable: str, protocol: str) -> str:
 
 
 def _is_place(value: str, schemes: set[str]) -> bool:
-    """Tell whether a text is a URL with one of these schemes, and a host that can be looked up."""
+    """Tell whether a text is a URL with one of these schemes and a valid host."""
     if len(value) > MAX_ENDPOINT or not value.isprintable() or " " in value:
         return False
     try:
@@ -185,7 +189,7 @@ def _keep_secrets(endpoint: str) -> None:
 
 
 def _look_at_headers(reader: Reader, variable: str, protocol: str) -> None:
-    """Refuse headers that the exporter would leave out, or fail on; their values are secrets, and never shown."""
+    """Refuse headers that the exporter would skip or fail on; their values are secrets, and never shown."""
     for item in reader.names(variable):
         found = _HEADER.fullmatch(item)
         name, value = (unquote(part).strip() for part in found.groups()) if found else ("", "")

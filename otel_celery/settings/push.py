@@ -1,4 +1,4 @@
-"""To whom the metrics are pushed, how often, and in which shape."""
+"""Read the push of metrics: exporters, interval, timeout, temporality, histogram aggregation, exemplars."""
 
 from __future__ import annotations
 
@@ -16,23 +16,27 @@ CUMULATIVE = variables.TEMPORALITY.default
 
 @dataclass(frozen=True, slots=True)
 class Push:
-    """Whom the metrics are pushed to, and how."""
+    """The settings of the push of metrics."""
 
     exporters: tuple[Exporter, ...]
     interval: float = 60.0
-    """The seconds from the start of one export to the start of the next."""
+    """Seconds from the start of one export to the start of the next."""
     timeout: float = 30.0
-    """The seconds that an export may take at most."""
+    """Seconds that an export may take at most."""
     temporality: str = CUMULATIVE
-    """What OTLP's counters and histograms count from: cumulative, delta or lowmemory."""
+    """The temporality of OTLP's counters and histograms: cumulative, delta or lowmemory."""
     is_exponential: bool = False
     """Whether OTLP's histograms have exponential buckets."""
     exemplars: str | None = None
-    """OTEL_METRICS_EXEMPLAR_FILTER, where it is set."""
+    """The value of OTEL_METRICS_EXEMPLAR_FILTER, None if it is unset."""
 
     @property
     def needs_sdk(self) -> bool:
-        """Tell whether the SDK must record the histograms, since an exporter wants them in a shape of its own."""
+        """Whether the SDK must record the histograms, instead of our own counters.
+
+        It must for exemplars, for exporters other than OTLP and console, and for OTLP with another temporality than
+        cumulative or with exponential buckets.
+        """
         is_known = all(exporter.otlp or exporter.name == "console" for exporter in self.exporters)
         has_otlp = any(exporter.otlp for exporter in self.exporters)
         is_shaped = has_otlp and (self.temporality != CUMULATIVE or self.is_exponential)
@@ -40,12 +44,12 @@ class Push:
 
     @property
     def has_exemplars(self) -> bool:
-        """Tell whether observations are to be recorded in the context of their message's trace."""
+        """Whether observations are recorded in the trace context of their task's message."""
         return self.needs_sdk and self.exemplars != "always_off"
 
 
 def push(reader: Reader, names: tuple[str, ...]) -> Push | None:
-    """Read how the metrics are pushed to the exporters of these names; None without any.
+    """Read the push to the exporters with these names; None if there are none.
 
     Raises SettingsError on the first value that is not allowed.
     """

@@ -1,7 +1,8 @@
-"""How a variable of the environment is read: as text, a truth value, a number, names, a host, or a file.
+"""Parse single values of the environment: texts, booleans, numbers, names, hosts and files.
 
-A value that is not allowed is one sentence for the operator; an empty one counts as unset, as OpenTelemetry's
-specification demands.
+A value that is not allowed raises SettingsError with one sentence for the operator. An empty value counts as unset, as
+OpenTelemetry's specification demands
+(https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/).
 """
 
 from __future__ import annotations
@@ -18,13 +19,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 DAY = 86_400_000
-"""Milliseconds; no duration may be longer."""
+"""The longest duration, in milliseconds."""
 
 MAX_HOST = 253
-"""Characters of a host's name, by the DNS."""
+"""Characters of a host's name at most, by the DNS."""
 
 MAX_NAMES = 20
-"""Exporters, or the like, in one list."""
+"""Exporters in one list at most."""
 
 _LABELS = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\.?")
 _SCOPE = re.compile(r"[A-Za-z0-9_.-]+")
@@ -36,7 +37,7 @@ class SettingsError(RefusedError):
     """A variable has a value that is not allowed; the message is one sentence for the operator."""
 
     def __init__(self, variable: str, value: str, allowed: str) -> None:
-        """Name the variable, the value it has, and what is allowed."""
+        """Make the sentence of the variable's name, its value and the allowed values."""
         self.variable = variable
         said = f"is not allowed: it must be {allowed}"
         room = max(20, min(ROOM, LONGEST - len(variable) - len(said) - 2))
@@ -44,20 +45,20 @@ class SettingsError(RefusedError):
 
 
 class Reader:
-    """Reads single values of one environment."""
+    """Reads single values of one environment; its methods raise SettingsError on a value that is not allowed."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
-        """Read this mapping."""
+        """Read the values of this mapping."""
         self._environ = environ
         self.ignored: list[str] = []
-        """Sentences about values that are somebody else's."""
+        """Sentences about values that were ignored, since Kubernetes has set them for a Service."""
 
     def text(self, variable: str) -> str | None:
-        """Read a text; None where it is unset."""
+        """Read a text without the spaces around it; None if it is unset or empty."""
         return self._environ.get(variable, "").strip() or None
 
     def raw(self, variable: str) -> str | None:
-        """Read a text as it stands, for what reads it without us; None where it is unset, and it may be empty."""
+        """Read a text exactly as OpenTelemetry's API will read it; None if it is unset, though it may be empty."""
         return self._environ.get(variable)
 
     def boolean(self, variable: str, *, default: bool) -> bool:
@@ -70,7 +71,7 @@ class Reader:
         return value.lower() == "true"
 
     def integer(self, variable: str, *, default: int, low: int, high: int, unit: str = "") -> int:
-        """Read a whole number between two bounds, both allowed; ``unit`` is for the sentence about a bad one."""
+        """Read a whole number from ``low`` to ``high``; ``unit`` is for the sentence about a bad value."""
         value = self.text(variable)
         if value is None:
             return default
@@ -81,7 +82,7 @@ class Reader:
         return number
 
     def port(self, variable: str, *, default: int) -> int:
-        """Read a TCP port; what Kubernetes says of a Service whose name makes this variable counts as unset."""
+        """Read a TCP port; a value that Kubernetes has set for a Service counts as unset."""
         value = self.text(variable)
         if value is not None and is_service_link(value):
             self.ignored.append(of_a_service(variable, value))
@@ -94,7 +95,7 @@ class Reader:
         return tuple(name.strip() for name in value.split(",") if name.strip()) if value else ()
 
     def exporters(self, variable: str) -> tuple[str, ...]:
-        """Read a list of exporters' names, each once; ``none`` stands alone."""
+        """Read a list of exporters' names, each once; ``none`` is allowed only alone."""
         found = tuple(dict.fromkeys(self.names(variable)))
         given = ",".join(found)
         if len(found) > MAX_NAMES or not all(_NAME.fullmatch(name) for name in found):
@@ -111,7 +112,7 @@ class Reader:
         return value
 
     def choice(self, variable: str, allowed: tuple[str, ...], *, default: str) -> str:
-        """Read one of some words, in any case; the word is returned as it stands in ``allowed``."""
+        """Read one of the allowed words, in any case; return it in lower case."""
         value = self.text(variable)
         if value is None:
             return default
@@ -129,7 +130,7 @@ class Reader:
     def file(self, variable: str, *, is_secret: bool = False) -> Path | None:
         """Read the path of a regular file that this process can open.
 
-        Where the file holds secrets, what does not look like a path may be the secret itself, and is not shown.
+        If the file is to hold secrets, a value that does not look like a path may be the secret itself, and is masked.
         """
         value = self.text(variable)
         if value is None:
@@ -144,19 +145,19 @@ class Reader:
         return path
 
     def milliseconds(self, variable: str, *, default: int) -> int:
-        """Read a duration as the specification counts it, in milliseconds."""
+        """Read a duration in milliseconds, the unit of OpenTelemetry's specification."""
         return self.integer(variable, default=default, low=1, high=DAY, unit="milliseconds")
 
 
 def whole(value: str, high: int) -> int | None:
-    """Read a whole number in decimal digits; None where it is none, or has more digits than ``high``."""
+    """Parse a whole number in decimal digits; None if it is not one, or has more digits than ``high``."""
     digits = value.lstrip("0") or "0"
-    # int() itself refuses very long ones.
+    # int() raises on thousands of digits, so their number is checked first.
     return int(digits) if value.isascii() and value.isdigit() and len(digits) <= len(str(high)) else None
 
 
 def is_host(text: str) -> bool:
-    """Tell whether a text can be a host: an address, or a name that can be put into the DNS's alphabet."""
+    """Tell whether a text can be a host: an address, or a name that has an IDNA encoding."""
     if len(text) > MAX_HOST:
         return False
     address, percent, scope = text.partition("%")
@@ -170,18 +171,18 @@ def is_host(text: str) -> bool:
 def _is_name(text: str) -> bool:
     try:
         name = text.encode("idna").decode("ascii")
-    except UnicodeError:  # a label that is empty, longer than 63 characters, or of letters that no name may have
+    except UnicodeError:  # a label is empty, has over 63 characters, or has forbidden ones
         return False
     return len(name) <= MAX_HOST and _LABELS.fullmatch(name) is not None
 
 
 def is_service_link(value: str) -> bool:
-    """Tell whether a value is what Kubernetes, or Docker's links, put into ``<SERVICE>_PORT``: tcp://10.43.0.12:9090."""
+    """Tell whether Kubernetes, or a Docker link, has set this value of ``<SERVICE>_PORT``, as tcp://10.43.0.12:9090."""
     return _LINK.fullmatch(value.strip()) is not None
 
 
 def of_a_service(variable: str, value: str) -> str:
-    """Say in one sentence that a variable is about a Service, and was ignored."""
+    """Return the sentence about a variable that is ignored, since Kubernetes has set it for a Service."""
     service = variable.removesuffix("_PORT").lower().replace("_", "-")
     return (
         f"{variable}={quoted(value)} is Kubernetes's, about the Service {service}, and was ignored; "

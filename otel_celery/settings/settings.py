@@ -1,7 +1,7 @@
-"""The environment, read once: a mapping becomes frozen Settings, or one sentence that says what is wrong.
+"""Turn an environment into frozen Settings, or raise SettingsError with one sentence for the operator.
 
-No other module reads ``os.environ``; this one only reads what it is given.
-Which variables there are is declared in ``variables``; the table in docs/settings.md is made of that.
+This module reads the mapping that it is given, and not ``os.environ``. The variables are declared in ``variables``,
+from which the table in docs/settings.md is made too.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ if TYPE_CHECKING:
 __all__ = ["ENDS", "EX_CONFIG", "TLS", "Bounds", "Port", "Settings", "SettingsError", "is_strict", "read"]
 
 EX_CONFIG = 78
-"""sysexits.h: how a strict worker ends on bad configuration or a taken port, and every command on the former."""
+"""The exit status for bad configuration, as in sysexits.h; for a strict worker, a taken port counts as such."""
 
 ENDS = f"; the worker ends (strict, status {EX_CONFIG})"
-"""The end of the last sentence of a strict worker, whose log has nothing else to tell why it is gone."""
+"""The end of a strict worker's last sentence, so that its log tells why it has ended."""
 
 
 @dataclass(frozen=True, slots=True)
 class TLS:
-    """The files that the port's TLS is made from; ``client_ca`` asks clients for a certificate signed by it."""
+    """The files of the port's TLS; with ``client_ca`` clients need a certificate signed by that CA."""
 
     certificate: Path
     key: Path
@@ -39,48 +39,54 @@ class TLS:
 
 @dataclass(frozen=True, slots=True)
 class Port:
-    """Where the metrics are served, and who may read them."""
+    """The settings of the port: its address, TLS and credentials."""
 
     host: str = variables.HOST.default
     number: int = variables.OTEL_PORT.default
     tls: TLS | None = None
     credentials: Path | None = None
     standard: int = variables.OTEL_PORT.default
-    """OTEL_EXPORTER_PROMETHEUS_PORT: what the SDK's own Prometheus entry point binds, where it is loaded."""
+    """The value of OTEL_EXPORTER_PROMETHEUS_PORT, which the SDK's own Prometheus entry point binds if it is loaded."""
 
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """How many series there may be at most, and how long a label's value."""
+    """The bounds of series and labels."""
 
     task_names: int = variables.MAX_TASK_NAMES.default
+    """Task names with series of their own at most; further ones are folded into ``other``."""
     exceptions: int = variables.MAX_EXCEPTIONS.default
+    """Exception classes with series of their own at most; further ones are folded into ``other``."""
     label_length: int = variables.LABEL_LENGTH.default
+    """Characters of a label value at most."""
     allow: tuple[str, ...] = ()
+    """Patterns of fnmatch; task names that match none are folded into ``other``, unless there is no pattern."""
     deny: tuple[str, ...] = ()
+    """Patterns of fnmatch; task names that match one are folded into ``other``."""
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Everything that the environment says of us."""
+    """All settings of one environment."""
 
     port: Port | None = None
-    """None: no port is served."""
+    """The port's settings; None if no port is served."""
     push: pushing.Push | None = None
-    """None: OTEL_METRICS_EXPORTER names nothing besides ``prometheus`` and ``none``."""
+    """The push's settings; None if OTEL_METRICS_EXPORTER names no exporter besides ``prometheus`` and ``none``."""
     buckets: tuple[float, ...] = variables.BUCKETS.default
+    """Upper bounds of the histograms, in seconds."""
     bounds: Bounds = Bounds()
     strict: bool = False
     warnings: tuple[str, ...] = ()
-    """Sentences about variables that look like ours and are not."""
+    """Sentences about ignored or misspelt variables, and about files that every user may read."""
     traces: tracing.Traces | None = None
-    """None: no spans are made."""
+    """The settings of spans; None if no spans are made."""
     child_metrics: bool = True
-    """Whether what tasks record with OpenTelemetry is exported with the rest, from pool children as well."""
+    """Whether the metrics that tasks record with OpenTelemetry are exported too, also from pool children."""
 
     @property
     def enabled(self) -> bool:
-        """Tell whether there is anybody to record metrics for."""
+        """Whether metrics are recorded: for the port, or for a push."""
         return self.port is not None or self.push is not None
 
 
@@ -98,7 +104,7 @@ def read(environ: Mapping[str, str]) -> Settings:
     push = pushing.push(reader, tuple(name for name in exporters if name != "prometheus"))
     spans = tracing.traces(reader)
     if port is not None or push is not None:
-        variables.EXEMPLARS.read(reader)  # the SDK reads it for a port alone as well, and raises
+        variables.EXEMPLARS.read(reader)  # checked for a port alone as well: the SDK reads it, and raises
     if port is not None or push is not None or spans is not None:
         _check_those_of_the_api(reader)
     pushed = [signal for signal, asked_for in (("METRICS", push), ("TRACES", spans)) if asked_for is not None]
@@ -120,7 +126,7 @@ def read(environ: Mapping[str, str]) -> Settings:
 
 
 def traces(environ: Mapping[str, str]) -> tracing.Traces | None:
-    """Read what concerns spans alone: all that a process that only publishes needs.
+    """Read the settings of spans only, for a process that only publishes; None if no spans are made.
 
     Raises SettingsError on the first value that is not allowed.
     """
@@ -132,12 +138,12 @@ def traces(environ: Mapping[str, str]) -> tracing.Traces | None:
 
 
 def is_strict(environ: Mapping[str, str]) -> bool:
-    """Tell whether a mistake is to end the worker, even where the rest of the environment cannot be read."""
+    """Tell whether a mistake ends the worker; readable even if the rest of the environment has mistakes."""
     return environ.get(variables.STRICT.name, "").strip().lower() == "true"
 
 
 def _check_those_of_the_api(reader: Reader) -> None:
-    """Find what OpenTelemetry would stumble over, in whatever imports it first, with words that name no variable."""
+    """Check the variables of OpenTelemetry's API, which raises on a bad one in its first importer without its name."""
     for each in variables.OF_THE_API:
         each.read(reader)
 
@@ -173,7 +179,7 @@ def _tls(reader: Reader) -> TLS | None:
 
 
 def _credentials(reader: Reader) -> Path | None:
-    """Refuse a file that a client could not be admitted by, as long as somebody looks; later the port's log says it."""
+    """Read the credentials file's path; refuse an unusable file now, since later only the port's log would tell."""
     path = variables.CREDENTIALS.read(reader)
     if path is not None:
         try:
@@ -185,7 +191,7 @@ def _credentials(reader: Reader) -> Path | None:
 
 
 def _open_to_others(port: Port | None) -> tuple[str, ...]:
-    """Warn of the files with secrets that every user of the machine may read."""
+    """Return a warning for each file with secrets that every user of the machine may read."""
     secrets = () if port is None else (port.credentials, port.tls.key if port.tls else None)
     return tuple(
         plain(f"{path} holds secrets, and every user of this machine may read it: chmod o-r (Kubernetes: defaultMode)")

@@ -1,4 +1,4 @@
-"""The variables as tables: docs/settings.md has them, and ``make generated`` writes it."""
+"""Write the variables as Markdown tables, which ``make generated`` puts into docs/settings.md."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def markdown() -> str:
-    """List the variables, one table for each part."""
+    """Return all tables, one for each part."""
     return "\n\n".join(_table(part) for part in Part)
 
 

@@ -1,6 +1,6 @@
-"""What the environment says of spans: where they go, and how long the end of a process may wait for its last ones.
+"""Read the settings of spans: their exporters, the flush timeout, the id generator, and log correlation.
 
-What is not here the SDK reads itself: OTEL_TRACES_SAMPLER, OTEL_BSP_* and the limits of spans.
+The SDK itself reads OTEL_TRACES_SAMPLER, OTEL_BSP_* and the limits of spans.
 """
 
 from __future__ import annotations
@@ -17,23 +17,24 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Traces:
-    """Where spans go, and how long the end of a process may be held up for its last ones."""
+    """The settings of spans."""
 
     exporters: tuple[Exporter, ...]
     flush_seconds: float = 0.5
+    """Seconds that the end of a process waits for its last spans at most."""
     log_ids: bool = False
     """Whether log records carry trace_id and span_id."""
     id_generator: str = "random"
-    """A name of the entry point group ``opentelemetry_id_generator``."""
+    """The name of an entry point of the group ``opentelemetry_id_generator``."""
 
     @property
     def has_grpc(self) -> bool:
-        """Tell whether spans leave by gRPC, which does not like to be forked."""
+        """Whether an exporter uses gRPC, which may break in a process that forks."""
         return any(exporter.is_grpc for exporter in self.exporters)
 
 
 def traces(reader: Reader) -> Traces | None:
-    """Read where spans go; None where none are asked for, or where Celery's are excepted by the standard variable.
+    """Read the settings of spans; None without an exporter, or if OTEL_PYTHON_DISABLED_INSTRUMENTATIONS names celery.
 
     Raises SettingsError on the first value that is not allowed.
     """

@@ -1,6 +1,6 @@
-"""Each variable of the environment that means something here, declared once: the parser and the table follow.
+"""Declare each environment variable once; the parser and the table in docs/settings.md are made from this list.
 
-Their standard meaning is the OpenTelemetry specification's
+Standard variables have the meaning of the OpenTelemetry specification
 (https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/).
 """
 
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 PREFIX = "OTEL_PYTHON_CELERY_"
-"""What the names of our own begin with."""
+"""The prefix of our own variables."""
 
 OTLP_PREFIX = "OTEL_EXPORTER_OTLP_"
 
 
 class Part(Enum):
-    """What a variable is about."""
+    """The part of the settings that a variable belongs to, as a heading of the table."""
 
     EVERYTHING = "Everything"
     PORT = "The port"
@@ -40,7 +40,7 @@ class Part(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Variable(Generic[T]):
-    """One variable: what it takes, what it is where it is unset, and what it means."""
+    """One variable: its name, kind of value, default and meaning."""
 
     name: str
     part: Part
@@ -48,21 +48,21 @@ class Variable(Generic[T]):
     default: T
     meaning: str
     shown: str | None = None
-    """The default in words, where it is not the value itself."""
+    """The default in words for the table, None to show the value itself."""
 
     def read(self, reader: Reader, default: T | None = None) -> T:
-        """Read it, with another default where that depends on others.
+        """Read the value, with another ``default`` if that depends on other variables.
 
-        Raises SettingsError where its value is not allowed.
+        Raises SettingsError if the value is not allowed.
         """
         return self.takes.read(reader, self.name, self.default if default is None else default)
 
     def is_set(self, reader: Reader) -> bool:
-        """Tell whether it has any value."""
+        """Tell whether the variable has a value."""
         return reader.text(self.name) is not None
 
     def of_signal(self, signal: str) -> Variable[T]:
-        """Give one signal's own variable of OTLP's, which wins over the general one."""
+        """Return the signal's own variable of this OTLP variable, which wins over the general one."""
         return replace(self, name=f"{OTLP_PREFIX}{signal}_{self.name.removeprefix(OTLP_PREFIX)}")
 
 
@@ -90,21 +90,21 @@ METRICS_EXPORTER = Variable(
     Part.EVERYTHING,
     kinds.EXPORTERS,
     (),
-    "`prometheus` serves the port; `otlp` and `console` push, and so does whatever a package registers under that name",
+    "`prometheus` serves the port; other exporters (`otlp`, `console`, or one that a package registers) push",
 )
 CHILD_METRICS = Variable(
     f"{PREFIX}CHILD_METRICS",
     Part.EVERYTHING,
     kinds.BOOLEAN,
     True,  # noqa: FBT003
-    "`false`: what tasks record themselves with OpenTelemetry is not exported (see [your own metrics](own-metrics.md))",
+    "`false`: the metrics that tasks record themselves are not exported (see [your own metrics](own-metrics.md))",
 )
 CONTEXT = Variable(
     "OTEL_PYTHON_CONTEXT",
     Part.EVERYTHING,
     kinds.registered("opentelemetry_context", may_be_empty=True),
     "",
-    "how OpenTelemetry's API keeps what is current",
+    "the implementation of OpenTelemetry's context",
     "contextvars_context",
 )
 METER_PROVIDER = Variable(
@@ -112,7 +112,7 @@ METER_PROVIDER = Variable(
     Part.EVERYTHING,
     kinds.registered("opentelemetry_meter_provider"),
     "",
-    "what OpenTelemetry's API makes where nobody has set a MeterProvider; to be unset rather than empty",
+    "the MeterProvider that OpenTelemetry's API makes if none is set; unset it rather than set it to an empty value",
 )
 
 ENABLED = Variable(
@@ -129,8 +129,8 @@ PORT = Variable(
     Part.PORT,
     kinds.PORT,
     9464,
-    "the port; wins over OTEL_EXPORTER_PROMETHEUS_PORT; alone it enables nothing. What Kubernetes sets for a Service "
-    "called `prometheus` (`tcp://…`) is ignored, and said",
+    "the port; wins over OTEL_EXPORTER_PROMETHEUS_PORT; alone it enables nothing. The value that Kubernetes sets for a "
+    "Service called `prometheus` (`tcp://…`) is ignored, with a warning",
     "",
 )
 HOST = Variable(
@@ -138,9 +138,9 @@ HOST = Variable(
     Part.PORT,
     kinds.HOST,
     "localhost",
-    "the address to listen on; on the loopback a request has to name this host, `localhost`, `host.docker.internal` or "
-    "an address as its `Host`, so that no website reads the port through a browser: a proxy in front sends "
-    "`Host: localhost`",
+    "the address to listen on. On the loopback the `Host` of a request must be this host, `localhost`, "
+    "`host.docker.internal` or an address, so that no website can read the port through a browser; a proxy in front "
+    "sends `Host: localhost`",
 )
 TLS_CERT = Variable(
     f"{PREFIX}TLS_CERT_FILE",
@@ -158,8 +158,9 @@ CREDENTIALS = Variable(
     Part.PORT,
     kinds.SECRET_FILE,
     None,
-    "one credential a line: `user:password`, or a bearer token, as they are: a hash of htpasswd's is refused, for each "
-    "check of one would take the worker a tenth of a second. A file that every user may read is warned of",
+    "one credential a line: `user:password`, or a bearer token, in plain text. A hash, as htpasswd makes them, is "
+    "refused: each check of one would take the worker a tenth of a second. A file that every user may read causes a "
+    "warning",
 )
 POOL_PORT = Variable(
     f"{PREFIX}POOL_<NAME>_PORT", Part.PORT, kinds.PORT, 9464, "the port of one pool of the pools file", "the file's"
@@ -170,43 +171,56 @@ INTERVAL = Variable(
     Part.PUSH,
     kinds.MILLISECONDS,
     60_000,
-    "from the start of one export to that of the next",
+    "from the start of one export to the start of the next",
 )
-TIMEOUT = Variable("OTEL_METRIC_EXPORT_TIMEOUT", Part.PUSH, kinds.MILLISECONDS, 30_000, "for one export")
+TIMEOUT = Variable(
+    "OTEL_METRIC_EXPORT_TIMEOUT", Part.PUSH, kinds.MILLISECONDS, 30_000, "the longest time of one export"
+)
 TEMPORALITY = Variable(
     "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE",
     Part.PUSH,
     kinds.choice("cumulative", "delta", "lowmemory"),
     "cumulative",
-    "what OTLP's counters and histograms count from",
+    "the temporality of OTLP's counters and histograms",
 )
 AGGREGATION = Variable(
     "OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION",
     Part.PUSH,
     kinds.choice("explicit_bucket_histogram", "base2_exponential_bucket_histogram"),
     "explicit_bucket_histogram",
-    "the shape of OTLP's histograms",
+    "the buckets of OTLP's histograms",
 )
 EXEMPLARS = Variable(
     "OTEL_METRICS_EXEMPLAR_FILTER",
     Part.PUSH,
     kinds.choice("trace_based", "always_on", "always_off"),
     "",
-    "to set one of the first two asks for exemplars",
+    "`trace_based` and `always_on` switch exemplars on",
 )
 
 ENDPOINT = Variable(
-    f"{OTLP_PREFIX}ENDPOINT", Part.OTLP, kinds.URL, "", "where to", "`http://localhost:4318`, and 4317 for gRPC"
+    f"{OTLP_PREFIX}ENDPOINT",
+    Part.OTLP,
+    kinds.URL,
+    "",
+    "the collector's URL",
+    "`http://localhost:4318`, and 4317 for gRPC",
 )
-PROTOCOL = Variable(f"{OTLP_PREFIX}PROTOCOL", Part.OTLP, kinds.choice("grpc", "http/protobuf"), "http/protobuf", "how")
-HEADERS = Variable(f"{OTLP_PREFIX}HEADERS", Part.OTLP, kinds.PAIRS, (), "sent with each request; they may hold secrets")
+PROTOCOL = Variable(
+    f"{OTLP_PREFIX}PROTOCOL", Part.OTLP, kinds.choice("grpc", "http/protobuf"), "http/protobuf", "the protocol"
+)
+HEADERS = Variable(
+    f"{OTLP_PREFIX}HEADERS", Part.OTLP, kinds.PAIRS, (), "headers of each request; they may hold secrets"
+)
 OTLP_TIMEOUT = Variable(
-    f"{OTLP_PREFIX}TIMEOUT", Part.OTLP, kinds.MILLISECONDS, 10_000, "for one request with its repetitions"
+    f"{OTLP_PREFIX}TIMEOUT", Part.OTLP, kinds.MILLISECONDS, 10_000, "for one request with its retries"
 )
 COMPRESSION = Variable(
-    f"{OTLP_PREFIX}COMPRESSION", Part.OTLP, kinds.choice("none", "gzip", "deflate"), "none", "`deflate` over HTTP alone"
+    f"{OTLP_PREFIX}COMPRESSION", Part.OTLP, kinds.choice("none", "gzip", "deflate"), "none", "`deflate` over HTTP only"
 )
-CERTIFICATE = Variable(f"{OTLP_PREFIX}CERTIFICATE", Part.OTLP, kinds.FILE, None, "whom the endpoint's is signed by")
+CERTIFICATE = Variable(
+    f"{OTLP_PREFIX}CERTIFICATE", Part.OTLP, kinds.FILE, None, "the CA that has signed the endpoint's certificate"
+)
 CLIENT_KEY = Variable(f"{OTLP_PREFIX}CLIENT_KEY", Part.OTLP, kinds.SECRET_FILE, None, "the key of our own certificate")
 CLIENT_CERTIFICATE = Variable(f"{OTLP_PREFIX}CLIENT_CERTIFICATE", Part.OTLP, kinds.FILE, None, "our own certificate")
 INSECURE = Variable(
@@ -214,7 +228,7 @@ INSECURE = Variable(
     Part.OTLP,
     kinds.BOOLEAN,
     False,  # noqa: FBT003
-    "`true`: gRPC goes without TLS, where the endpoint's scheme does not say",
+    "`true`: gRPC uses no TLS, if the endpoint has no scheme",
 )
 
 TRACES_EXPORTER = Variable(
@@ -222,20 +236,20 @@ TRACES_EXPORTER = Variable(
     Part.TRACES,
     kinds.EXPORTERS,
     (),
-    "`otlp`, `console`, or what a package registers; see [traces](traces.md)",
+    "`otlp`, `console`, or an exporter that another package registers; see [traces](traces.md)",
 )
 FLUSH = Variable(
     f"{PREFIX}TRACE_FLUSH_TIMEOUT",
     Part.TRACES,
     kinds.whole_number(0, 60_000, "milliseconds"),
     500,
-    "how long the end of a process waits for its last spans",
+    "the longest wait for the last spans at the end of a process",
 )
 ID_GENERATOR = Variable(
     "OTEL_PYTHON_ID_GENERATOR", Part.TRACES, kinds.NAME, "random", "an entry point of `opentelemetry_id_generator`"
 )
 DISABLED = Variable(
-    "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS", Part.TRACES, kinds.NAMES, (), "with `celery` in it no spans are made"
+    "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS", Part.TRACES, kinds.NAMES, (), "`celery` in this list switches spans off"
 )
 LOG_CORRELATION = Variable(
     "OTEL_PYTHON_LOG_CORRELATION",
@@ -244,14 +258,21 @@ LOG_CORRELATION = Variable(
     False,  # noqa: FBT003
     "`true`, with traces on: log records carry `trace_id` and `span_id`",
 )
-SAMPLER = Variable("OTEL_TRACES_SAMPLER", Part.TRACES, kinds.OF_THE_SDK, "", "which traces are kept", "all of them")
+SAMPLER = Variable(
+    "OTEL_TRACES_SAMPLER",
+    Part.TRACES,
+    kinds.OF_THE_SDK,
+    "",
+    "the sampler, which chooses the traces to keep",
+    "all of them",
+)
 SAMPLER_ARG = Variable("OTEL_TRACES_SAMPLER_ARG", Part.TRACES, kinds.OF_THE_SDK, "", "the sampler's argument")
 PROPAGATORS = Variable(
     "OTEL_PROPAGATORS",
     Part.TRACES,
     kinds.all_registered("opentelemetry_propagator"),
     "",
-    "how a message carries its trace",
+    "the formats of the trace context in a message",
     "tracecontext,baggage",
 )
 TRACER_PROVIDER = Variable(
@@ -259,14 +280,17 @@ TRACER_PROVIDER = Variable(
     Part.TRACES,
     kinds.registered("opentelemetry_tracer_provider"),
     "",
-    "what OpenTelemetry's API makes where nobody has set a TracerProvider; to be unset rather than empty",
+    "the TracerProvider that OpenTelemetry's API makes if none is set; unset it rather than set it to an empty value",
 )
-BATCHES = Variable(
-    "OTEL_BSP_…", Part.TRACES, kinds.OF_THE_SDK, "", "how spans are put together for an export", "the SDK's"
-)
+BATCHES = Variable("OTEL_BSP_…", Part.TRACES, kinds.OF_THE_SDK, "", "the sizes and delays of span batches", "the SDK's")
 
 BUCKETS = Variable(
-    f"{PREFIX}BUCKETS", Part.SERIES, kinds.BOUNDS, DEFAULT_BUCKETS, "the histograms' bounds", "0.005 … 1800"
+    f"{PREFIX}BUCKETS",
+    Part.SERIES,
+    kinds.BOUNDS,
+    DEFAULT_BUCKETS,
+    "the histograms' upper bounds, in seconds",
+    "0.005 … 1800",
 )
 ALLOW = Variable(
     f"{PREFIX}TASKS_ALLOW",
@@ -275,39 +299,39 @@ ALLOW = Variable(
     (),
     'tasks that match none are counted together under `task_name="other"`',
 )
-DENY = Variable(f"{PREFIX}TASKS_DENY", Part.SERIES, kinds.PATTERNS, (), "tasks that match one are, too")
+DENY = Variable(f"{PREFIX}TASKS_DENY", Part.SERIES, kinds.PATTERNS, (), "tasks that match one are counted there too")
 MAX_TASK_NAMES = Variable(
     f"{PREFIX}MAX_TASK_NAMES",
     Part.SERIES,
     kinds.whole_number(1, 100_000),
     500,
-    "how many task names get series of their own; the rest is `other`",
+    "the most task names that get series of their own; further ones are counted as `other`",
 )
 MAX_EXCEPTIONS = Variable(
-    f"{PREFIX}MAX_EXCEPTIONS", Part.SERIES, kinds.whole_number(1, 10_000), 50, "how many exception classes"
+    f"{PREFIX}MAX_EXCEPTIONS", Part.SERIES, kinds.whole_number(1, 10_000), 50, "the same for exception classes"
 )
 LABEL_LENGTH = Variable(
     f"{PREFIX}LABEL_LENGTH",
     Part.SERIES,
     kinds.whole_number(8, 10_000),
     200,
-    "where label values are cut, in characters",
+    "the most characters of a label value; longer ones are cut",
 )
 
 VARIABLES: tuple[Variable[Any], ...] = tuple(each for each in list(globals().values()) if isinstance(each, Variable))
-"""All of them, in the order of the table."""
+"""All variables, in the order of the table."""
 
 OURS = tuple(each.name for each in VARIABLES if each.name.startswith(PREFIX) and each is not POOL_PORT)
-"""The names that are ours alone, and complete."""
+"""The names of our own variables, without the pools' ports, whose names are patterns."""
 
 SIGNALS = ("METRICS", "TRACES")
 
 OF_THE_API = (CONTEXT, METER_PROVIDER, PROPAGATORS, TRACER_PROVIDER)
-"""Read by OpenTelemetry's API as it is imported or first used, and by us only to say what is wrong with them."""
+"""Variables that OpenTelemetry's API reads when it is imported or first used; we read them only to report mistakes."""
 
 
 def names() -> Iterable[str]:
-    """List every name that is read, those of OTLP's single signals among them."""
+    """Yield the name of every variable that is read, including OTLP's for single signals."""
     for each in VARIABLES:
         if each not in {POOL_PORT, BATCHES}:
             yield each.name

@@ -1,6 +1,6 @@
-"""Spans, opt-in: made by opentelemetry-instrumentation-celery, sent from whichever process they end in.
+"""Spans of publishing and running tasks, opt-in: made by opentelemetry-instrumentation-celery (contrib).
 
-Each module knows one thing: ``contrib`` the instrumentation, ``exporters`` and ``spans`` where spans go, ``ids`` under
-which id a run is known to both processes, ``runs`` what a child does with it, ``lost`` what the main process does.
-``process`` joins them for one process.
+Each process exports the spans that end in it. ``contrib`` switches the instrumentation on, ``spans`` and ``exporters``
+export the spans, ``ids`` makes the ids of a run, ``runs`` uses them in the child, and ``lost`` in the main process.
+``process`` joins these for one process, and ``worker`` and ``publisher`` for two kinds of process.
 """

@@ -1,6 +1,6 @@
-"""opentelemetry-instrumentation-celery: switched on once a process, without its metrics.
+"""Switch opentelemetry-instrumentation-celery on and off, once a process, and without its metrics.
 
-The one place that knows its private names; a test fails when one of them moves.
+This is the only module that uses its private names; a test fails when one of them moves.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ HANDLERS = ("_trace_prerun", "_trace_postrun", BEGIN_PUBLISH, "_trace_after_publ
 
 
 def is_on() -> bool:
-    """Tell whether Celery is instrumented in this process, by whomever."""
+    """Tell whether Celery is instrumented in this process, by us or by another package."""
     return bool(CeleryInstrumentor().is_instrumented_by_opentelemetry)  # type: ignore[no-untyped-call]
 
 
 def switch_on(provider: TracerProvider, wrap: Wrap, begin: Handler | None = None) -> None:
-    """Make spans with this provider, and no metrics: those would be a second set.
+    """Make spans with this provider, and no metrics, which would be a second set beside ours.
 
-    ``wrap`` makes what hears Celery's signals of each of contrib's own handlers. ``begin`` hears
-    ``before_task_publish`` in contrib's place, and calls :func:`begin_publish` where a span is to begin.
+    ``wrap`` wraps each of contrib's signal handlers. ``begin`` replaces its handler of ``before_task_publish``, and
+    calls :func:`begin_publish` to begin a span.
     """
     instrumentor = CeleryInstrumentor()  # type: ignore[no-untyped-call]
     for name in HANDLERS:
-        if hasattr(instrumentor, name):  # else it has moved, and what contrib connects is its own
+        if hasattr(instrumentor, name):  # else it has moved, and contrib's handler stays unwrapped
             instrumentor.__dict__[name] = wrap(getattr(instrumentor, name))
     if begin is not None:
         instrumentor.__dict__[BEGIN_PUBLISH] = begin
@@ -47,7 +47,7 @@ def switch_on(provider: TracerProvider, wrap: Wrap, begin: Handler | None = None
 
 
 def switch_off() -> None:
-    """Make no more spans; harmless when none are made."""
+    """Make no more spans; do nothing if none are made."""
     instrumentor = CeleryInstrumentor()  # type: ignore[no-untyped-call]
     if is_on():
         instrumentor.uninstrument()

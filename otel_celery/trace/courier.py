@@ -1,13 +1,13 @@
-"""What must not be done where it is asked for: a daemon thread does it, and whoever waits for it waits a bounded time.
+"""Run calls in a daemon thread, so that their caller waits for a bounded time, or not at all.
 
-An exporter's own bounds do not hold: against a collector that hangs, ``force_flush(2000)`` took up to 40 s.
+An exporter does not keep its own bounds: against a collector that hangs, ``force_flush(2000)`` took up to 40 s.
 """
 
 from __future__ import annotations
 
 import queue
 import threading
-from _queue import SimpleQueue  # the one that nobody patches, as in ``native``
+from _queue import SimpleQueue  # never patched, unlike ``queue.SimpleQueue``
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -19,16 +19,16 @@ if TYPE_CHECKING:
 
 
 class Courier:
-    """Runs errands one after the other.
+    """A daemon thread that runs calls, named errands, one after the other.
 
-    The thread is started at once where the process may end in ``atexit``: from Python 3.12 on no thread can be
-    started there. Where gevent or eventlet patch the process, thread and queues are from the same side of that moment:
-    a greenlet that waits for a queue of the operating system's would hold up its whole process for ever.
+    The thread is started with the object, since in ``atexit`` no thread can be started from Python 3.12 on. Thread and
+    queue are of one kind, both patched by gevent or eventlet or both not: a greenlet that waits for an unpatched queue
+    would block its whole process for ever.
     """
 
     def __init__(self, on_error: Callable[[Exception], None]) -> None:
-        """Wait for errands; ``on_error`` hears of what they raise."""
-        self._queue = queue.SimpleQueue if native.is_patched() else SimpleQueue  # gevent may leave threads alone
+        """Start the thread; ``on_error`` gets the exceptions of errands."""
+        self._queue = queue.SimpleQueue if native.is_patched() else SimpleQueue  # gevent can leave threads unpatched
         self._errands: SimpleQueue[Callable[[], object] | None] = self._queue()
         self._lock = threading.Lock
         self._on_error = on_error
@@ -37,34 +37,34 @@ class Courier:
 
     @property
     def is_here(self) -> bool:
-        """Tell whether its thread is in this process: a fork does not copy it."""
+        """Whether the thread lives in this process: a fork does not copy it."""
         return self._home.is_here
 
     def ask(self, errand: Callable[[], object]) -> None:
-        """Have something done; may be called from inside an OS signal handler."""
+        """Queue an errand; may be called from inside an OS signal handler."""
         self._errands.put(errand)
 
     def settle(self, seconds: float) -> bool:
-        """Wait until all errands are done, but no longer than this; tell whether they are."""
+        """Wait until all queued errands are done, at most for some seconds; tell whether they are."""
         done = self._lock()
         done.acquire()
         self._errands.put(done.release)
-        return done.acquire(timeout=seconds)  # of a queue Python 3.10 may wait for ever, see ``native.Flag``
+        return done.acquire(timeout=seconds)  # not a queue's, see ``native.Flag``
 
     def dismiss(self) -> None:
-        """Let its thread end, after what it has been asked."""
+        """Let the thread end, after the queued errands."""
         self._errands.put(None)
 
     def _run(self) -> None:
         while (errand := self._errands.get()) is not None:
             try:
                 errand()
-            except Exception as error:  # noqa: BLE001  the next errand is not to blame
+            except Exception as error:  # noqa: BLE001  the next errand has to run
                 self._on_error(error)
 
 
 def bounded(seconds: float, errand: Callable[[], object], on_error: Callable[[Exception], None]) -> bool:
-    """Have one thing done in a thread of its own, and wait no longer than this; tell whether it is done."""
+    """Run an errand in a thread of its own, and wait for it, at most for some seconds; tell whether it is done."""
     courier = Courier(on_error)
     courier.ask(errand)
     is_done = courier.settle(seconds)
@@ -78,7 +78,7 @@ def keep_doing(
     on_error: Callable[[Exception], None],
     is_over: Callable[[], bool],
 ) -> None:
-    """Have one thing done again and again, in a thread of the operating system even where the process is patched."""
+    """Run an errand every few seconds until ``is_over``, in an OS thread even where gevent or eventlet have patched."""
     native.start("otel-celery-courier", partial(_keep_doing, seconds, errand, on_error, is_over))
 
 
@@ -92,5 +92,5 @@ def _keep_doing(
     while not pause.wait(seconds) and not is_over():
         try:
             errand()
-        except Exception as error:  # noqa: BLE001  the next time may go well
+        except Exception as error:  # noqa: BLE001  the next run may succeed
             on_error(error)

@@ -1,6 +1,6 @@
-"""Spans, as the environment asks for them: in a worker, in a process that only publishes, and in a spawned pool child.
+"""Set up spans as the environment asks: in a worker, in a process that only publishes, and in a spawned pool child.
 
-The room ``trace`` is imported only where spans are asked for; with nothing set, nothing of it is loaded.
+The other modules of this package are imported only if the environment asks for spans.
 """
 
 from __future__ import annotations
@@ -28,24 +28,24 @@ if TYPE_CHECKING:
 logger = logging.getLogger("otel_celery")
 
 _spawned: list[Home] = []
-"""The processes, of this one and those that it was forked from, that were instrumented as spawned children."""
+"""The processes that were instrumented as spawned children: this one, or one that it was forked from."""
 
 
 def for_worker(worker: Any, settings: Traces | None, fail: Callable[[str], None]) -> WorkerTraces | None:
-    """Prepare a worker's spans; ``fail`` is told why there will be none, and the worker runs without."""
+    """Prepare a worker's spans; return None without a setting for them, or after ``fail`` got the reason."""
     if settings is None:
         return None
     try:
         from otel_celery.trace.worker import WorkerTraces  # noqa: PLC0415  only where spans are asked for
 
         return WorkerTraces(worker, settings)
-    except Exception as error:  # noqa: BLE001  also what the SDK raises for an unknown propagator
+    except Exception as error:  # noqa: BLE001  the SDK's for an unknown propagator too
         fail(f"{reason(error)}; traces are off")
         return None
 
 
 def for_publisher(app: Any) -> PublisherTraces | None:
-    """Have this process make a span of each message that it publishes, if the environment asks for spans."""
+    """Prepare the spans of the messages that this process publishes, if the environment asks for spans."""
     settings = _asked_for()
     if settings is None:
         return None
@@ -60,7 +60,7 @@ def for_publisher(app: Any) -> PublisherTraces | None:
 
 
 def for_spawned_child(worker: str) -> None:
-    """Have a pool's child make spans that was not forked from its worker, and so inherited nothing."""
+    """Make spans in a spawned pool child, which inherits nothing from its worker."""
     settings = _asked_for()
     if settings is None or any(home.is_here for home in _spawned):
         return
@@ -74,11 +74,11 @@ def for_spawned_child(worker: str) -> None:
 
 
 def _asked_for() -> Traces | None:
-    """Read the environment; a bad value is said by the worker, or here where there is none."""
+    """Read the environment; in a worker, leave it to the worker to report a bad value."""
     try:
         return environment.traces(os.environ)
     except SettingsError as error:
-        if "worker" not in sys.argv:  # Celery's command, which says it once it is initialised
+        if "worker" not in sys.argv:  # of ``celery worker``, which reports it once it is initialised
             _say(error)
         return None
 

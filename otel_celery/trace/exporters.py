@@ -1,4 +1,4 @@
-"""Span exporters, found by the names of their entry points, and quiet while the collector is away."""
+"""Load span exporters by the names of their entry points, and log their failures once an outage."""
 
 from __future__ import annotations
 
@@ -24,16 +24,17 @@ if TYPE_CHECKING:
 logger = logging.getLogger("otel_celery")
 
 LATE = ("encodings.idna", "netrc")
-"""What Python and requests import only when the first request is sent."""
+"""Modules that Python and requests import when the first request is sent."""
 
 
 def load(exporters: Iterable[Exporter], outage: Outage) -> Sequence[Callable[[], Quiet]]:
-    """Import exporters and all that they import when they are made or used, before a pool forks.
+    """Import exporters, and the modules that they import when they are made or used, before a pool forks.
 
-    In each child that would cost a tenth of a second. Worse, the main process sends spans from a thread, and a child
-    that is forked while that thread imports a module waits for ever when it imports the same one.
-    Raises LookupError, with a sentence for the operator, where nothing installed offers one, and what an exporter
-    raises for an environment that it does not understand.
+    Each child would need a tenth of a second for these imports. Also, the main process exports spans in a thread: if a
+    child were forked while that thread imports a module, the child would wait for ever when it imports the same one.
+
+    Returns a function for each exporter that makes it. Raises LookupError, with a sentence for the operator, if an
+    exporter is not installed, and the exceptions of an exporter that does not accept the environment.
     """
     makers = [partial(_quiet, _maker(exporter), exporter.place, outage) for exporter in exporters]
     for module in LATE:
@@ -62,15 +63,15 @@ def _quiet(make: Callable[[], SpanExporter], place: str, outage: Outage) -> Quie
 
 
 class Outage:
-    """Whether spans cannot be sent: one flag, shared with the processes that are forked from this one."""
+    """A flag in shared memory: spans cannot be sent now, as this process or one forked from it has logged."""
 
     def __init__(self) -> None:
-        """Begin with none."""
+        """Begin without an outage."""
         self._shared = mmap.mmap(-1, 1)
 
     @property
     def is_known(self) -> bool:
-        """Tell whether somebody has said so already."""
+        """Whether the outage has been logged already."""
         return self._shared[0] != 0
 
     @is_known.setter
@@ -79,17 +80,17 @@ class Outage:
 
 
 class Quiet(SpanExporter):
-    """An exporter whose complaints are logged once an outage, and not for each batch of each pool child."""
+    """A span exporter that logs a failure once an outage, and not for each batch of each pool child."""
 
     def __init__(self, exporter: SpanExporter, place: str, outage: Outage) -> None:
-        """Stand in front of ``exporter``, which sends to ``place``, and between it and the log."""
+        """Wrap ``exporter``, which sends to ``place``, and hold back its log lines."""
         self._exporter = exporter
         self._place = place
         self._outage = outage
         self._hush = Hush(exporter, self._tell)
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        """Send spans; a batch processor calls this for one batch at a time."""
+        """Export spans; a batch processor calls this for one batch at a time."""
         self._hush.heard.clear()
         with self._hush:
             result = self._exporter.export(spans)
@@ -108,7 +109,7 @@ class Quiet(SpanExporter):
         return self._exporter.force_flush(timeout_millis)
 
     def _tell(self) -> None:
-        """Say it at the first complaint: the process may end before the exporter gives up."""
+        """Log the outage at the exporter's first warning, since the process may end before the exporter gives up."""
         if self._outage.is_known:
             return
         self._outage.is_known = True

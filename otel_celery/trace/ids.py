@@ -1,7 +1,7 @@
-"""The ids of a run, made in the main process and taken by the child that runs the task.
+"""The trace id and span id of a run, made in the main process and used by the pool child that runs the task.
 
-So the main process can tell of a run whose child was killed, under the span id that spans inside it name as their
-parent.
+If the child is killed, the main process can export the run's span itself, with the span id that the spans inside the
+run have as their parent.
 """
 
 from __future__ import annotations
@@ -14,55 +14,55 @@ from opentelemetry.sdk.trace.id_generator import IdGenerator
 from otel_celery.export import plugins
 
 HEADER = "otel_celery_run"
-"""In the headers of a request, never of a message: what is published does not carry it."""
+"""The name of a header that a request has in the worker; it is never part of a published message."""
 
 
 class Run(NamedTuple):
-    """The ids that a run's span is to have; the trace id counts only where the publisher was not traced."""
+    """The ids of a run's span; its trace id is used only if the task's message carries no trace."""
 
     trace_id: int
     span_id: int
 
     @property
     def header(self) -> str:
-        """Write the ids as the header's value."""
+        """The header's value: both ids in hexadecimal."""
         return f"{self.trace_id:032x}-{self.span_id:016x}"
 
 
 def run_of(header: object) -> Run | None:
-    """Read the header's value; None where there is none."""
+    """Parse the header's value; None if it is missing or invalid."""
     if not isinstance(header, str):
         return None
     trace_id, _, span_id = header.partition("-")
     try:
         return Run(int(trace_id, 16), int(span_id, 16))
-    except ValueError:  # not ours: headers are the publisher's to choose
+    except ValueError:  # not ours: a publisher may set any header
         return None
 
 
 class RunIds(IdGenerator):
-    """The SDK's generator of ids, or another, save for the span that is expected next in this thread."""
+    """An id generator that gives the next span of a thread the ids of its run, if there is one."""
 
     def __init__(self, base: IdGenerator) -> None:
-        """Take all other ids from ``base``."""
+        """Take all other ids from ``base``, such as the SDK's generator."""
         self._base = base
         self._expected = threading.local()
 
     def run(self) -> Run:
-        """Make the ids of a new run."""
+        """Generate the ids of a new run."""
         return Run(self._base.generate_trace_id(), self._base.generate_span_id())
 
     def expect(self, run: Run | None) -> None:
-        """Give the ids of ``run`` to the next span that begins in this thread, or no particular ones."""
+        """Give the ids of ``run`` to the next span that begins in this thread; None cancels this."""
         self._expected.run = run
 
     def generate_trace_id(self) -> int:
-        """Give a root span's trace id."""
+        """Return the trace id of a root span."""
         run: Run | None = getattr(self._expected, "run", None)
         return self._base.generate_trace_id() if run is None else run.trace_id
 
     def generate_span_id(self) -> int:
-        """Give a span's id; the SDK asks for this one last."""
+        """Return the id of a span; the SDK calls this after ``generate_trace_id``."""
         run: Run | None = getattr(self._expected, "run", None)
         if run is None:
             return self._base.generate_span_id()
@@ -70,14 +70,14 @@ class RunIds(IdGenerator):
         return run.span_id
 
     def is_trace_id_random(self) -> bool:
-        """Tell what the other generator tells."""
+        """Tell whether the trace ids of ``base`` are random."""
         return self._base.is_trace_id_random()
 
 
 def generator(name: str) -> RunIds:
-    """Find the generator that OTEL_PYTHON_ID_GENERATOR names.
+    """Load the id generator that OTEL_PYTHON_ID_GENERATOR names.
 
-    Raises LookupError where nothing installed offers it.
+    Raises LookupError, with a sentence for the operator, if it is not installed.
     """
     found = plugins.find("opentelemetry_id_generator", name)
     if found is None:

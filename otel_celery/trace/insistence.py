@@ -1,6 +1,7 @@
-"""Handlers of Celery's signals on a task's own thread: done whole, and whatever interrupts one reaches the task.
+"""Make handlers of Celery's signals that survive an OS signal, and pass the signal on to the task.
 
-Celery's dispatch keeps every Exception of a handler to itself, a soft time limit that happens to arrive there as well.
+Such a handler runs on the task's thread. Celery swallows every Exception of a handler, and with it the exception of a
+soft time limit that arrives while the handler runs. So the handler is run again, and the OS signal sent again.
 """
 
 from __future__ import annotations
@@ -14,14 +15,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 AGAIN = 3
-"""How often a handler begins again: a second signal, an application's own say, may come close behind the first."""
+"""Repetitions of an interrupted handler at most: a second signal, such as an application's, may follow the first."""
 
 
 class Insistence:
-    """Knows which task runs in this process, and has a signal that came at the wrong moment sent to it again."""
+    """Wraps signal handlers, and knows whether the task that was interrupted still runs in this process."""
 
     def __init__(self) -> None:
-        """Begin with none."""
+        """Begin without a running task."""
         self._running: object = None
 
     def begin(self) -> None:
@@ -29,11 +30,11 @@ class Insistence:
         self._running = object()
 
     def end(self) -> None:
-        """Note that its body is over; what comes now comes too late for it, as it does without us."""
+        """Note that the task's body is over: a signal that comes now is too late for it, as without us."""
         self._running = None
 
     def whole(self, handler: Callable[..., Any]) -> Callable[..., None]:
-        """Make a handler that begins again where it is interrupted, and has the signal sent again."""
+        """Wrap a handler: when an OS signal interrupts it, run it again, and send the signal again."""
 
         @wraps(handler)
         def whole(*_: object, **message: Any) -> None:

@@ -1,4 +1,4 @@
-"""trace_id and span_id on every log record, for the task log's format and for any other."""
+"""Put trace_id and span_id on every log record, and into the format of Celery's task log."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ IDS = "trace_id=%(trace_id)s span_id=%(span_id)s "
 
 
 def add_ids() -> None:
-    """Give each record that is made from now on the ids of the current span, zeros where there is none."""
+    """Give each new log record the ids of the current span, or zeros if there is none."""
     make = logging.getLogRecordFactory()
     if not isinstance(make, _Factory):
         logging.setLogRecordFactory(_Factory(make))
 
 
 def add_to_format(app: Any) -> None:
-    """Put the ids into the task log's format, unless it names them already."""
+    """Put the ids into the task log's format, unless it has them already."""
     chosen = app.conf.worker_task_log_format
     if "%(trace_id)" not in chosen and MESSAGE in chosen:
         before, _, after = chosen.rpartition(MESSAGE)
@@ -30,7 +30,7 @@ def add_to_format(app: Any) -> None:
 
 
 class _Factory:
-    """A log record factory in front of the one that was there."""
+    """A log record factory that wraps the previous one."""
 
     def __init__(self, make: Callable[..., logging.LogRecord]) -> None:
         self._make = make

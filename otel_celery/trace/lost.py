@@ -1,6 +1,6 @@
-"""Runs that no child lives to tell of: killed, over their hard limit, terminated, or cut off by a cold shutdown.
+"""Report lost runs, whose pool child cannot: killed, over the hard limit, terminated, or cut off by a cold shutdown.
 
-The main process tells of each, once, under the ids that it gave the run when it received it.
+The main process exports one span for each lost run, with the ids that it gave the run when it received the request.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ STATES = {
     Outcome.RETRY: "RETRY",
     Outcome.REVOKED: "REVOKED",
 }
-"""What Celery records; a run that was given back has no state."""
+"""The task state that Celery records for each outcome; a run that was given back has none."""
 
 
 class _Loss(NamedTuple):
-    """What is known of a run that was lost; times in nanoseconds since the epoch."""
+    """One lost run; times are in nanoseconds since the epoch."""
 
     run: Run
     headers: Mapping[str, Any]
@@ -49,17 +49,17 @@ class _Loss(NamedTuple):
 
 
 class LostRuns:
-    """Implements ``lifecycle.RunObserver``; does nothing until it is switched on."""
+    """Makes the spans of lost runs; implements ``lifecycle.RunObserver``, and does nothing until it is switched on."""
 
     def __init__(self, provider: TracerProvider, ids: RunIds, scope: str) -> None:
-        """Tell of runs by spans of this provider, whose ids must be ``ids``."""
+        """Make spans with this provider, whose id generator must be ``ids``, in this instrumentation scope."""
         self._provider = provider
         self._ids = ids
         self._tracer = provider.get_tracer(scope)
         self._courier: Courier | None = None
 
     def switch_on(self, courier: Courier) -> None:
-        """Follow the requests received from now on."""
+        """Follow the requests received from now on; the courier makes the spans."""
         self._courier = courier
 
     def switch_off(self) -> None:
@@ -67,17 +67,17 @@ class LostRuns:
         self._courier = None
 
     def received(self, headers: MutableMapping[str, Any]) -> None:
-        """Give a new request the ids that its run is to have."""
+        """Give a new request the ids of its run, in a header."""
         if self._courier is not None:
             headers[HEADER] = self._ids.run().header
 
     def within(self, headers: Mapping[str, Any]) -> AbstractContextManager[None]:
-        """Have what is published meanwhile, such as errbacks, follow the run in its trace."""
+        """Make the run the parent of messages published inside this context, such as errbacks."""
         run = run_of(headers.get(HEADER))
         return nullcontext() if run is None else _attached(self._context(headers, run))
 
     def lost(self, headers: Mapping[str, Any], started: float, error: BaseException, outcome: Outcome) -> None:
-        """Have the courier tell of it: this may be inside an OS signal handler, where no lock may be waited for."""
+        """Have the courier make the span: this may run inside an OS signal handler, which must not wait for a lock."""
         run = run_of(headers.get(HEADER))
         if run is not None and self._courier is not None:
             loss = _Loss(run, headers, int(started * 1e9), time.time_ns(), error, outcome)
@@ -88,7 +88,7 @@ class LostRuns:
         self._ids.expect(loss.run)
         span = self._tracer.start_span(name, parent, trace.SpanKind.CONSUMER, start_time=loss.started)
         try:
-            set_attributes_from_context(span, loss.headers)  # type: ignore[arg-type]  # its word for what has a get()
+            set_attributes_from_context(span, loss.headers)  # type: ignore[arg-type]  # any object with get() will do
             span.set_attributes({"celery.action": "run", "celery.task_name": loss.headers["task"]})
             if loss.outcome in STATES:
                 span.set_attribute("celery.state", STATES[loss.outcome])
@@ -98,7 +98,7 @@ class LostRuns:
             span.end(loss.ended)
 
     def _context(self, headers: Mapping[str, Any], run: Run) -> Context:
-        """Name the run's span as the current one, sampled if the sampler samples it."""
+        """Make the context whose current span is the run's, with the sampler's decision."""
         above = extract(headers)
         parent = trace.get_current_span(above).get_span_context()
         trace_id = parent.trace_id if parent.is_valid else run.trace_id
@@ -110,11 +110,11 @@ class LostRuns:
 
 
 def _record(span: trace.Span, loss: _Loss) -> None:
-    """Record what ended a run; what a task exits with may be an object of its own, that raises when it is read."""
+    """Record the exception that ended a run; the task may have made it, so that any of its methods may raise."""
     try:
         message = str.__str__(str(loss.error))
         span.record_exception(loss.error, timestamp=loss.ended)
-    except BaseException:  # noqa: BLE001  whatever it raises: it is the courier's thread, where nobody else's work is
+    except BaseException:  # noqa: BLE001  anything: only the courier works in this thread
         message = "its message cannot be read"
         kind = type.__dict__["__name__"].__get__(type(loss.error))
         span.add_event("exception", {"exception.type": kind, "exception.message": message}, loss.ended)
@@ -131,5 +131,5 @@ def _attached(current: Context) -> Iterator[None]:
 
 
 def _name(headers: Mapping[str, Any]) -> str:
-    """Name the span as contrib does."""
+    """Return the name of the run's span, as contrib has it."""
     return f"run/{headers['task']}"

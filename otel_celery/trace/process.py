@@ -1,7 +1,7 @@
-"""One process's spans, and those of the processes that are forked from it: made once, before any fork.
+"""The tracing of one process and its pool children: begins before the fork, and flushes spans when a process ends.
 
-Whoever instruments Celery first has it: contrib is switched on as late as can be, and left alone where the
-application, ``opentelemetry-instrument`` or logfire has done so. Then only the flush is added that a pool child lacks.
+Contrib is switched on as late as possible, and not at all if the application, ``opentelemetry-instrument`` or logfire
+has instrumented Celery already. Then we only flush the spans of a pool child before it exits.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ if TYPE_CHECKING:
 SCOPE = "otel_celery"
 
 SEND_SECONDS = 1.0
-"""How often a process sends its spans that gevent or eventlet has patched, and that turns no hub of theirs."""
+"""Seconds between two exports of a patched process without a running hub, whose batch threads are idle greenlets."""
 
 
 class ProcessTracing:
-    """Makes the spans of one process and of its pool's children, and flushes them when either ends."""
+    """Makes the spans of one process and of its pool children, and flushes them when a process ends."""
 
     def __init__(self, settings: Traces, attributes: Mapping[str, str], on_error: Callable[[Exception], None]) -> None:
-        """Import what is needed, and touch nothing.
+        """Import the exporters and make the provider; nothing is instrumented yet.
 
-        ``attributes`` describe the process, ``service.name`` among them; ``on_error`` hears of what goes wrong later.
-        Raises LookupError, with a sentence for the operator, where an exporter is not installed.
+        ``attributes`` are the resource's, with ``service.name``; ``on_error`` gets our exceptions from now on.
+        Raises LookupError, with a sentence for the operator, if an exporter or the id generator is not installed.
         """
         self._settings = settings
         self._on_error = on_error
@@ -53,25 +53,25 @@ class ProcessTracing:
         self._insistence = Insistence()
         self._runs = Runs(self._ids, self._spans, self._insistence)
         self.has_hub = True
-        """Whether greenlets get their turn in this process, should it be patched: a pool's child turns no hub."""
+        """Whether the hub of gevent or eventlet runs in this process, if it is patched; in a pool child none runs."""
         self.lost = LostRuns(self._own, self._ids, SCOPE)
-        """Follows the runs of a pool of processes, once :meth:`start_pool` has been called."""
+        """The observer of lost runs, switched on by :meth:`start_pool`."""
 
     # -- beginning -------------------------------------------------------------------------------------------------
 
     def start(self, begin: Callable[..., None] | None = None) -> None:
-        """Make the spans of this process: a publisher, or a worker whose tasks run in it.
+        """Make the spans of this process: a publisher, or a worker whose pool has no processes.
 
-        ``begin`` hears ``before_task_publish`` in contrib's place.
+        ``begin`` replaces contrib's handler of ``before_task_publish``.
         """
         self._instrument(begin)
         self._offer()
         self._courier = Courier(self._on_error)
 
     def start_pool(self) -> None:
-        """Make the spans that the main process of a pool of processes publishes, and have its children make theirs.
+        """Make the spans of messages that the main process of a process pool publishes, and prepare its children.
 
-        The global provider is left to the children, who may set their own in ``worker_process_init``.
+        The global provider is not set, since the application may set one in each child (``worker_process_init``).
         """
         self._instrument()
         signals.worker_process_init.connect(self._on_child, weak=False)
@@ -86,28 +86,28 @@ class ProcessTracing:
             self.lost.switch_on(self._courier)
 
     def start_child(self) -> None:
-        """Make the spans of a pool's child that was not forked from its main process."""
+        """Make the spans of a spawned pool child."""
         signals.worker_process_shutdown.connect(self._on_child_end, weak=False)
         self._on_child()
 
     def _instrument(self, begin: Callable[..., None] | None = None) -> None:
-        """Switch contrib on, with the application's provider if there is one, unless somebody else has."""
+        """Switch contrib on, unless it is on already, with the application's provider or else ours."""
         self._is_ours = not contrib.is_on()
         if self._is_ours:
             self._runs.connect()
             contrib.switch_on(provider.application_provider() or self._own, self._insistence.whole, begin)
 
     def _offer(self) -> None:
-        """Set our provider where there is none: libraries' spans go the same way, and contrib's where others did it."""
+        """If no global TracerProvider is set, set ours, so that other instrumentations' spans are exported with it."""
         if provider.application_provider() is None:
             provider.offer(self._own)
 
     def _batches(self) -> list[BatchSpanProcessor]:
-        """Make what sends the spans of this process, where the first one ends."""
+        """Make this process's batch processors, when its first span ends."""
         if self._courier is not None and not self._courier.is_here:
-            self._courier = Courier(self._on_error)  # a publisher that was forked: its parent's thread is not here
+            self._courier = Courier(self._on_error)  # in a forked publisher, which has no thread of its parent
         batches = [BatchSpanProcessor(make()) for make in self._makers]
-        if not self.has_hub and native.is_patched():  # their threads are greenlets
+        if not self.has_hub and native.is_patched():  # the processors' threads are greenlets
             for batch in batches:
                 keep_doing(SEND_SECONDS, batch.force_flush, self._on_error, lambda: self._is_over)
         return batches
@@ -115,7 +115,7 @@ class ProcessTracing:
     # -- in a pool's child -----------------------------------------------------------------------------------------
 
     def _forked(self) -> None:
-        """Leave a new child uninstrumented, so that the application's own handlers may instrument it as ever."""
+        """Undo the instrumentation in a new child, so that the application's handlers may instrument it first."""
         if self._forks_children:
             self._forks_children = False
             self._courier = None
@@ -130,7 +130,7 @@ class ProcessTracing:
         self._offer()
 
     def _on_child_end(self, **_: object) -> None:
-        """Send a child's last spans; its slot in the pool stays empty meanwhile."""
+        """Send a child's last spans, within the bound: the child's slot in the pool stays empty meanwhile."""
         flush = self._flush()
         if flush is not None:
             bounded(self._settings.flush_seconds, flush, self._on_error)
@@ -138,18 +138,18 @@ class ProcessTracing:
     # -- the end ---------------------------------------------------------------------------------------------------
 
     def close(self) -> None:
-        """Send the last spans of this process, within the bound; more may follow."""
+        """Send the spans that have ended in this process, within the bound; later spans are sent too."""
         self.send()
         self.wait(time.monotonic() + self._settings.flush_seconds)
 
     def send(self) -> None:
-        """Have the spans that have ended in this process sent, without waiting for it."""
+        """Begin to send the spans that have ended in this process, without waiting."""
         flush = self._flush()
         if self._courier is not None and self._courier.is_here and flush is not None:
             self._courier.ask(flush)
 
     def wait(self, until: float) -> None:
-        """Wait for what was sent, until this moment of the monotonic clock."""
+        """Wait for the sending that has begun, until this time of the monotonic clock."""
         if self._courier is not None and self._courier.is_here:
             self._courier.settle(max(0.0, until - time.monotonic()))
 
@@ -172,7 +172,7 @@ class ProcessTracing:
             courier.dismiss()
 
     def _flush(self) -> Callable[[], Any] | None:
-        """Find what sends this process's spans."""
+        """Return the function that flushes this process's spans; None if the application's provider has none."""
         found = provider.application_provider()
         if found is None:
             return self._spans.force_flush

@@ -1,8 +1,8 @@
-"""The TracerProvider: the application's where it has set one, else one of ours, by the standard variables."""
+"""The TracerProvider: find the application's, or make ours from the standard variables."""
 
 from __future__ import annotations
 
-import concurrent.futures.thread  # noqa: F401  must hear of a fork before any provider does: see make()
+import concurrent.futures.thread  # noqa: F401  its at-fork handler must come before a provider's: see make()
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry import trace
@@ -21,22 +21,22 @@ if TYPE_CHECKING:
 
 
 MAX_LENGTH = 4_096
-"""Characters of a resource's attribute, as in the metrics'."""
+"""Characters of a resource attribute at most, as for metrics."""
 
 
 def application_provider() -> trace.TracerProvider | None:
-    """Find the provider that somebody has set; logfire's is no SDK TracerProvider, and is one all the same.
+    """Return the global provider that the application has set, or None; it need not be the SDK's class, as logfire's.
 
-    One of ours does not count, such as that of an earlier worker of this process.
+    Our own providers do not count, such as that of an earlier worker of this process.
     """
     found = trace.get_tracer_provider()
     return None if isinstance(found, (trace.ProxyTracerProvider, Provider)) else found
 
 
 def offer(own: Provider) -> None:
-    """Have the spans of libraries go where ours go, unless somebody has set a provider.
+    """Make our provider the global one, so that libraries' spans are exported with it, unless another one is set.
 
-    One can be set once in a process, so that of an earlier worker is made to hand its spans on.
+    A process can set its global provider only once. So if it is that of an earlier worker, that one hands its spans on.
     """
     if isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
         trace.set_tracer_provider(own)
@@ -46,7 +46,7 @@ def offer(own: Provider) -> None:
 
 
 def withdraw(own: Provider) -> None:
-    """Have them go there no longer, but to whoever offered before and is still there."""
+    """Undo :func:`offer`: spans go to the provider that was offered before and not withdrawn, if there is one."""
     found = trace.get_tracer_provider()
     if isinstance(found, Provider):
         found.take_from(own)
@@ -55,8 +55,9 @@ def withdraw(own: Provider) -> None:
 def make(ids: RunIds, spans: ProcessSpans, attributes: Mapping[str, str]) -> Provider:
     """Make a provider; the SDK itself reads OTEL_TRACES_SAMPLER and the limits of spans.
 
-    In a forked child the SDK's provider asks for its resource anew by way of a ThreadPoolExecutor, and waits for ever
-    where the executor's module was imported after the provider was made: each hears of a fork in the order of coming.
+    In a forked child the SDK's provider detects its resource anew, in a ThreadPoolExecutor. It would wait for ever if
+    ``concurrent.futures.thread`` were imported after the provider was made: at-fork handlers of children run in the
+    order of their registration.
     """
     processors = SynchronousMultiSpanProcessor()  # type: ignore[no-untyped-call]
     switch = _Switch(spans)
@@ -71,7 +72,7 @@ def make(ids: RunIds, spans: ProcessSpans, attributes: Mapping[str, str]) -> Pro
 
 
 class _Switch(SpanProcessor):
-    """Hands each ended span to whoever came last."""
+    """Hands each ended span to the newest target."""
 
     def __init__(self, spans: SpanProcessor) -> None:
         self.targets = [spans]
@@ -89,24 +90,27 @@ class _Switch(SpanProcessor):
 
 
 class Provider(TracerProvider):
-    """The SDK's provider, which in a forked child gives way to a service.instance.id of the environment's."""
+    """The SDK's TracerProvider, which can hand its spans to another, and keeps the environment's service.instance.id.
+
+    In a forked child the SDK would replace that id by one of its own.
+    """
 
     def __init__(self, switch: _Switch, **options: Any) -> None:
-        """Make one; ``switch`` is the processor among the options."""
+        """Make a provider with the SDK's options; ``switch`` is the span processor among them."""
         super().__init__(**options)
         self._switch = switch
         self._own_spans = switch.targets[0]
         self._resources = [self.resource]
 
     def hand_to(self, other: Provider) -> None:
-        """Have spans from now on be those of ``other``'s process description, and go where its go."""
+        """Give later spans the resource of ``other``, and send them to its targets."""
         self.take_from(other)
         self._switch.targets.append(other._own_spans)
         self._resources.append(other.resource)
         self._update_resource(other.resource)
 
     def take_from(self, other: Provider) -> None:
-        """End that, or, where ``other`` is this one, have spans go nowhere unless somebody else has them."""
+        """Stop handing spans to ``other``, which may be this provider itself; without a target, spans are dropped."""
         if other._own_spans in self._switch.targets:
             place = self._switch.targets.index(other._own_spans)
             del self._switch.targets[place], self._resources[place]
@@ -115,12 +119,12 @@ class Provider(TracerProvider):
 
     def _update_resource(self, resource: Resource) -> None:
         update = getattr(super(), "_update_resource", None)
-        if update is not None:  # else spans go on naming the worker that was first in this process
+        if update is not None:  # else spans keep the resource of this process's first worker
             update(_plain(resource.merge(OTELResourceDetector().detect())))
 
 
 def _resource(attributes: Mapping[str, str]) -> Resource:
-    """Describe the process; what OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES say wins."""
+    """Make the process's resource; OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES win over ``attributes``."""
     said = Resource.create()
     described = Resource(dict(attributes)).merge(said)
     if str(said.attributes.get(SERVICE_NAME, "unknown_service")).startswith("unknown_service"):
@@ -129,7 +133,7 @@ def _resource(attributes: Mapping[str, str]) -> Resource:
 
 
 def _plain(described: Resource) -> Resource:
-    """Make what the environment says encodable: a byte that is no UTF-8 costs the attribute and a traceback."""
+    """Make attributes from the environment encodable: a byte that is not UTF-8 would cost the attribute."""
     return Resource(
         {text(key, MAX_LENGTH): label(value, MAX_LENGTH) for key, value in described.attributes.items()},
         described.schema_url,

@@ -1,7 +1,7 @@
-"""Spans of what is published from a process that is no worker: a web server, a script, beat.
+"""Make the spans of messages that a process other than a worker publishes: a web server, a script, beat.
 
-Nothing is made before the first message is: by then the application has set up what it will, and a server that forks
-has forked.
+Nothing is set up before the first message. By then the application has set up its own tracing, if it wants any, and a
+server that forks has forked.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
 
 
 class PublisherTraces:
-    """Waits for the first message that this process publishes, and begins with its span.
+    """Sets up tracing at the first message that this process publishes, and makes its span.
 
-    It goes on hearing of each message, and contrib hears of none: while contrib is switched on, which takes its time,
-    other threads and greenlets publish, and each message is to be heard once.
+    It keeps handling ``before_task_publish`` in contrib's place. While contrib is switched on, which takes some time,
+    other threads and greenlets may publish, and each message needs exactly one span.
     """
 
     def __init__(self, settings: Traces, attributes: Mapping[str, str]) -> None:
-        """Wait; ``attributes`` describe the process."""
+        """Wait for a first message; ``attributes`` are the resource's."""
         self._settings = settings
         self._attributes = attributes
         self._locks: dict[str, threading.Lock] = {}
@@ -40,13 +40,13 @@ class PublisherTraces:
         self._is_ours = False
         self._is_closed = False
         self._tracing: ProcessTracing | None = None
-        signals.before_task_publish.connect(self._on_publish)  # weakly: it goes with its app
+        signals.before_task_publish.connect(self._on_publish)  # weakly: this object lives as long as its app
 
     def open(self) -> None:
-        """Wait no longer, and make spans from now on: for a process that begins with a span of its own."""
+        """Set up tracing now, for a process that begins with a span of its own; do nothing a second time."""
         if self._is_decided:
             return
-        with self._lock():  # a second thread may publish its first message meanwhile
+        with self._lock():  # two threads may publish their first messages at once
             if not self._is_decided:
                 self._begin()
                 if not self._is_ours:
@@ -54,18 +54,18 @@ class PublisherTraces:
                 self._is_decided = True
 
     def reopen(self) -> None:
-        """Wait again, once the worker that this process was is over, unless it was decided before that."""
+        """Wait for a first message again, once this process's worker is over, unless tracing is set up already."""
         if not self._is_decided:
             self._is_closed = False
             signals.before_task_publish.connect(self._on_publish)
 
     def close(self) -> None:
-        """Wait no longer: a worker has tracing of its own."""
+        """Wait for no message: this process is a worker, with tracing of its own."""
         self._is_closed = True
         signals.before_task_publish.disconnect(self._on_publish)
 
     def uninstrument(self) -> None:
-        """Make no more spans; those that were made are sent."""
+        """Make no more spans, and send those that have ended."""
         self.close()
         if self._tracing is not None:
             atexit.unregister(self._tracing.close)
@@ -73,7 +73,7 @@ class PublisherTraces:
             self._tracing.uninstrument()
 
     def _lock(self) -> threading.Lock:
-        """Make it when it is first needed: the process may be patched by gevent or eventlet before that."""
+        """Make the lock at its first use, since gevent or eventlet may patch the process before that."""
         return self._locks.setdefault("open", threading.Lock())
 
     def _on_publish(self, **message: Any) -> None:
@@ -82,7 +82,7 @@ class PublisherTraces:
             contrib.begin_publish(message)
 
     def _on_publish_when_closed(self, **message: Any) -> None:
-        """Hear of a message in contrib's place: of those that are published once a worker runs in this process."""
+        """Begin a message's span in contrib's place, while a worker runs in this process."""
         if self._is_closed:
             contrib.begin_publish(message)
 
@@ -92,7 +92,7 @@ class PublisherTraces:
         try:
             self._tracing = ProcessTracing(self._settings, self._attributes, _say)
             self._tracing.start(self._on_publish_when_closed)
-        except Exception as error:  # noqa: BLE001  the message is published whatever becomes of its span
+        except Exception as error:  # noqa: BLE001  the message is published without its span
             _say(error)
         else:
             self._is_ours = True

@@ -1,7 +1,7 @@
-"""Where a process's ended spans go: to batch processors of its own, made when its first span ends.
+"""Pass ended spans to batch processors of the process in which they end, made when its first span ends.
 
-One provider, made before the pool forks, serves the main process and its children: what may not cross a fork, which
-is the exporter's connection and the batching thread, stands here.
+One provider, made before the pool forks, serves the main process and its children. An exporter's connection and a batch
+processor's thread cannot be shared over a fork, so each process has its own, here.
 """
 
 from __future__ import annotations
@@ -28,24 +28,25 @@ logger = logging.getLogger("otel_celery")
 
 
 class ProcessSpans(SpanProcessor):
-    """Hands each ended span to processors that belong to the process in which it ended."""
+    """A span processor that passes each ended span to processors of the current process."""
 
     _own: Sequence[SpanProcessor] | None
 
     def __init__(self, make: Callable[[], Sequence[SpanProcessor]]) -> None:
-        """Have ``make`` called in each process in which a span ends."""
+        """Make a process's processors with ``make``, when its first span ends."""
         self._make = make
         self._forget()
         forks.after_each_fork(self._forget)
 
     def discard(self, span_id: int) -> None:
-        """Throw away the span of this id when it ends: the main process tells of it."""
+        """Drop the span with this id when it ends: the main process exports it."""
         self._discarded.add(span_id)
 
     def on_end(self, span: ReadableSpan) -> None:
-        """Hand a span over; raises nothing but what interrupts the task whose span it is, such as its time limit.
+        """Pass an ended span to the processors.
 
-        Then the span is kept, and handed over with the next one.
+        Raises only an exception that interrupts the span's task, such as its time limit. The span is kept then, and
+        passed on with the next one.
         """
         if span.context is not None and span.context.span_id in self._discarded:
             self._discarded.discard(span.context.span_id)
@@ -54,13 +55,13 @@ class ProcessSpans(SpanProcessor):
         self._hand_over()
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
-        """Send what has ended; this may take longer than asked for, and is bounded by those who call it."""
+        """Send the ended spans; the timeout is not kept, so callers have to bound the wait themselves."""
         if self._ended:
             self._hand_over()
         return min([processor.force_flush(timeout_millis) for processor in self._own or ()], default=True)
 
     def shutdown(self) -> None:
-        """Send what has ended, and stop: what ends later is sent nowhere."""
+        """Send the ended spans, and drop later ones."""
         processors, self._own = self._own, ()
         for processor in processors or ():
             processor.shutdown()
@@ -91,16 +92,16 @@ class ProcessSpans(SpanProcessor):
             self._own = made
 
     def _lock(self) -> Any:
-        """Make it when it is first needed: the process may be patched by gevent or eventlet before that.
+        """Make the lock at its first use, since gevent or eventlet may patch the process before that.
 
-        Re-entrant, since a signal handler may end a span while the main thread does.
+        It is re-entrant, since an OS signal handler may end a span while the main thread ends another.
         """
         return self._locks.setdefault("make", threading.RLock())
 
     def _made(self) -> Sequence[SpanProcessor]:
         try:
             return self._make()
-        except Exception as error:  # a bad endpoint or batch size; the task must not see it, but its own time limit
+        except Exception as error:  # a bad endpoint or batch size; only its time limit may reach the task
             if is_interruption(error):
                 raise
             said = "otel-celery: spans cannot be sent from this process (pid %d): %s"

@@ -1,4 +1,4 @@
-"""A worker's spans: how its tracing begins and ends, which differs by whether its pool has processes."""
+"""Begin and end the tracing of a worker, which differs between pools with and without processes."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ if TYPE_CHECKING:
     from otel_celery.settings.traces import Traces
 
 HOOK = "otel_celery.hook"
-"""Imported by a child that is spawned, as the ``-I`` modules are; it hears ``worker_process_init`` there."""
+"""A module that spawned children import, like the ``-I`` modules; it handles ``worker_process_init`` there."""
 
 
 class WorkerTraces:
     """The tracing of one worker."""
 
     def __init__(self, worker: Any, settings: Traces) -> None:
-        """Import what is needed, at ``worker_init``: in a pool's child that would cost a tenth of a second.
+        """Import the exporters at ``worker_init``: the imports would take a tenth of a second in each pool child.
 
-        Raises LookupError, with a sentence for the operator, where an exporter is not installed.
+        Raises LookupError, with a sentence for the operator, if an exporter or the id generator is not installed.
         """
         self._settings = settings
         self._tracing = ProcessTracing(settings, described(worker.app, worker.hostname), self._on_error)
@@ -40,18 +40,18 @@ class WorkerTraces:
 
     @property
     def lost(self) -> RunObserver:
-        """Who follows the runs that a child may not live to tell of."""
+        """The observer of lost runs."""
         return self._tracing.lost
 
     @property
     def has_grpc(self) -> bool:
-        """Tell whether its spans are to leave by gRPC."""
+        """Whether an exporter of spans uses gRPC."""
         return self._settings.has_grpc
 
     def begin(self, worker: Any, hear: Callable[[Exception], None]) -> None:
-        """Instrument the worker: after every handler of ``worker_init``, and before the pool forks.
+        """Instrument the worker; called after every handler of ``worker_init``, and before the pool forks.
 
-        ``hear`` is told of exceptions of ours.
+        ``hear`` gets exceptions of ours.
         """
         self._hear = hear
         self._tracing.has_hub = worker.pool_cls.__module__.endswith((".gevent", ".eventlet"))
@@ -64,12 +64,12 @@ class WorkerTraces:
             app.conf.include = [*(name for name in app.conf.include if name != HOOK), HOOK]
 
     def send(self) -> None:
-        """Have the main process's last spans sent, without waiting for it."""
+        """Begin to send the main process's last spans, without waiting."""
         self._sent_at = time.monotonic()
         self._tracing.send()
 
     def wait(self) -> None:
-        """Wait for them, within the bound, which began when they were to be sent."""
+        """Wait for the last spans, for the flush timeout since :meth:`send` at most."""
         self._tracing.wait(self._sent_at + self._settings.flush_seconds)
 
     def uninstrument(self) -> None:
@@ -82,7 +82,7 @@ class WorkerTraces:
 
 
 def described(app: Any, worker: str | None = None) -> dict[str, str]:
-    """Describe a process of this app: the service, and the worker, which a span's ``celery.hostname`` does not name."""
+    """Return the resource attributes of a process; the worker is one, since a span's ``celery.hostname`` is another."""
     attributes = {"service.name": str(app.main or "celery"), "host.name": socket.gethostname()}
     if worker is not None:
         attributes |= {"celery.worker.name": worker, "celery.pool.name": worker.partition("@")[0]}
@@ -90,7 +90,7 @@ def described(app: Any, worker: str | None = None) -> dict[str, str]:
 
 
 def begin_spawned(app: Any, worker: str, settings: Traces, on_error: Callable[[Exception], None]) -> None:
-    """Instrument a pool's child that inherited nothing."""
+    """Instrument a spawned pool child."""
     ProcessTracing(settings, described(app, worker), on_error).start_child()
     if settings.log_ids:
         log.add_ids()

@@ -25,16 +25,16 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 
 from otel_celery.catalogue import BUCKETS
 from tests import tools
-from tests.collector import readme
-from tests.collector.collector import running
-from tests.collector.conftest import secured_by
-from tests.collector.store import Prometheus
-from tests.collector.wire import SECOND, Pusher, attribute
+from tests.integration.collector import readme
+from tests.integration.collector.collector import running
+from tests.integration.collector.conftest import secured_by
+from tests.integration.collector.store import Prometheus
+from tests.integration.collector.wire import SECOND, Pusher, attribute
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.collector.collector import Collector
+    from tests.integration.collector.collector import Collector
 
 TASKS = 2
 COUNTERS = 20

@@ -27,7 +27,7 @@ from tests.benchmarks.rig import FIRST_TASK, MODES, Rig, rig, table
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.worker.harness import Worker
+    from tests.integration.worker.harness import Worker
 
 TARGETS = {"scrapers": 0.40, "halves": 0.95, "chunks": 0.40, "pipeline": 0.40, "heads": 0.40, "pings": 0.40}
 """One client that does its worst may cost no more than twenty that scrape in a loop."""

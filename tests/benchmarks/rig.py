@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 import redis
 
 from tests.benchmarks.app import app
+from tests.integration.worker.harness import Worker, start_worker
 from tests.services import LOOPBACK, redis_server
-from tests.worker.harness import Worker, start_worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

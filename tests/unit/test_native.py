@@ -13,7 +13,7 @@ import pytest
 
 import otel_celery
 from otel_celery import native
-from tests.worker.harness import ROOT
+from tests.integration.worker.harness import ROOT
 
 PATCHED = {"threading", "_thread", "queue", "select", "selectors", "socket", "subprocess", "concurrent.futures"}
 """Modules whose names gevent or eventlet replace: what was imported from them by name stays what it was."""

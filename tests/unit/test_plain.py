@@ -12,7 +12,7 @@ import pytest
 
 from otel_celery import plain
 from otel_celery.relay.wire import columns
-from tests.relay.hostile import MAKERS, Flags, Small, Word, raising
+from tests.integration.relay.hostile import MAKERS, Flags, Small, Word, raising
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

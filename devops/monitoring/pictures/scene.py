@@ -9,15 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.pools.fleet import Fleet, otel_celery
-from tests.stack.machinery import Site
-from tests.stack.servers import FreePorts
-from tests.stack.tempo import READ_BY_PROMETHEUS, hastened
+from tests.integration.pools.fleet import Fleet, otel_celery
+from tests.integration.stack.compose_services import Site
+from tests.integration.stack.intervals import READ_BY_PROMETHEUS, hastened
+from tests.integration.stack.servers import FreePorts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.stack.servers import Server
+    from tests.integration.stack.servers import Server
 
 EVERY = 5
 """Seconds between two scrapes: at the committed 15 a line of a few minutes would have a dozen points."""

@@ -1,1 +1,1 @@
-"""The relay's side in a pool's child."""
+"""The relay's side in a pool child."""

@@ -1,6 +1,6 @@
-"""A pool child's side of the relay: armed as the process begins, asleep until a task records something.
+"""The relay in a pool child: installed as the process begins, and idle until a task records something.
 
-Until then there is no thread, no connection and no reader, and forks of the child are armed anew.
+Until then there is no thread, no connection and no reader. It is installed anew in forks of the child.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _logger = logging.getLogger("otel_celery.relay")
 
 
 def say_goodbye() -> None:
-    """Send the last values of this process, if it is a child, ends in order, and has recorded anything."""
+    """Send the last values of this process, if it is a child that has recorded anything; call it at an orderly end."""
     if _current is not None:
         _current.say_goodbye()
 
@@ -37,13 +37,13 @@ def say_goodbye() -> None:
 def enter_spawned(
     environ: MutableMapping[str, str], make: Callable[[], MeterProvider], length: int, gate: ForkGate
 ) -> bool:
-    """Arm this process if a main process has spawned it, and tell whether; a forked one is armed already.
+    """Install the relay in this process if a main process has spawned it, and tell whether; forked children have it.
 
-    ``make`` makes a provider where the application has set none; ``length`` is where label values are cut.
+    ``make`` creates a provider where the application has set none; label values are cut to ``length`` characters.
     """
     where = address.read(environ)
     if where is None or where.owner != os.getppid() or _current is not None:
-        return False  # the variable is inherited also by what tasks start
+        return False  # processes that tasks start inherit the variable too
     found = metrics.get_meter_provider()
     entered = Child(where, length, gate)
     if not isinstance(found, MeterProvider):
@@ -58,7 +58,7 @@ def enter_spawned(
 
 
 class Child:
-    """Has what the providers of this process record sent to the main process."""
+    """Sends the metrics of this process's providers to the main process."""
 
     def __init__(self, where: Address, label_length: int, gate: ForkGate) -> None:
         """Prepare; nothing happens before :meth:`enter`."""
@@ -70,8 +70,8 @@ class Child:
         self._failed = False
 
     def enter(self, providers: Iterable[MeterProvider], *, forked: bool) -> None:
-        """Arm a process that has just begun, with the providers that it inherited or found."""
-        global _current  # noqa: PLW0603  a process has one, and signals that name none ask for it
+        """Install the relay in a process that has just begun, for the providers that it inherited or found."""
+        global _current  # noqa: PLW0603  a process has one, and signals carry no reference to it
         _current = self
         self._providers = []
         self._sender = Sender(self._where, self._length, self._arm)
@@ -84,13 +84,13 @@ class Child:
         self._gate.watch(self)
 
     def adopt(self, provider: Any) -> None:
-        """Arm a provider that the application has set in this process; its own readers go on."""
+        """Relay a provider that the application has set in this process; its own readers go on."""
         if isinstance(provider, MeterProvider) and provider not in self._providers:
             self._providers.append(provider)
             self._arm(provider)
 
     def abandon(self) -> None:
-        """Arm a process that a task forked: nothing of what its parent recorded is sent from there."""
+        """Install the relay anew in a process that a task forked; its parent's measurements are not sent from there."""
         sender, self._sender = self._sender, None
         if sender is not None:
             sender.abandon()
@@ -107,7 +107,7 @@ class Child:
     def _wake(self, provider: MeterProvider) -> bool:
         """Begin to send, and tell whether that worked.
 
-        Called in the middle of a task, which must see nothing of what goes wrong here, but its own time limit.
+        Called in the middle of a task. No exception may reach the task but its own time limit's.
         """
         try:
             if self._sender is not None:

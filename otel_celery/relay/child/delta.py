@@ -1,4 +1,4 @@
-"""A child's reader: it asks the SDK for what is new, and packs it for the main process."""
+"""A child's metric reader: collects deltas from the SDK, and packs them for the main process."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from opentelemetry.sdk.metrics import (
     Histogram,
     ObservableGauge,
     UpDownCounter,
-    _Gauge,  # public, under this name: what create_gauge makes
+    _Gauge,  # public, under this name: the class of create_gauge's instruments
 )
 from opentelemetry.sdk.metrics.export import AggregationTemporality, MetricReader
 
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 
 _DELTA = AggregationTemporality.DELTA
 _CHANGES = (Counter, UpDownCounter, Histogram, ObservableGauge, _Gauge)
-"""Of these the SDK says what changed. Of observed sums it says what they are, since it would subtract any object."""
+"""Instruments with delta temporality. Observable sums have none: for their delta the SDK would subtract any object."""
 
 
 class DeltaReader(MetricReader):
-    """Collects what is new since the last time; of what is observed the value itself."""
+    """Collects the deltas since its last collection, and the totals of observable sums."""
 
     def __init__(self, label_length: int) -> None:
-        """Cut label values to this length."""
+        """Cut label values to ``label_length`` characters."""
         super().__init__(dict.fromkeys(_CHANGES, _DELTA))
         self.packer = Packer(label_length)
         self._frames: list[bytes] = []
@@ -39,18 +39,18 @@ class DeltaReader(MetricReader):
         self._frames += self.packer.frames(metrics_data)
 
     def take(self) -> tuple[list[bytes], list[points.Loss]]:
-        """Collect, and give the frames, and what was lost since the last time.
+        """Collect; return the frames, and the losses since the last time.
 
-        Raises whatever the SDK raises when it cannot collect.
+        Raises any exception of the SDK's if it cannot collect.
         """
         self.collect()
         made, self._frames = self._frames, []
         return made, self.packer.losses()
 
     def force_flush(self, timeout_millis: float = 10_000) -> bool:
-        """Leave the thread of a task alone: the sender's own collects within a moment."""
+        """Do nothing on the thread of a task: the sender's own thread collects within a moment."""
         del timeout_millis
         return True
 
     def shutdown(self, timeout_millis: float = 30_000, **_: object) -> None:
-        """Have nothing to shut down."""
+        """Do nothing."""

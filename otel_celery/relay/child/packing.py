@@ -1,8 +1,8 @@
-"""What a child's reader collected, as plain values: one that cannot be made plain costs itself, and is counted.
+"""Pack a child's collection as plain values; a value that cannot be made plain costs its own point, and is counted.
 
-The SDK forgets what it has handed out, so nothing may stop half-way here: whatever an application's object raises is
-kept to the point that holds it. This is the relay's own thread, to which no signal and no time limit comes, so that
-even a SystemExit is such an object's doing.
+The SDK forgets the deltas that it has handed out, so packing must not stop half-way: an exception of an application's
+object is kept to the point that holds it. This is the relay's own thread, to which no signal and no time limit comes,
+so that even a SystemExit comes from such an object.
 """
 
 from __future__ import annotations
@@ -28,35 +28,35 @@ if TYPE_CHECKING:
     """Scope, name, unit, description, kind."""
 
 MAX_SCOPES = 1_000
-"""Scopes that are remembered, each of which is made plain once."""
+"""Scopes whose plain form is cached, at most."""
 
 
 class Packer:
-    """Makes frames of one provider's collections, and remembers what was observed, and what was lost."""
+    """Packs the collections of one provider; remembers the observed totals, and the losses."""
 
     def __init__(self, label_length: int) -> None:
-        """Cut label values to this length."""
+        """Cut label values to ``label_length`` characters."""
         self._length = label_length
         self._scopes: dict[int, tuple[InstrumentationScope, points.Scope]] = {}
         self._observed: dict[tuple[Head, str], int | float] = {}
         self._losses: Counter[tuple[Loss, str]] = Counter()
 
     def lose(self, reason: Loss, name: str, number: int = 1) -> None:
-        """Note that so many points of an instrument of this name are lost."""
+        """Count ``number`` lost points of the instrument ``name``."""
         self._losses[reason, name] += number
 
     def losses(self) -> list[points.Loss]:
-        """Give what was lost since the last time."""
+        """Return the losses since the last call."""
         lost, self._losses = self._losses, Counter()
         return [(reason.value, number, name) for (reason, name), number in lost.items()]
 
     def frames(self, collected: MetricsData) -> Iterator[bytes]:
-        """Make frames of a collection; never raises."""
+        """Pack a collection into frames; never raises."""
         for item in self.items(collected):
             yield from self._frames(item)
 
     def items(self, collected: MetricsData) -> Iterator[Item]:
-        """Make plain items of a collection; never raises."""
+        """Convert a collection to plain items; never raises."""
         for resource_metrics in collected.resource_metrics:
             for scope_metrics in resource_metrics.scope_metrics:
                 for metric in scope_metrics.metrics:
@@ -87,7 +87,7 @@ class Packer:
                 yield (*head, bounds, told[start : start + columns.MAX_POINTS])
 
     def _groups(self, head: Head, held: list[Any]) -> dict[tuple[float, ...], list[Point]]:
-        """Make the points plain that can be, by their bounds: views can give one instrument several."""
+        """Make points plain, grouped by their bucket bounds: views can give one instrument several sets of bounds."""
         groups: dict[tuple[float, ...], list[Point]] = {}
         values = _VALUES.get(head[-1], _number)
         for point in held:
@@ -108,7 +108,7 @@ class Packer:
             return None
 
     def _scope(self, scope: InstrumentationScope) -> points.Scope:
-        """Make a scope plain, once; it stands beside what was made of it, so that no other can take its id."""
+        """Make a scope plain, once; the cache keeps it alive, so that no other object can take its id, the key."""
         known = self._scopes.get(id(scope))
         if known is None:
             if len(self._scopes) >= MAX_SCOPES:
@@ -117,16 +117,16 @@ class Packer:
         return known[1]
 
     def _changes(self, head: Head, group: list[Point]) -> Iterator[Point]:
-        """Give of observed totals what each has changed by; of a level the value itself.
+        """Yield the delta of each observed total, and the value itself of a level.
 
-        Two that became one when their labels were made plain are added up first.
+        Series that became one when their labels were made plain are added up first.
         """
         totals: dict[str, tuple[Labels, int | float]] = {}
         for labels, value in group:
             key = repr(labels)
             try:
                 totals[key] = (labels, totals[key][1] + value if key in totals else value)
-            except OverflowError:  # an integer that no float can hold, and a float
+            except OverflowError:  # an integer too large for a float is added to one
                 self.lose(Loss.VALUE, head[1])
         for key, (labels, value) in totals.items():
             if head[-1] == points.LEVEL:
@@ -165,7 +165,7 @@ def _text(value: Any) -> str:
 
 
 def _bounds(given: Iterable[Any]) -> tuple[int | float, ...]:
-    """Give bounds that are printed as the port prints them: 1 and 1.0 are other texts there."""
+    """Return plain bounds of the same types: the port prints 1 and 1.0 differently."""
     bounds = tuple(given)
     if set(map(type, bounds)) <= {float, int}:
         return bounds

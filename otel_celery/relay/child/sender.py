@@ -1,8 +1,8 @@
-"""A child's side: the thread that sends the main process what is new.
+"""The thread in a child that sends its metrics to the main process.
 
-What is not yet sent stays where the SDK keeps it, added up by label set and bounded by the SDK's own limits: a new
-collection is made only once the last one is on its way. So a main process that is stuck costs a child neither time
-nor memory, and loses nothing.
+Unsent measurements stay in the SDK, added up by label set and bounded by the SDK's own limits: a new collection is made
+only once the last one is sent. So a main process that is stuck costs a child neither time nor memory, and nothing is
+lost.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.metrics import MeterProvider
 
 FLUSH_SECONDS = 0.2
-"""What was recorded is sent this much later: all that a child which is killed can take with it."""
+"""Seconds from a measurement to its sending; a child that is killed loses no more than that."""
 
 OBSERVE_SECONDS = 5.0
-"""How often observable instruments that a task made are read while nothing else is recorded."""
+"""Seconds between two readings of a task's observable instruments while nothing else is recorded."""
 
 GOODBYE_SECONDS = 0.5
-"""How long the end of a child may wait for its last values to be sent; its slot in the pool is empty meanwhile."""
+"""Seconds that a child's end may wait for its last values to be sent; its slot in the pool is empty meanwhile."""
 
 BREATH_SECONDS = 0.02
-"""How long the end of a child waits before it tries again."""
+"""Seconds that a child's end waits before it tries again to send."""
 
 CONNECT_SECONDS = 1.0
 RETRY_SECONDS = 1.0
@@ -48,7 +48,7 @@ _logger = logging.getLogger("otel_celery.relay")
 
 
 class Sender:
-    """The thread of one child that recorded something; there is none before."""
+    """The sending thread of one child, started at its first measurement."""
 
     def __init__(self, where: address.Address, label_length: int, rearm: Callable[[MeterProvider], None]) -> None:
         """Send to the main process; ``rearm`` asks for a call of :meth:`wake` at a provider's next measurement."""
@@ -58,28 +58,28 @@ class Sender:
         self._lock = threading.Lock()
         self._made: dict[MeterProvider, DeltaReader] = {}
         self._readers: dict[MeterProvider, DeltaReader] = {}
-        """Those that their provider knows."""
+        """The readers that are added to their providers."""
         self._dirty = native.Flag()
         self._closing = native.Flag()
         self._begun = native.original("_thread", "allocate_lock")()
-        """Locked for good by the thread, should two have been started."""
+        """Taken by the thread for good, so that a second thread, if one was started, ends at once."""
         self._is_started = False
         self._over = native.Flag()
         self._unsent: deque[bytes] = deque()
         self._sent = 0
-        """How much of the first unsent frame is on its way."""
+        """Bytes of the first unsent frame that are sent already."""
         self._hello = frames.Hello(os.urandom(frames.NAME_SIZE), os.getpid()).pack(where.secret)
         self._connection: socket.socket | None = None
         self._has_carried = False
-        """Whether a whole frame went over this connection."""
+        """Whether a whole frame was sent over this connection."""
         self._retry_at = 0.0
         self._give_up_at = 0.0
         self._has_failed = False
 
     def wake(self, provider: MeterProvider) -> None:
-        """Have what this provider records from now on sent; called before the measurement is recorded.
+        """Send this provider's measurements from now on; called before one is recorded.
 
-        A signal's handler may interrupt it at any moment: the next call does what this one left undone.
+        A signal's handler may interrupt it at any line. The next call completes it.
         """
         if provider not in self._readers:
             with self._lock:
@@ -88,7 +88,7 @@ class Sender:
         self._dirty.set()
 
     def _begin(self) -> None:
-        """Start the thread, unless it was; interrupted in between, a second one finds that it is not needed."""
+        """Start the thread once; an interruption may cause a second one, which ends at once."""
         if not self._is_started:
             native.start("otel-celery-relay", self._run)
             self._is_started = True
@@ -102,16 +102,16 @@ class Sender:
         self._readers = {**self._readers, provider: reader}
 
     def say_goodbye(self, seconds: float = GOODBYE_SECONDS) -> None:
-        """Send the last values, for so many seconds at most."""
+        """Send the last values, and wait at most ``seconds`` for that."""
         self._give_up_at = time.monotonic() + seconds
         self._closing.set()
         self._dirty.set()
         if self._readers:
-            self._begin()  # where a task's interruption came before it
+            self._begin()  # an interruption of the task may have prevented it
             self._over.wait(seconds)
 
     def abandon(self) -> None:
-        """Close a forked child's copy of the connection: its own parent says what was recorded there."""
+        """Close a forked child's copy of the connection; the parent sends its own measurements itself."""
         connection, self._connection = self._connection, None
         if connection is not None:
             abandon(connection)
@@ -119,7 +119,7 @@ class Sender:
     def _run(self) -> None:
         if not self._begun.acquire(blocking=False):
             return
-        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())  # they are for the thread that runs tasks
+        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())  # signals are for the thread that runs tasks
         try:
             self._turn_until_the_end()
         finally:
@@ -151,8 +151,8 @@ class Sender:
     def _turn(self) -> bool:
         """Collect and send, unless the last collection is not sent yet; tell whether to turn again at once.
 
-        A turn is the last one only if it finds nothing: a measurement may have been under way. What is observed is
-        found every time, and does not count.
+        A closing child turns until a turn finds nothing, since a measurement may have been under way. Observed values
+        are found every time, and do not count.
         """
         if not self._send():
             return True
@@ -167,7 +167,7 @@ class Sender:
         return not self._send() or (found and not self._is_observing())
 
     def _collect(self, reader: DeltaReader) -> bool:
-        """Have what is new sent, and tell whether there was anything; what goes wrong costs this provider alone."""
+        """Queue a reader's new frames, and tell whether there were any; an error costs this provider alone."""
         try:
             made, lost = reader.take()
         except Exception:
@@ -181,10 +181,11 @@ class Sender:
         return bool(made)
 
     def _send(self) -> bool:
-        """Send what there is, and tell whether all of it is on its way.
+        """Send the queued frames, and tell whether all of them are sent.
 
-        The main process ends connections that are idle when it has too many. Then the frame begins again on the next
-        one, at once if this one had carried any: what it took in whole it has heard.
+        The main process closes idle connections when it has too many. Then the current frame begins again on the next
+        one: at once, if the closed one carried a whole frame. Frames that were sent whole are not repeated, since the
+        main process has read them.
         """
         while self._unsent:
             try:
@@ -227,15 +228,15 @@ class Sender:
 
     def _connect(self) -> None:
         make = native.original("socket", "socket")
-        self._connection = made = make(socket.AF_UNIX, socket.SOCK_STREAM)  # before it waits: a fork must know of it
+        self._connection = made = make(socket.AF_UNIX, socket.SOCK_STREAM)  # set before it waits: forks must close it
         address.connect(made, self._address, CONNECT_SECONDS)
-        if made.send(self._hello) != len(self._hello):  # an empty socket takes it whole
+        if made.send(self._hello) != len(self._hello):  # an empty socket buffer takes it whole
             raise ConnectionAbortedError
 
     def _disconnect(self) -> bool:
-        """Begin the frame again on the next connection, and tell whether that may be at once.
+        """Close the connection, so that the frame begins again on the next one; tell whether that may be at once.
 
-        The main process drops half a frame.
+        The main process drops an incomplete frame.
         """
         connection, self._connection = self._connection, None
         is_at_once, self._has_carried = self._has_carried, False

@@ -1,8 +1,8 @@
-"""The children's merged metrics and what the main process itself recorded, as one collection for a reader.
+"""Combine the children's merged metrics with the main process's own into one collection for a reader.
 
-An instrument that both sides use is one metric in the end: a second one of the same name would be a duplicate on the
-port. Their counts are added; of a gauge the children's value is shown, since tasks run there. Where the two have other
-bucket bounds they cannot be added: the children's are left out, counted once for each label set.
+An instrument that both sides use becomes one metric, since a second one of its name would be a duplicate on the port.
+Counts are added. Of a gauge the children's value is shown, since tasks run there. Histograms with different bucket
+bounds cannot be added: the children's are left out, and counted once for each label set.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ if TYPE_CHECKING:
 
 
 class Blender:
-    """Puts merged streams into collections."""
+    """Adds merged streams to collections."""
 
     def __init__(self, label_length: int, lost: Losses) -> None:
-        """``label_length`` is where children cut label values; ``lost`` hears of points that are left out."""
+        """``label_length`` is the children's limit for label values; ``lost`` counts points that are left out."""
         self._length = label_length
         self._lost = lost
         self._left_out: set[tuple[points.Scope, str, str]] = set()
@@ -50,7 +50,7 @@ class Blender:
     def __call__(
         self, data: MetricsData | None, merged: Merged, resource: Resource, is_delta: Callable[[str], bool]
     ) -> MetricsData | None:
-        """Give a collection with everything in it; None where there is nothing at all."""
+        """Return the collection with the merged streams added; None if there are no metrics at all."""
         scopes = list(data.resource_metrics[0].scope_metrics) if data is not None and data.resource_metrics else []
         for stream, made in merged:
             held = self._held(scopes, self._scope(stream.scope))
@@ -67,7 +67,7 @@ class Blender:
 
     @staticmethod
     def _held(scopes: list[ScopeMetrics], scope: InstrumentationScope) -> list[Metric]:
-        """Find a scope's metrics in a collection, or put an empty list there."""
+        """Return a scope's metrics in a collection, after adding an empty list if it has none."""
         for held in scopes:
             if held.scope == scope:
                 return cast("list[Metric]", held.metrics)  # made for this collection
@@ -86,17 +86,17 @@ class Blender:
         held.append(Metric(stream.name, stream.description, stream.unit, shown))
 
     def _join(self, mine: Any, stream: Stream, made: dict[str, Any]) -> Any:
-        """Join a point of the main process with the children's of the same labels, which is taken out of ``made``."""
+        """Add to a point of the main process the children's of the same labels, which is removed from ``made``."""
         try:
             key = repr(points.labels(mine.attributes, self._length))
-        except Exception:  # noqa: BLE001  an object of the application's raised, and has no series of the children's
+        except Exception:  # noqa: BLE001  an object of the application's raised, and the children have no such series
             return mine
         theirs = made.pop(key, None)
         if theirs is None:
             return mine
         try:
             joined = _joined(mine, theirs)
-        except Exception:  # noqa: BLE001  the same, or one of the two is an integer that no float can hold
+        except Exception:  # noqa: BLE001  the same, or an integer is too large for a float
             joined, why = None, Loss.VALUE
         else:
             why = Loss.MISMATCH
@@ -105,7 +105,7 @@ class Blender:
         return mine if joined is None else joined
 
     def _leave_out(self, why: Loss, series: tuple[points.Scope, str, str]) -> None:
-        """Count a series the first time, not at each collection."""
+        """Count a series once, not at each collection."""
         if series not in self._left_out:
             self._left_out.add(series)
             self._lost(why, name=series[1])
@@ -121,7 +121,7 @@ def _is_alike(data: Any, stream: Stream) -> bool:
 
 
 def _joined(mine: Any, theirs: Any) -> Any:
-    """Add up two points; None where they cannot be, such as those of other bucket bounds."""
+    """Add two points; None if they cannot be added, for example because their bucket bounds differ."""
     if isinstance(mine, NumberDataPoint) and mine.start_time_unix_nano is None:
         return theirs  # a gauge has no start
     return add(mine, theirs)

@@ -1,4 +1,4 @@
-"""How the values of one series from many children become one: what is added, replaced, or taken back at a death."""
+"""Merge the values of one series from many children: add them, replace them, or take them back when a child dies."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 MOST_EXACT = 2**53
-"""From here on a float leaves out what is small beside it."""
+"""From this value on a float does not hold every integer, so that small summands are lost."""
 
 
 class Counter:
-    """Adds whatever any child ever counted."""
+    """Adds the increments of all children."""
 
     __slots__ = ("value",)
 
@@ -27,27 +27,27 @@ class Counter:
         self.value: int | float = 0
 
     def take(self, _child: int, value: float) -> None:
-        """Add what a child counted."""
+        """Add a child's increment."""
         self.value += value
 
     def end(self, _child: int, *, in_order: bool) -> None:
-        """Keep what a child counted when it goes."""
+        """Keep the increments of a child that ends."""
 
     def state(self) -> Any:
-        """Give what a later point may be told the change from."""
+        """Return the present total: the next delta starts from it."""
         return self.value
 
     def point(self, attributes: Mapping[str, Any], start: int, now: int, since: Any = None) -> NumberDataPoint | None:
-        """Make the SDK's point of it, or of its change; None when nothing changed."""
+        """Make the SDK's point of the total, or of the delta ``since`` a state; None if nothing changed."""
         if since is not None and since == self.value:
             return None
         return NumberDataPoint(attributes, start, now, self.value - (since or 0))
 
 
 class UpDown(Counter):
-    """Adds what children add and take off; what a child that died without a goodbye had added is taken back.
+    """Adds the changes of all children; the changes of a child that died without a goodbye are taken back.
 
-    A child that is killed in the middle of a task cannot take off again what it had added at the task's beginning.
+    A child that is killed in the middle of a task cannot undo the increment with which the task began.
     """
 
     __slots__ = ("_by_child", "_kept")
@@ -57,16 +57,16 @@ class UpDown(Counter):
         super().__init__(bounds)
         self._by_child: dict[int, int | float] = {}
         self._kept: int | float = 0
-        """What those that went in order had added."""
+        """The sum of the children that ended in order."""
 
     def take(self, child: int, value: float) -> None:
-        """Add what a child added, and remember that it did."""
-        added = self._by_child.get(child, 0) + value  # raises where a float cannot hold it, and then nothing is added
+        """Add a child's change to the total and to the child's own sum."""
+        added = self._by_child.get(child, 0) + value  # raises if no float can hold it, and then nothing is added
         self.value += value
         self._by_child[child] = added
 
     def end(self, child: int, *, in_order: bool) -> None:
-        """Take back what a child that was killed had added."""
+        """Take back the sum of a killed child, and keep that of one that ended in order."""
         added = self._by_child.pop(child, 0)
         if in_order:
             self._kept = plus(self._kept, added)
@@ -76,18 +76,21 @@ class UpDown(Counter):
             self._add_up(self._by_child)
 
     def _add_up(self, by_child: dict[int, int | float]) -> None:
-        """Begin afresh: what is taken off infinity leaves no number, and what is taken off 1e308 leaves zero."""
+        """Add up all children again.
+
+        A subtraction would be wrong for large values: from infinity it leaves NaN, and from 1e308 it leaves zero.
+        """
         self.value = sum(by_child.values(), self._kept)
         self._by_child = by_child
 
 
 class Level(UpDown):
-    """Adds what each living child observes at the moment; a child that goes takes its own with it."""
+    """Adds the current values of living children; the value of a child that ends is removed."""
 
     __slots__ = ()
 
     def take(self, child: int, value: float) -> None:
-        """Replace what a child observed before."""
+        """Replace a child's previous value."""
         if _is_exact(self.value) and _is_exact(value):
             self.value += value - self._by_child.get(child, 0)
             self._by_child[child] = value
@@ -95,40 +98,40 @@ class Level(UpDown):
             self._add_up({**self._by_child, child: value})
 
     def end(self, child: int, *, in_order: bool) -> None:
-        """Take a child's value off, however it went."""
+        """Remove a child's value, whether it ended in order or not."""
         del in_order
         super().end(child, in_order=False)
 
 
 class Gauge:
-    """Keeps the newest value that any child set."""
+    """Keeps the newest value of all children."""
 
     __slots__ = ("time", "value")
 
     def __init__(self, _bounds: Sequence[float]) -> None:
-        """Begin older than everything."""
+        """Begin with a time before any other."""
         self.time = -1
         self.value: int | float = 0
 
     def take(self, _child: int, time: int, value: float) -> None:
-        """Take a value over unless it is older; ``time`` in nanoseconds since the epoch."""
+        """Keep a value unless it is older; ``time`` is in nanoseconds since the epoch."""
         if time >= self.time:
             self.time, self.value = time, value
 
     def end(self, _child: int, *, in_order: bool) -> None:
-        """Keep what a child set when it goes."""
+        """Keep the value of a child that ends."""
 
     def state(self) -> Any:
-        """Give what a later point may be told the change from: a gauge has none."""
+        """Return None: a gauge has no delta."""
 
     def point(self, attributes: Mapping[str, Any], _start: int, _now: int, _since: Any = None) -> NumberDataPoint:
-        """Make the SDK's point of it."""
-        start: Any = None  # as the SDK gives gauges
+        """Make the SDK's point."""
+        start: Any = None  # as in the SDK's own gauges
         return NumberDataPoint(attributes, start, self.time, self.value)
 
 
 class Histogram:
-    """Adds buckets, sums and counts."""
+    """Adds bucket counts, sums and counts of all children."""
 
     __slots__ = ("bounds", "counts", "least", "most", "total")
 
@@ -140,22 +143,25 @@ class Histogram:
         self.least, self.most = math.inf, -math.inf
 
     def take(self, _child: int, total: float, least: float, most: float, counts: Sequence[int]) -> None:
-        """Add what a child observed."""
-        self.total += total  # raises where a float cannot hold it, and then nothing is added
+        """Add a child's observations."""
+        self.total += total  # raises if no float can hold it, and then nothing is added
         self.counts = [mine + new for mine, new in zip(self.counts, counts, strict=True)]
         self.least, self.most = min(self.least, least), max(self.most, most)
 
     def end(self, _child: int, *, in_order: bool) -> None:
-        """Keep what a child observed when it goes."""
+        """Keep the observations of a child that ends."""
 
     def state(self) -> Any:
-        """Give what a later point may be told the change from."""
+        """Return the present sum and bucket counts: the next delta starts from them."""
         return (self.total, self.counts)
 
     def point(
         self, attributes: Mapping[str, Any], start: int, now: int, since: Any = None
     ) -> HistogramDataPoint | None:
-        """Make the SDK's point of it, or of its change; least and most of a change are not known."""
+        """Make the SDK's point of the totals, or of the delta ``since`` a state; None if nothing changed.
+
+        The minimum and maximum of a delta are unknown.
+        """
         if since is None:
             return self._point(attributes, start, now, self.counts, self.total, (self.least, self.most))
         before, counts = since
@@ -164,7 +170,7 @@ class Histogram:
         changed = [mine - old for mine, old in zip(self.counts, counts, strict=True)]
         return self._point(attributes, start, now, changed, self.total - before, (None, None))
 
-    def _point(  # noqa: PLR0913, PLR0917  what a point is made of
+    def _point(  # noqa: PLR0913, PLR0917  the fields of a point
         self,
         attributes: Mapping[str, Any],
         start: int,

@@ -1,7 +1,7 @@
-"""The listening socket, and who is let in: our own user's processes, a few at a time.
+"""The listening socket: accepts connections from processes of the worker's own user, a few at a time.
 
-Who is refused costs no more than an accept, and then a breath is taken, so that a flood of them is no work: they wait
-in the kernel's queue, and so do our own, in turn.
+A connection of another user costs no more than an accept. Then accepting pauses for a moment, so that a flood of them
+causes no load. Meanwhile they wait in the kernel's queue, and so do our own children's, in turn.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 ACCEPTS = 16
-"""How many are let in, or refused, before those inside get their turn, and a fork has its own."""
+"""Connections accepted, or refused, before the open ones are read and a fork gets its turn."""
 
 BREATH = 0.005
-"""The seconds without accepting after somebody was refused."""
+"""Seconds without accepting after a connection was refused."""
 
 PAUSE = 0.25
-"""The seconds without accepting after the system had no descriptor left."""
+"""Seconds without accepting after the system had no file descriptor left."""
 
 LOOK_SECONDS = 5.0
-"""How often the file of a socket that has one is looked for."""
+"""Seconds between two checks that the socket's file, if it has one, still exists."""
 
 MAX_PLACES = 1024
 
@@ -36,13 +36,13 @@ logger = logging.getLogger("otel_celery")
 
 
 def places() -> int:
-    """Count the connections that may be open: at most a quarter of the process's descriptors, which tasks need too."""
+    """Return how many connections may be open: at most a quarter of the file descriptors, which tasks need too."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return MAX_PLACES if soft == resource.RLIM_INFINITY else max(4, min(MAX_PLACES, soft // 4))
 
 
 class Entrance:
-    """Opens and shuts by itself; every method belongs to the thread that hears the children, behind the fork gate."""
+    """Accepts connections; every method belongs to the listener's thread, behind the fork gate."""
 
     def __init__(
         self,
@@ -52,7 +52,11 @@ class Entrance:
         knocked: Callable[[], None],
         failed: Callable[[Exception], None],
     ) -> None:
-        """Be open; the selector's data is ``knocked``, and ``failed`` hears once of what keeps everybody out."""
+        """Begin to accept.
+
+        ``knocked`` is registered with ``selector`` for the listening socket. ``failed`` is called once for each kind of
+        error that keeps all children out.
+        """
         self.listening = listening
         self._where = where
         self._selector = selector
@@ -65,7 +69,10 @@ class Entrance:
         selector.register(listening, selectors.EVENT_READ, knocked)
 
     def accept(self, now: float) -> Iterator[tuple[socket.socket, int]]:
-        """Let in those that wait, at most ACCEPTS of them, each with the process id that the kernel tells, or 0."""
+        """Accept the waiting connections, at most ACCEPTS; yield each with the process id of its peer, or 0.
+
+        The process id is the kernel's; 0 means that the kernel does not tell it.
+        """
         has_refused = False
         for _ in range(ACCEPTS):
             try:
@@ -75,7 +82,7 @@ class Entrance:
             except ConnectionAbortedError:
                 continue
             except OSError as error:
-                self._shut(now + PAUSE)  # no descriptor is left: the child would be reported again at once
+                self._shut(now + PAUSE)  # no descriptor is left: the selector would report the child again at once
                 self._fail("accept", error)
                 return
             peer = address.peer(connection)
@@ -91,15 +98,15 @@ class Entrance:
 
     @property
     def is_open(self) -> bool:
-        """Tell whether it is not taking a breath."""
+        """Tell whether accepting is not paused."""
         return self._opens_at is None
 
     def next_moment(self) -> float | None:
-        """Tell when there is something to do, on the monotonic clock; None while there is not."""
+        """Return when :meth:`tend` is due, on the monotonic clock; None while it is not."""
         return min((at for at in (self._opens_at, self._looks_at) if at is not None), default=None)
 
     def tend(self, now: float) -> Iterator[tuple[socket.socket, int]]:
-        """Open again when it is time, and have a file again; let in whoever waited at the one that is gone."""
+        """End a pause that is over, and replace a removed socket file; yield the connections of the old socket."""
         if self._opens_at is not None and now >= self._opens_at:
             self._opens_at = None
             self._selector.register(self.listening, selectors.EVENT_READ, self._knocked)
@@ -109,7 +116,7 @@ class Entrance:
                 yield from self._move(now)
 
     def close(self) -> None:
-        """Let nobody in any more; the selector is closed by whoever made it."""
+        """Stop accepting; the selector is left to its owner."""
         self.listening.close()
 
     def _move(self, now: float) -> Iterator[tuple[socket.socket, int]]:

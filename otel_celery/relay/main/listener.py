@@ -1,4 +1,7 @@
-"""The main process's ear: one thread that hears all children, and a fork only ever sees it asleep."""
+"""Receive the children's metrics, in one thread of the main process that holds the fork gate while it works.
+
+So a fork happens only while the thread waits.
+"""
 
 from __future__ import annotations
 
@@ -26,18 +29,18 @@ if TYPE_CHECKING:
     from otel_celery.relay.wire.address import Address
 
 PIECE = 256 * 1024
-"""How much of one child is read before the others, and a fork, get their turn, in bytes."""
+"""Bytes read from one child before the others, and a fork, get their turn."""
 
 DRAIN_SECONDS = 0.5
-"""How long the end of the worker waits for children that do not end."""
+"""Seconds that the worker's end waits for children that do not end."""
 
 JOIN_SECONDS = 1.0
 
 
 class Listener:
-    """Reads what children send into the books."""
+    """Reads the frames of all children into the merged metrics."""
 
-    def __init__(  # noqa: PLR0913, PLR0917  each is somebody's to give
+    def __init__(  # noqa: PLR0913, PLR0917  each comes from the relay
         self,
         listening: socket.socket,
         where: Address,
@@ -46,7 +49,7 @@ class Listener:
         lost: Losses,
         failed: Callable[[Exception], None],
     ) -> None:
-        """Prepare; children may connect at once, and are heard from :meth:`start` on."""
+        """Prepare; children may connect at once, and are read from :meth:`start` on."""
         self._books = books
         self._gate = gate
         self._lost = lost
@@ -68,13 +71,13 @@ class Listener:
         self._thread = threading.Thread(target=self._run, name="otel-celery-relay", daemon=True)
 
     def start(self) -> None:
-        """Begin to hear children, with what the process may have been patched with since."""
+        """Start the thread, with a new selector: gevent may have patched the process since."""
         self._selector.close()
         self._prepare(self._entrance.listening)
         self._thread.start()
 
     def close(self, seconds: float = DRAIN_SECONDS) -> None:
-        """Hear the children out, those that still live for so many seconds at most, and hear no more."""
+        """Read the children's last frames, for ``seconds`` at most while children live, and stop."""
         self._closing_at = time.monotonic() + seconds
         with contextlib.suppress(OSError):
             self._button.send(b"\0")
@@ -84,7 +87,7 @@ class Listener:
             self._thread.join(seconds + JOIN_SECONDS)
 
     def abandon(self) -> None:
-        """Close a forked child's copies of all this."""
+        """Close a forked child's copies of the sockets and the selector."""
         talks, self._talks = self._talks, set()
         for sock in (self._entrance.listening, self._bell, self._button, *(talk.connection for talk in talks)):
             abandon(sock)
@@ -106,7 +109,7 @@ class Listener:
         return is_quiet or time.monotonic() >= self._closing_at
 
     def _turn(self) -> None:
-        """Wait for something to happen, and see to it; a fork may come in between any two things."""
+        """Wait for an event, and handle it; a fork may happen between any two events."""
         moment = self._next_moment()
         ready = self._selector.select(None if moment is None else max(0.0, moment - time.monotonic()))
         for key, _ in ready:
@@ -135,7 +138,7 @@ class Listener:
     def _rung(self) -> None:
         self._bell.recv(64)
         self._has_rung = True
-        self._knocked()  # whoever knocked before the end is heard out
+        self._knocked()  # connections made before the end are still read
 
     def _knocked(self) -> None:
         now = time.monotonic()
@@ -148,16 +151,17 @@ class Listener:
             talk = Talk(connection, pid, now)
             try:
                 self._selector.register(connection, selectors.EVENT_READ, partial(self._hear, talk))
-            except OSError as error:  # the kernel has no memory for it: the child comes again
+            except OSError as error:  # the kernel has no memory for it: the child connects again
                 connection.close()
                 self._failed(error)
             else:
                 self._talks.add(talk)
 
     def _dismiss(self, talk: Talk) -> None:
-        """End a connection whose child lives on, and lose nothing: what was sent is read, and nothing can be any more.
+        """Close the connection of a child that lives on, without a loss: read everything sent, and accept no more.
 
-        So says Linux of a socket that is shut for reading; elsewhere what comes in this very moment may be lost.
+        Linux refuses data on a socket that is shut for reading. Elsewhere data that arrive at this very moment may be
+        lost.
         """
         talk.is_dismissed = True
         with contextlib.suppress(OSError):
@@ -167,9 +171,9 @@ class Listener:
         self._part(talk)
 
     def _hear(self, talk: Talk) -> bool:
-        """Take what a child has sent, and tell whether there may be more."""
+        """Read from a child's connection once, and tell whether there may be more."""
         if talk.is_over:
-            return False  # ended since the selector spoke
+            return False  # closed since the selector reported it
         try:
             data = talk.connection.recv(PIECE)
         except (BlockingIOError, InterruptedError):
@@ -180,7 +184,7 @@ class Listener:
             self._take(talk, data)
         except frames.FrameError as error:
             self._malformed(error)
-            talk.is_dismissed = True  # a child would begin again, on a new connection
+            talk.is_dismissed = True  # a child of ours begins again, on a new connection
             self._part(talk)
         if not data:
             self._part(talk)
@@ -197,7 +201,7 @@ class Listener:
         for body in talk.incoming.feed(data):
             try:
                 self._understand(talk, frames.message(body))
-            except Exception as error:  # noqa: BLE001  it costs itself: the next frame begins where this one ends
+            except Exception as error:  # noqa: BLE001  only this frame is lost: the next one begins where it ends
                 self._malformed(error)
                 talk.odd += 1
                 if talk.odd >= MAX_ODD:
@@ -206,7 +210,7 @@ class Listener:
     def _greet(self, talk: Talk, hello: frames.Hello) -> None:
         member = self._roster.find(hello.name, talk.pid or hello.pid)
         if member.talk is not None:
-            self._dismiss(member.talk)  # before: what was sent first is heard first
+            self._dismiss(member.talk)  # before: the older connection is read first
             member = self._roster.find(hello.name, talk.pid or hello.pid)
         talk.member = member
         self._roster.arrive(member, talk)
@@ -226,7 +230,7 @@ class Listener:
         self._failed(error)
 
     def _part(self, talk: Talk) -> None:
-        """Close a connection, and note what that means for its child."""
+        """Close a connection, and note whether its child has ended."""
         if talk.is_over:
             return
         talk.is_over = True
@@ -249,7 +253,7 @@ class Listener:
     def _close(self) -> None:
         with self._gate.hold():
             for talk in list(self._talks):
-                talk.is_dismissed = True  # it lives on, but is heard no more
+                talk.is_dismissed = True  # the child lives on, but is not read any more
                 self._part(talk)
             for member in self._roster.everyone():
                 self._leave(member, in_order=True)

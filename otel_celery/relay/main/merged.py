@@ -1,4 +1,4 @@
-"""What all children ever told, merged: one stream for each instrument, one cell for each of its label sets."""
+"""The merged metrics of all children: one stream for each instrument, one cell for each of its label sets."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ if TYPE_CHECKING:
     from otel_celery.relay.wire.points import Labels, Scope
 
 MAX_STREAMS = 1_000
-"""How many instruments there may be; a task that makes up names must not grow the main process without end."""
+"""Instruments, at most; a task that makes up names must not grow the main process without end."""
 
 MAX_SERIES = 2_000
-"""How many label sets each may have, the SDK's own default; what is over it is added up under OVERFLOW."""
+"""Label sets of each instrument, at most, the SDK's own default; further ones are added up under OVERFLOW."""
 
 OVERFLOW: Labels = (("otel.metric.overflow", True),)
-"""The labels that the SDK gives to what is over the limit."""
+"""The labels that the SDK gives to the series beyond its limit."""
 
 
 class Losses(Protocol):
-    """Hears of what children recorded and nobody will see."""
+    """Counts points that children recorded and that are not exported."""
 
     def __call__(self, reason: Loss, number: int = 1, *, name: str = "") -> None:
-        """Count so many points, lost for this reason, of this instrument."""
+        """Count ``number`` points of the instrument ``name``, lost for this reason."""
 
 
 @dataclass(eq=False, slots=True)
 class Stream:
-    """One instrument, as all children together recorded with it."""
+    """One instrument, merged over all children."""
 
     scope: Scope
     name: str
@@ -49,9 +49,9 @@ class Stream:
     cells: dict[str, tuple[dict[str, Any], Cell]] = field(default_factory=dict)
 
     def cell(self, labels: Labels) -> Cell:
-        """Find the cell of a label set, or open it; the one for everything else when there are too many.
+        """Return the cell of a label set, made at the first call; beyond MAX_SERIES, the cell of OVERFLOW.
 
-        Raises TypeError or ValueError where they are no plain labels.
+        Raises TypeError or ValueError if the labels are not plain.
         """
         key = repr(labels)  # tells 1 from True and 1.0, which are equal
         found = self.cells.get(key)
@@ -67,7 +67,7 @@ class Stream:
 
 @dataclass(slots=True)
 class _Memory:
-    """What a reader that asks for changes was told last."""
+    """The last collection of one reader with delta temporality: its time, and the state of each cell."""
 
     asked_at: int
     states: dict[Cell, Any] = field(default_factory=dict)
@@ -85,16 +85,16 @@ class Merged:
         self._memories: WeakKeyDictionary[MetricReader, _Memory] = WeakKeyDictionary()
 
     def take(self, child: int, items: Any) -> None:
-        """Merge what a child recorded; ``child`` is a number that no other has.
+        """Merge the points that a child sent; ``child`` is a number that no other child has.
 
-        What is odd is left out and counted, and costs nothing else: never raises for what a child says.
+        An invalid item is left out and counted, and affects no other. Never raises for anything that a child sends.
         """
         with self._lock:
             for item in items if type(items) is list else [items]:
                 self._take(child, item)
 
     def lose(self, losses: Any) -> None:
-        """Count what a child says that it could not send; never raises for what it says."""
+        """Count the points that a child could not send. Never raises for anything that a child sends."""
         for loss in losses if type(losses) is list else [losses]:
             try:
                 reason, number, name = loss
@@ -103,7 +103,7 @@ class Merged:
                 self._lost(Loss.MALFORMED)
 
     def end(self, child: int, *, in_order: bool) -> None:
-        """Note that a child went, and whether it had said goodbye."""
+        """Note that a child ended; ``in_order`` if it had said goodbye."""
         with self._lock:
             for stream in self._streams.values():
                 if stream.kind in {words.UP_DOWN, words.LEVEL}:
@@ -112,9 +112,9 @@ class Merged:
     def points(
         self, reader: MetricReader, is_delta: Callable[[str], bool], now: int
     ) -> Iterator[tuple[Stream, dict[str, Any]]]:
-        """Give each stream with the SDK's points of its cells, by the key of their labels.
+        """Yield each stream with the SDK's points of its cells, by the key of their labels.
 
-        ``is_delta`` tells of which kinds this reader wants the changes since it last asked; ``now`` in nanoseconds
+        ``is_delta`` tells for which kinds of instruments this reader has delta temporality; ``now`` is in nanoseconds
         since the epoch.
         """
         with self._lock:
@@ -128,7 +128,7 @@ class Merged:
             scope, name, unit, description, kind, bounds, told = item
             number = len(told)
             stream = self._stream((scope, name, unit, kind), description, bounds)
-        except Exception:  # noqa: BLE001  not seven things, not to be hashed, or not what they should be
+        except Exception:  # noqa: BLE001  not seven fields, or not hashable, or of wrong types
             self._lost(Loss.MALFORMED)
             return
         if stream is None:
@@ -154,14 +154,14 @@ class Merged:
                 labels, *values = point
                 words.check_values(stream.kind, stream.bounds, values)
                 stream.cell(labels).take(child, *values)
-            except Exception:  # noqa: BLE001  whatever it is, it costs this point alone
+            except Exception:  # noqa: BLE001  any error costs this point alone
                 self._lost(Loss.VALUE, name=stream.name)
 
     def _end(self, child: int, stream: Stream, *, in_order: bool) -> None:
         for _, cell in stream.cells.values():
             try:
                 cell.end(child, in_order=in_order)
-            except OverflowError:  # an integer that no float can hold is taken off a float
+            except OverflowError:  # an integer too large for a float is subtracted from one
                 self._lost(Loss.VALUE, name=stream.name)
 
     def _points(self, stream: Stream, memory: _Memory, is_delta: Callable[[str], bool], now: int) -> dict[str, Any]:
@@ -171,7 +171,7 @@ class Merged:
             since = memory.states.get(cell, _nothing(cell)) if changes else None
             try:
                 point = cell.point(attributes, memory.asked_at if changes else self._started_at, now, since)
-            except OverflowError:  # an integer that no float can hold is taken off a float
+            except OverflowError:  # an integer too large for a float is subtracted from one
                 self._lost(Loss.VALUE, name=stream.name)
                 point = None
             if changes:
@@ -182,5 +182,5 @@ class Merged:
 
 
 def _nothing(cell: Cell) -> Any:
-    """Give the state of a cell that nobody was told of yet."""
+    """Return the state of a cell before its first collection."""
     return (0, [0] * len(cell.counts)) if isinstance(cell, Histogram) else 0

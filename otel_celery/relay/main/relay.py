@@ -1,4 +1,4 @@
-"""The main process's side of the relay: where children are told to send to, and where their metrics come together."""
+"""The relay in the main process: publishes an address to children, and adds their metrics to each collection."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("otel_celery")
 
 _bound: weakref.WeakKeyDictionary[Relay, None] = weakref.WeakKeyDictionary()
-"""The open relays whose providers the proxies were bound to, the newest last: several workers may share a process."""
+"""Open relays whose providers the API's proxies were bound to, newest last: several workers may share a process."""
 
 _locks: dict[str, Any] = {}
 
@@ -47,7 +47,7 @@ SENTENCES = {
 
 
 class Relay:
-    """Has what tasks record reach every reader of one provider, in whichever process of the worker they run."""
+    """Makes the metrics that tasks record in any process of the worker reach every reader of one provider."""
 
     def __init__(  # noqa: PLR0913  all but two of them are keywords
         self,
@@ -59,9 +59,9 @@ class Relay:
         lost: Callable[[Loss, int], None],
         failed: Callable[[Exception], None],
     ) -> None:
-        """Prepare; ``is_ours`` says that the application has set no provider.
+        """Prepare; ``is_ours`` means that the application has set no provider.
 
-        ``lost`` hears of points that are left out and why, ``failed`` of exceptions of ours.
+        ``lost`` counts points that are left out, by reason; ``failed`` is called with exceptions of ours.
         """
         self._is_ours = is_ours
         self._listener: Listener | None = None
@@ -75,9 +75,9 @@ class Relay:
         self._home = Home()
 
     def open(self, environ: MutableMapping[str, str], *, has_children: bool) -> None:
-        """Have instruments that were made before any provider was set record, here and in later children.
+        """Make instruments that were created before any provider was set record, here and in later children.
 
-        Raises SdkMovedError when the SDK is not as this package knows it, OSError when no socket can be had.
+        Raises SdkMovedError if a private name of the SDK has moved, OSError if no socket can be made.
         """
         self.collect_apart()
         if has_children:
@@ -91,16 +91,16 @@ class Relay:
             _bound[self] = None
 
     def _unbind(self) -> None:
-        """Leave the proxies to the newest worker of this process that lives on, whose tasks would be deaf else."""
+        """Bind the proxies to the newest remaining worker of this process, whose tasks' metrics would be lost else."""
         with _binding():
             _bound.pop(self, None)
             heirs = [relay._providers[0] for relay in _bound if relay._home.is_here]  # noqa: SLF001  of this class
             sdk.unbind(self._providers[0], heirs[-1] if heirs else None)
 
     def collect_apart(self) -> None:
-        """Have no instrument of the application's fail a scrape: all that is done where its metrics are not relayed.
+        """Prevent an instrument of the application's from failing a scrape; enough where no metrics are relayed.
 
-        Raises SdkMovedError as ``open`` does.
+        Raises SdkMovedError as :meth:`open` does.
         """
         sdk.check()
         sdk.collect_apart(self._providers[0], self._lost_value)
@@ -122,12 +122,12 @@ class Relay:
         self._gate.watch(self)
 
     def start(self) -> None:
-        """Hear the children, now that the first ones are forked."""
+        """Start to read from children, now that the first ones are forked."""
         if self._listener is not None:
             self._listener.start()
 
     def close(self) -> None:
-        """Hear the children out and stop; what they told stays with the provider. Harmless when never opened."""
+        """Read the children's last frames and stop; merged metrics stay with the provider. Harmless if never opened."""
         if self._is_ours:
             self._unbind()
         if self._listener is not None:
@@ -138,24 +138,24 @@ class Relay:
             address.remove(self._where)
 
     def abandon(self) -> None:
-        """Arm a child that was just forked."""
+        """Prepare a child that was just forked: close the main process's sockets there, and enter the child's side."""
         if self._listener is not None:
             self._listener.abandon()
         self._child.enter(self._providers, forked=True)
 
     @staticmethod
     def say_goodbye() -> None:
-        """Send the last values, in a child that ends in order."""
+        """Send the last values of a child that ends in order."""
         child.say_goodbye()
 
     def _adopt(self, provider: Any) -> None:
-        """Serve a provider that the application sets later, in the main process, as if it had been there before."""
+        """Add the children's metrics to a provider, too, that the application sets later in the main process."""
         if isinstance(provider, MeterProvider) and provider not in self._providers:
             self._providers.append(provider)
             sdk.blend_into(provider, partial(self._blended, provider), self._lost_value)
 
     def _blended(self, provider: MeterProvider, reader: MetricReader, data: MetricsData | None) -> MetricsData | None:
-        """Put the children's metrics into what a reader collected; what goes wrong costs them alone."""
+        """Add the children's metrics to a reader's collection; after an error the collection stays without them."""
         if not self._home.is_here:
             return data
         try:
@@ -167,11 +167,11 @@ class Relay:
             return data
 
     def _lost_value(self, name: str) -> None:
-        """Count what an instrument of this process lost, because its value is none."""
+        """Count a point of an instrument of this process whose value is no number."""
         self._lost(Loss.VALUE, name=name)
 
     def _lost(self, reason: Loss, number: int = 1, *, name: str = "") -> None:
-        """Count what is left out, and say it the first time."""
+        """Count points that are left out, and log the first of each reason."""
         self._count(reason, number)
         if reason not in self._said:
             self._said.add(reason)
@@ -179,8 +179,8 @@ class Relay:
 
 
 def _binding() -> Any:
-    """Give the lock that is held while the proxies change hands, made when it is first needed: a patch may come before.
+    """Return the lock for binding the proxies, made at its first use: gevent may patch the process after the import.
 
-    Of two workers that end at once, neither is to be the other's heir.
+    Two workers that end at once must not become each other's heirs.
     """
     return _locks.setdefault("binding", threading.RLock())

@@ -1,7 +1,7 @@
-"""The children of a worker, over all their connections: a connection that we end is not the end of its child.
+"""The children of a worker over all their connections: closing a connection of a child does not end the child.
 
-A child goes when it says goodbye, when it ends its own connection, or when its process is gone. The last is looked for
-only while a child has no connection, since the kernel ends those of a process that is gone.
+A child ends when it says goodbye, when it closes its own connection, or when its process is gone. The last is checked
+only while a child has no connection, since the kernel closes those of a process that is gone.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ if TYPE_CHECKING:
     from otel_celery.relay.main.talk import Talk
 
 LOOK_SECONDS = 1.0
-"""How often a child without a connection is looked after."""
+"""Seconds between two checks of a child without a connection."""
 
 LOOKS = 16
-"""How many of them are looked after in one turn."""
+"""Children that are checked in one turn, at most."""
 
 _UNKNOWN = b""
-"""When a process began of which no more can be told than that it lives."""
+"""Stands for the start time of a process of which only its existence is known."""
 
 
 class Roster:
-    """Who there is, with a connection or without."""
+    """The children of one worker, with or without a connection."""
 
     def __init__(self) -> None:
-        """Begin with nobody."""
+        """Begin without children."""
         self._numbers = itertools.count(1)
         self._members: dict[bytes, Member] = {}
         self._away: dict[Member, float] = {}
@@ -40,7 +40,7 @@ class Roster:
         return len(self._members)
 
     def find(self, name: bytes, pid: int) -> Member:
-        """Give the child of this name, who may have been here before."""
+        """Return the child of this name, and add it if it is new."""
         member = self._members.get(name)
         if member is None:
             member = self._members[name] = Member(name, next(self._numbers), pid)
@@ -52,24 +52,24 @@ class Roster:
         member.talk, member.is_torn, member.is_gone = talk, False, False
 
     def send_away(self, member: Member, now: float, *, is_torn: bool) -> None:
-        """Note that a child has no connection any more, and may come back."""
+        """Note that a child has no connection any more, and may connect again."""
         member.talk, member.is_torn = None, is_torn
         member.began = began(member.pid)
         self._away[member] = now + LOOK_SECONDS
 
     def leave(self, member: Member) -> None:
-        """Forget a child that went."""
+        """Forget a child that ended."""
         self._members.pop(member.name, None)
         self._away.pop(member, None)
 
     def next_look(self) -> float | None:
-        """Tell when somebody is to be looked after, on the monotonic clock; None while nobody is away."""
-        return next(iter(self._away.values()), None)  # in the order in which they were put there, so of their times
+        """Return when the next child is to be checked, on the monotonic clock; None while all have a connection."""
+        return next(iter(self._away.values()), None)  # children are added in the order of their times
 
     def gone(self, now: float) -> list[Member]:
-        """Look after those whose time has come, some at a time, and give those whose process is gone.
+        """Check the children that are due, LOOKS at most, and return those whose process was gone twice in a row.
 
-        And was so the last time: what it said at its end may still wait to be let in.
+        The last frames of a child may still wait to be accepted at the first check.
         """
         due = [member for member, at in itertools.islice(self._away.items(), LOOKS) if at <= now]
         for member in due:
@@ -82,13 +82,13 @@ class Roster:
         return found
 
     def everyone(self) -> list[Member]:
-        """List all there are."""
+        """List all children."""
         return list(self._members.values())
 
 
 def _lives(member: Member) -> bool:
     if member.pid <= 0:
-        return True  # of another process namespace: nobody can tell
+        return True  # of another process namespace: it cannot be checked
     found = began(member.pid)
     return (
         found is not None and member.began is not None and (found == member.began or _UNKNOWN in {found, member.began})
@@ -96,14 +96,14 @@ def _lives(member: Member) -> bool:
 
 
 def began(pid: int) -> bytes | None:
-    """Tell when a process began, in whatever measure; None when there is none, or it is only not yet waited for."""
+    """Return when a process began, in the kernel's own measure; None if there is none, or it waits to be reaped."""
     if not _has_proc():
         return _answers(pid)
     try:
         fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
     except (FileNotFoundError, ProcessLookupError):
         return None
-    except OSError:  # no descriptor is left: nothing can be said
+    except OSError:  # no descriptor is left: only its existence can be checked
         return _answers(pid)
     return None if fields[0] in {b"Z", b"X"} else fields[19]
 

@@ -1,4 +1,4 @@
-"""One connection to the main process: who is at the other end, its greeting, its frames, and when it was last heard."""
+"""One connection from a child: its greeting, its frames, its child, and when it was last read."""
 
 from __future__ import annotations
 
@@ -11,66 +11,66 @@ if TYPE_CHECKING:
     import socket
 
 HELLO_SECONDS = 5.0
-"""How long a connection may take over its greeting."""
+"""Seconds in which a connection must have sent its greeting."""
 
 STALL_SECONDS = 1.0
-"""A connection in the middle of a frame is spared for so long after its last byte."""
+"""Seconds after its last byte for which a connection in the middle of a frame is not evicted."""
 
 
 MAX_ODD = 100
-"""How many frames of one connection may be none before it is ended: our own children send no such frame."""
+"""Invalid frames of one connection, at most, before it is closed; our own children send none."""
 
 
 @dataclass(eq=False, slots=True)
 class Member:
-    """One child."""
+    """One child of the worker."""
 
     name: bytes
     number: int
-    """What the books know it by; no other ever has it."""
+    """Its key in the merged metrics, which no other child ever has."""
     pid: int
     talk: Talk | None = None
     began: bytes | None = None
-    """When its process began, in the kernel's own measure, since a process id may be given again."""
+    """When its process began, in the kernel's own measure, since process ids are reused."""
     is_torn: bool = False
-    """Whether its last connection ended in the middle of a frame, which it sends again if it lives."""
+    """Whether its last connection ended in the middle of a frame; a living child sends that frame again."""
     is_gone: bool = False
-    """Whether its process was gone when it was looked after last."""
+    """Whether its process was gone at the last check."""
 
 
 class Talk:
-    """What the main process knows of one connection."""
+    """The state of one connection."""
 
     def __init__(self, connection: socket.socket, pid: int, now: float) -> None:
-        """Begin without a greeting; ``pid`` is what the kernel says, or 0, and ``now`` on the monotonic clock."""
+        """Begin without a greeting; ``pid`` is from the kernel, or 0; ``now`` is on the monotonic clock."""
         self.connection = connection
         self.pid = pid
         self.member: Member | None = None
-        """The child that greeted."""
+        """The child, once it has sent its greeting."""
         self.incoming = frames.Incoming()
         self.odd = 0
-        """How many of its frames were none."""
+        """The number of its invalid frames."""
         self.greeting = b""
-        """What has come of a greeting that is not whole."""
+        """The first bytes of a greeting that is incomplete."""
         self.opened_at = self.heard_at = now
         self.is_ending = False
         """Whether the child has said goodbye."""
         self.is_dismissed = False
-        """Whether it is we who end it, and the child will come back when it has something to say."""
+        """Whether the main process closes it; the child connects again when it has something to send."""
         self.is_over = False
 
     def greeted(self, data: bytes, secret: bytes) -> tuple[frames.Hello, bytes] | None:
-        """Take the first bytes, and give the greeting and what follows it once it is whole.
+        """Take the first bytes; return the greeting and the bytes after it, or None while it is incomplete.
 
-        Raises FrameError when it is none.
+        Raises FrameError if it is no greeting.
         """
         self.greeting += data
         return frames.greeting(self.greeting, secret)
 
     def is_late(self, now: float) -> bool:
-        """Tell whether its greeting has taken too long."""
+        """Tell whether the greeting has taken too long."""
         return self.member is None and now >= self.opened_at + HELLO_SECONDS
 
     def claim(self, now: float) -> tuple[bool, float]:
-        """Rank it among those that may have to give way: the least goes first, which is the longest idle."""
+        """Return a sort key for eviction: the connection with the least, which is the longest idle, goes first."""
         return (self.incoming.is_torn() and now < self.heard_at + STALL_SECONDS, self.heard_at)

@@ -1,1 +1,1 @@
-"""What both sides of the relay agree on."""
+"""The protocol between the main process and its children."""

@@ -1,10 +1,12 @@
-"""Where the main process listens: a local stream socket found by its name, by forked and spawned children alike.
+"""The address of the main process: a local stream socket that forked and spawned children find by its name.
 
-On Linux the name is in the abstract namespace: there is no file, so none is left over, whatever the main process dies
-of. Elsewhere it is a file in a directory of the user's own (mode 0700), removed when the worker ends; after a SIGKILL
-that directory stays behind in the temporary directory, and hurts nobody. Only processes of the same user are listened
-to: the kernel says who connects, or keeps others out of the directory. And only those that know the secret, since
-containers that share a network share the names, and may number their users alike.
+On Linux the name is in the abstract namespace. There is no file, so none is left over, however the main process ends.
+Elsewhere the name is a file in a directory of the user's own (mode 0700), removed when the worker ends. After a SIGKILL
+that directory stays behind in the temporary directory, and does no harm.
+
+Only processes of the same user are accepted: the kernel names the peer, or the directory keeps others out. They must
+also know a secret, since containers that share a network share the abstract names, and may give different users the
+same number.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import MutableMapping
 
 VARIABLE = "_OTEL_CELERY_RELAY"
-"""Tells a spawned child where the main process listens; set by the main process, for its children."""
+"""Environment variable with the address, set by the main process for its spawned children."""
 
 BACKLOG = 1024
 
@@ -40,7 +42,7 @@ _ABSTRACT = "@"
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """A socket's name, and whose it is."""
+    """A socket's name, and its owner."""
 
     name: str
     """A path, or a name of the abstract namespace after an ``@``."""
@@ -49,30 +51,30 @@ class Address:
     feeds_application: bool = False
     """Whether the main process hands the merged metrics to the readers of the application's own provider."""
     secret: bytes = field(default=bytes(SECRET_SIZE), repr=False)
-    """What only the processes of this worker are told."""
+    """Known to the processes of this worker alone."""
 
     def publish(self, environ: MutableMapping[str, str]) -> None:
-        """Let the children that will be spawned know."""
+        """Write the address into the environment of children that will be spawned."""
         environ[VARIABLE] = f"{self.owner}:{int(self.feeds_application)}:{self.secret.hex()}:{self.name}"
 
     def withdraw(self, environ: MutableMapping[str, str]) -> None:
-        """Take back what was published, unless another worker of this process has published its own since."""
+        """Remove the published address, unless another worker of this process has published its own since."""
         if read(environ) == self:
             del environ[VARIABLE]
 
     @property
     def target(self) -> str:
-        """Give what the socket's own functions take."""
+        """Return the name as a socket's ``bind`` and ``connect`` take it."""
         return f"\0{self.name[1:]}" if self.is_abstract else self.name
 
     @property
     def is_abstract(self) -> bool:
-        """Tell whether there is no file."""
+        """Tell whether the name is in the abstract namespace, without a file."""
         return self.name.startswith(_ABSTRACT)
 
 
 def read(environ: MutableMapping[str, str]) -> Address | None:
-    """Read what a main process has published; None where none did."""
+    """Read the address that a main process has published; None if there is none, or it is malformed."""
     owner, feeds, secret, name = (*environ.get(VARIABLE, "").split(":", 3), "", "", "", "")[:4]
     try:
         return Address(name, int(owner), feeds == "1", _secret(secret)) if name else None
@@ -88,9 +90,9 @@ def _secret(text: str) -> bytes:
 
 
 def listen(*, feeds_application: bool, abstract: bool = sys.platform == "linux") -> tuple[socket.socket, Address]:
-    """Listen under a name that nobody else has.
+    """Listen under a unique name.
 
-    Raises OSError when the process has no descriptor left, or no directory can be made.
+    Raises OSError if the process has no file descriptor left, or no directory can be made.
     """
     unique = f"otel-celery-{os.getpid()}-{secrets.token_hex(8)}"
     name = f"{_ABSTRACT}{unique}" if abstract else str(Path(tempfile.mkdtemp(prefix="otel-celery-")) / "relay")
@@ -103,9 +105,9 @@ def listen(*, feeds_application: bool, abstract: bool = sys.platform == "linux")
 
 
 def listen_again(address: Address) -> socket.socket:
-    """Listen under a name whose file is gone, its directory perhaps too.
+    """Listen under a name whose file was removed, perhaps with its directory.
 
-    Raises OSError when that cannot be, as where somebody else has made a directory of that name.
+    Raises OSError if that is impossible, for example because another user has made a directory of that name.
     """
     directory = Path(address.name).parent
     with contextlib.suppress(FileExistsError):
@@ -118,7 +120,7 @@ def listen_again(address: Address) -> socket.socket:
 
 
 def file_of(address: Address) -> tuple[int, int] | None:
-    """Tell which file the socket's name leads to now; None when it leads to none."""
+    """Return device and inode of the file that the socket's name leads to now; None if there is none."""
     try:
         found = Path(address.name).lstat()
     except OSError:
@@ -145,11 +147,11 @@ def remove(address: Address) -> None:
 
 
 def connect(connection: socket.socket, address: Address, seconds: float) -> None:
-    """Connect a fresh socket to the main process, and never wait again on it.
+    """Connect a new socket to the main process, and make it non-blocking.
 
-    Raises OSError when the main process is gone, or does not take the connection within these seconds.
+    Raises OSError if the main process is gone, or does not take the connection within so many seconds.
     """
-    if sys.platform == "linux":  # a socket that waits by itself has its turn kept by the kernel, where others knock too
+    if sys.platform == "linux":  # while a blocking socket waits, the kernel keeps its place in the queue
         whole = int(seconds)
         connection.setsockopt(
             socket.SOL_SOCKET, socket.SO_SNDTIMEO, _TIMEOUT.pack(whole, int((seconds - whole) * 1_000_000))
@@ -161,7 +163,7 @@ def connect(connection: socket.socket, address: Address, seconds: float) -> None
 
 
 def peer(connection: socket.socket) -> tuple[int, int] | None:
-    """Tell the process and the user at the other end; None where the kernel does not, but the directory let them in."""
+    """Return process id and user id of the peer; None where only the directory's mode keeps other users out."""
     if not hasattr(socket, "SO_PEERCRED"):
         return None
     raw = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)

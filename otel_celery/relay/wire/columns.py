@@ -1,7 +1,8 @@
-"""The points of one instrument as bytes: a line of JSON, a line for the labels of each point, and arrays of numbers.
+"""Encode the points of one instrument: a line of JSON, a line for the labels of each point, and arrays of numbers.
 
-:mod:`marshal` would write all of it in one call, but it takes a sender's word for how long a list is: a few bytes stop
-the whole process for minutes. What is read here is never more than a multiple of what was sent, and nearly as quick.
+:mod:`marshal` would write all of it in one call, but it trusts the length of a list that the sender states: a few bytes
+stop the whole process for minutes. Here the decoded size is bounded by a multiple of the bytes received, and decoding
+is nearly as quick.
 """
 
 from __future__ import annotations
@@ -20,23 +21,23 @@ if TYPE_CHECKING:
     from otel_celery.relay.wire.points import Item, Labels
 
 MAX_POINTS = 500
-"""No item holds more: a child that is killed while it sends loses the one that it was at."""
+"""Points of one item, at most: a child that is killed while it sends loses the current item."""
 
 MAX_KNOWN = 512
-"""The longest text of labels that is remembered with what it says, in characters."""
+"""Longest text of labels whose decoded form is cached, in characters."""
 
 SIZE = 8
-"""The bytes of a number, be it of 64 bits or a float."""
+"""Bytes of a number, a 64-bit integer or a float."""
 
 _CODES = {"d", "q"}
 _SCALARS = {str, bool, int, float, NoneType}
 
 write = json.JSONEncoder(check_circular=False, separators=(",", ":")).encode
-"""Writes plain values in one line. Raises TypeError, ValueError or RecursionError where they are none."""
+"""Encodes plain values in one line. Raises TypeError, ValueError or RecursionError for others."""
 
 
 def pack(item: Item) -> tuple[list[Any], bytes]:
-    """Give what the line of JSON is to say, and the bytes that follow it.
+    """Return the content of the line of JSON, and the bytes that follow it.
 
     Raises as :data:`write` does.
     """
@@ -51,9 +52,9 @@ def pack(item: Item) -> tuple[list[Any], bytes]:
 
 
 def unpack(head: Sequence[Any], rest: bytes) -> Item:
-    """Make the item again.
+    """Decode an item.
 
-    Raises whatever its parts raise where they are not what they should be.
+    Raises exceptions of many kinds if it is malformed.
     """
     (scope, version, schema, attributes), *texts, kind, bounds, number, length, codes = head
     name, unit, description = texts
@@ -71,7 +72,7 @@ def unpack(head: Sequence[Any], rest: bytes) -> Item:
 
 
 def _column(values: Sequence[Any]) -> tuple[Any, bytes]:
-    """Give the code of an array and its bytes; numbers that no array holds stand in the line of JSON."""
+    """Return an array's type code and its bytes; numbers that no array holds stay in the line of JSON."""
     kinds = set(map(type, values))
     if kinds == {float}:
         return "d", array("d", values).tobytes()
@@ -101,7 +102,7 @@ def _text(labels: Labels) -> str:
 
 
 def _tagged(value: Any) -> Any:
-    """Write what JSON does not know: a list is a tuple there; bytes and mappings say what they are."""
+    """Convert a value that JSON lacks: a tuple becomes a list; bytes and mappings get a tag with their type."""
     if type(value) is tuple:
         return list(map(_tagged, value))
     if type(value) is bytes:

@@ -1,8 +1,8 @@
-"""What travels between a child and the main process: a greeting of fixed size, and length-prefixed frames after it.
+"""The messages between a child and the main process: a greeting of fixed size, then length-prefixed frames.
 
-The greeting is compared and never decoded; it carries the secret that only this worker's own processes were told. The
-frames are plain values rather than OTLP's protobuf, which takes ten times as long: both ends are this package in one
-interpreter (see :mod:`otel_celery.relay.wire.columns`). A frame that was torn by a child's death is never decoded.
+The greeting is compared and never decoded; it carries the secret that only this worker's own processes know. The frames
+are plain values rather than OTLP's protobuf, which takes ten times as long: both ends are this package in one
+interpreter (see :mod:`otel_celery.relay.wire.columns`). A frame that a child's death cut off is never decoded.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from otel_celery.relay.wire.points import Item, Loss
 
 MAGIC = b"otel-celery/3\n"
-"""Who speaks, and which version of this module; what begins otherwise is not listened to any further."""
+"""Identifies this protocol and its version; a connection that begins otherwise is closed."""
 
 SECRET_SIZE = 16
 NAME_SIZE = 16
@@ -29,7 +29,7 @@ GOODBYE = ("goodbye",)
 """The last frame of a child that ends in order; one that was killed does not send it."""
 
 MAX_FRAME = 4 * 1024 * 1024
-"""No frame is longer, in bytes: what claims to be is not ours."""
+"""Longest frame, in bytes; a longer one is not ours."""
 
 _HEAD = struct.Struct("!I")
 
@@ -37,25 +37,25 @@ _HELLO = struct.Struct(f"!{len(MAGIC)}s{SECRET_SIZE}s{NAME_SIZE}sI")
 
 
 class FrameError(ValueError):
-    """What was received is not a greeting or a frame of ours."""
+    """The bytes received are not a greeting or a frame of ours."""
 
 
 class Hello(NamedTuple):
-    """The first bytes of every connection: which child speaks, on this connection as on its earlier ones."""
+    """The greeting that begins every connection; it identifies the child across its connections."""
 
     name: bytes
     """NAME_SIZE random bytes, a child's own for as long as it lives."""
     pid: int
 
     def pack(self, secret: bytes) -> bytes:
-        """Make what is sent."""
+        """Encode the greeting."""
         return _HELLO.pack(MAGIC, secret, self.name, self.pid)
 
 
 def greeting(data: bytes, secret: bytes) -> tuple[Hello, bytes] | None:
-    """Read the greeting that all these bytes begin with, and give it with what follows; None while it is not whole.
+    """Decode the greeting at the start of these bytes; return it with the bytes after it, or None while incomplete.
 
-    Raises FrameError as soon as it can be no greeting.
+    Raises FrameError as soon as the bytes cannot be a greeting.
     """
     if data[: len(MAGIC)] != MAGIC[: len(data)]:
         raise FrameError("another program speaks, or another version")
@@ -68,9 +68,9 @@ def greeting(data: bytes, secret: bytes) -> tuple[Hello, bytes] | None:
 
 
 def frame(message: tuple[Any, ...], rest: bytes = b"") -> bytes:
-    """Make a frame of plain values, and of bytes that follow them.
+    """Encode a frame of plain values, and of bytes that follow them.
 
-    Raises TypeError, ValueError or RecursionError when they are not plain, or too many.
+    Raises TypeError, ValueError or RecursionError if the values are not plain, or the frame is too long.
     """
     line = columns.write(message).encode()
     length = len(line) + 1 + len(rest)
@@ -80,7 +80,7 @@ def frame(message: tuple[Any, ...], rest: bytes = b"") -> bytes:
 
 
 def delta(item: Item) -> bytes:
-    """Make the frame that carries what was recorded of an instrument since the last one.
+    """Encode the frame with the points of one instrument since its last delta.
 
     Raises as :func:`frame` does.
     """
@@ -89,21 +89,21 @@ def delta(item: Item) -> bytes:
 
 
 def lost(losses: list[Loss]) -> bytes:
-    """Make the frame that tells what was recorded and cannot be sent."""
+    """Encode the frame that reports points that cannot be sent."""
     return frame(("lost", losses))
 
 
 class Incoming:
-    """The bytes of one connection after its greeting, put together to frames again."""
+    """Splits the bytes of one connection, after its greeting, into frames."""
 
     def __init__(self) -> None:
-        """Begin with nothing received."""
+        """Begin with an empty buffer."""
         self._buffer = bytearray()
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        """Take bytes, and give the body of each frame that is complete with them; :func:`message` decodes it.
+        """Take bytes, and yield the body of each frame that they complete; :func:`message` decodes it.
 
-        Raises FrameError when they are no frames.
+        Raises FrameError if a frame is too long.
         """
         self._buffer += data
         while len(self._buffer) >= _HEAD.size:
@@ -125,7 +125,7 @@ class Incoming:
 def message(body: bytes) -> tuple[Any, ...]:
     """Decode the body of a frame.
 
-    Raises FrameError for whatever the decoder raises, and for what is no message.
+    Raises FrameError if it is malformed.
     """
     line, _, rest = body.partition(b"\n")
     try:

@@ -1,7 +1,7 @@
-"""The words of the relay: what a child says of its instruments, and what the main process takes for such.
+"""Instruments and their points as plain values, and the main process's checks of them.
 
-A child sends plain values alone (see :mod:`otel_celery.relay.child.packing`). The main process looks at each all the
-same: what is odd costs itself, and neither the connection nor what a reader is shown later.
+A child sends plain values alone (see :mod:`otel_celery.relay.child.packing`). The main process checks each of them all
+the same: an invalid value costs its own point, not the connection nor a reader's later collections.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ if TYPE_CHECKING:
     Labels = tuple[tuple[str, Any], ...]
     Scope = tuple[str, str | None, str | None, Labels]
     Point = tuple[Any, ...]
-    """Its labels, and then: a number; for a gauge a time and a number; for a histogram its sum, least, most, counts."""
+    """Its labels, then: a number; for a gauge a time and a number; for a histogram sum, min, max and bucket counts."""
     Item = tuple[Scope, str, str, str, str, tuple[float, ...], list[Point]]
     """Scope, name, unit, description, kind, bounds, points."""
     Loss = tuple[str, int, str]
-    """Why so many points of an instrument of this name are lost."""
+    """A reason, the number of points lost, and the instrument's name."""
 
 COUNTER, UP_DOWN, LEVEL, GAUGE, HISTOGRAM = KINDS = ("counter", "up_down", "level", "gauge", "histogram")
-"""``level`` is an observable up-down counter, whose value is what the child has now, and gone with the child."""
+"""``level`` is an observable up-down counter: the child's current value, which disappears with the child."""
 
 MAX_TEXT = 1_000
-"""Where names, units and descriptions are cut."""
+"""Longest name, unit or description, in characters."""
 
 _NUMBERS = {int, float}
 _LABELS = {str, bool, int, float, bytes, NoneType}
@@ -40,21 +40,27 @@ _TEXTS = {str, NoneType}
 
 
 def labels(attributes: Mapping[str, Any] | None, length: int) -> Labels:
-    """Make attributes plain, and order them, so that equal ones are equal; raises what their own methods raise."""
+    """Make attributes plain, and order them, so that equal ones are equal.
+
+    Raises any exception of the values' own methods.
+    """
     return plain.labels(attributes, length) if attributes else ()
 
 
 def identity(scope: InstrumentationScope, length: int) -> Scope:
-    """Make a scope plain; raises what its attributes' own methods raise."""
+    """Make a scope plain.
+
+    Raises any exception of its attributes' own methods.
+    """
     version, schema = (None if it is None else plain.text(it, MAX_TEXT) for it in (scope.version, scope.schema_url))
     name: Any = scope.name
     return ("" if name is None else plain.text(name, MAX_TEXT), version, schema, labels(scope.attributes, length))
 
 
 def kind_of(metric: Metric) -> str | None:
-    """Tell what an instrument was from what its metric holds; None for what cannot be merged.
+    """Return the kind of instrument that a metric comes from; None if it cannot be merged.
 
-    The child's reader asks for changes, save for observable counters, of which it gets the value itself.
+    The child's reader has delta temporality for all kinds but observable sums, of which it gets the totals.
     """
     data = metric.data
     if isinstance(data, Sum):
@@ -67,14 +73,14 @@ def kind_of(metric: Metric) -> str | None:
 
 
 def is_observed(metric: Metric) -> bool:
-    """Tell whether a sum is what a callback said, and not what changed."""
+    """Tell whether a sum is a total that a callback observed, and not a delta."""
     return isinstance(metric.data, Sum) and metric.data.aggregation_temporality is AggregationTemporality.CUMULATIVE
 
 
 def check_head(scope: Any, texts: Sequence[Any], kind: Any, bounds: Any) -> None:
-    """See that an instrument is one.
+    """Check an instrument's fields.
 
-    Raises TypeError or ValueError where it is not.
+    Raises TypeError or ValueError if one is invalid.
     """
     name, version, schema, attributes = scope
     if type(name) is not str or not {type(version), type(schema)} <= _TEXTS:
@@ -87,9 +93,9 @@ def check_head(scope: Any, texts: Sequence[Any], kind: Any, bounds: Any) -> None
 
 
 def check_labels(told: Any) -> None:
-    """See that labels are plain.
+    """Check that labels are plain.
 
-    Raises TypeError or ValueError where they are not.
+    Raises TypeError or ValueError if they are not.
     """
     if type(told) is not tuple:
         raise TypeError("labels that are none")
@@ -99,9 +105,9 @@ def check_labels(told: Any) -> None:
 
 
 def check_values(kind: str, bounds: Sequence[float], values: Sequence[Any]) -> None:
-    """See that the values of a point are those of its kind.
+    """Check that the values of a point fit its kind.
 
-    Raises TypeError or ValueError where they are not.
+    Raises TypeError or ValueError if they do not.
     """
     if kind == HISTOGRAM:
         _check_histogram(bounds, *values)

@@ -19,9 +19,9 @@ from celery.worker.request import Request
 from otel_celery.observe.request import Observed
 from otel_celery.observe.strays import Stray, goes_its_own_way
 from otel_celery.observe.watch import Watch
+from tests.integration.worker.harness import ROOT
 from tests.unit.observe.fakes import Recorder, Worker, nothing
 from tests.unit.observe.test_watch import Site, _own_state  # noqa: F401  a fixture
-from tests.worker.harness import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -14,7 +14,7 @@ import pytest
 from otel_celery.pools import backoff
 from otel_celery.pools.command import Command
 from otel_celery.pools.keeper import Keeper, described
-from tests.worker.harness import wait_until
+from tests.integration.worker.harness import wait_until
 
 
 class Told:

@@ -15,9 +15,9 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import MetricExporter, MetricExportResult
 
 from otel_celery.record.pusher import Pusher, PushReader
+from tests.integration.worker.harness import wait_until
 from tests.otlp import grpc_receiver, http_receiver
 from tests.unit.record.fakes import only_foreign, refusals
-from tests.worker.harness import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

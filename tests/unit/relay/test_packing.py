@@ -19,7 +19,7 @@ from otel_celery.lifecycle import Loss
 from otel_celery.relay import sdk
 from otel_celery.relay.child.delta import DeltaReader
 from otel_celery.relay.wire import frames, points
-from tests.relay.hostile import AnyText, Once, raising
+from tests.integration.relay.hostile import AnyText, Once, raising
 
 if TYPE_CHECKING:
     import pytest

@@ -15,7 +15,7 @@ from opentelemetry.sdk.metrics._internal.metric_reader_storage import MetricRead
 from opentelemetry.sdk.metrics.export import AggregationTemporality, InMemoryMetricReader
 
 from otel_celery.relay import sdk
-from tests.relay.hostile import raising
+from tests.integration.relay.hostile import raising
 
 
 def test_the_sdk_is_as_we_know_it() -> None:

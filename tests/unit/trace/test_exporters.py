@@ -14,8 +14,8 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from otel_celery.settings.otlp import Exporter
 from otel_celery.settings.settings import traces
 from otel_celery.trace.exporters import Outage, Quiet, load
+from tests.integration.worker.harness import ROOT
 from tests.otlp import http_receiver
-from tests.worker.harness import ROOT
 
 SENDS = """
 import os, sys

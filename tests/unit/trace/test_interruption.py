@@ -19,8 +19,8 @@ from otel_celery.interruption import PAUSE, interrupting_signal, is_interruption
 from otel_celery.trace.insistence import Insistence
 from otel_celery.trace.runs import Runs
 from otel_celery.trace.spans import ProcessSpans
+from tests.integration.worker.harness import wait_until
 from tests.unit.interrupt import Interrupter, soft_time_limit
-from tests.worker.harness import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,7 +7,7 @@ import os
 import pytest
 
 from otel_celery.trace.spans import ProcessSpans
-from tests.worker.harness import wait_until
+from tests.integration.worker.harness import wait_until
 
 
 def test_a_span_to_be_discarded_is_not_kept(kept) -> None:

@@ -1,0 +1,60 @@
+"""Tasks that record whatever the metrics API takes: made up, but the same for the same seed."""
+
+from __future__ import annotations
+
+import random
+from decimal import Decimal
+from typing import Any
+
+from opentelemetry import metrics
+
+from tests.integration.relay.shop import app, meter
+
+__all__ = ["app"]
+
+KINDS = ("counter", "up_down_counter", "gauge", "histogram")
+NAMES = ("zz", "zz.total", "zz_created", "zz_bucket", "zz_sum", "zz.info", "celery.tasks", "target", "yy", "xx-ww")
+UNITS = ("", "s", "By/s", "1", "%")
+KEYS = ("a", "a.b", "a_b", "le", "quantile", "__name__", "job", "\xe9", "9", "\udcff", "k" * 300)
+VALUES: tuple[Any, ...] = (
+    *("", "1", 1, 1.0, True, "true", None, "null", b"\xff", "\udcff", '\\"\n{},= # {a="b"} 1 \r\0', "x" * 300 + "a"),
+    *("x" * 300 + "b", 2**63, 10**5000, float("nan"), ["a", None], ("a",), [], {"a": 1}, Decimal("1.5")),
+)
+NUMBERS = (0, 1, 2.5, True, -1, 2**62, 2**63, 10**19, 1e300, 5e-324, float("nan"), float("inf"))
+
+
+@app.task(name="odd.record")
+def record(seed, calls):
+    """Record at random; what the API itself refuses is not recorded."""
+    chance = random.Random(seed)
+    plain = metrics.get_meter("plain").create_counter("plain")
+    for _ in range(calls):
+        kind, name = chance.choice(KINDS), chance.choice(NAMES)
+        made = getattr(metrics.get_meter(chance.choice("mno\udcff")), f"create_{kind}")(name, chance.choice(UNITS))
+        labels: dict[str, Any] = {chance.choice(KEYS): chance.choice(VALUES) for _ in range(chance.randrange(4))}
+        add = getattr(made, "add", None) or getattr(made, "set", None) or made.record
+        try:
+            add(chance.choice(NUMBERS), labels)
+        except (TypeError, ValueError, ArithmeticError):
+            continue
+    plain.add(1, {"a": "b"})
+
+
+@app.task(name="odd.still")
+def still():
+    """Record once with each instrument, in what nobody else records."""
+    labels: dict[str, Any] = {"site": "x", "number": 1}
+    meter.create_counter("still.orders").add(3, labels)
+    meter.create_up_down_counter("still.open").add(-2, labels)
+    meter.create_gauge("still.level").set(0.5, labels)
+    for value in (0.01, 7, 3e5):
+        meter.create_histogram("still.size", "By").record(value, labels)
+
+
+@app.task(name="odd.wide")
+def wide():
+    """Count beyond 64 bits, beside what is plain, and label with what no encoder takes."""
+    meter.create_counter("wide").add(2**63)
+    meter.create_counter("labelled").add(1, {"a": "\udcff", "b": b"\xff", "c": ["\udcff", None], "d": 10**5000})
+    meter.create_histogram("weight.wide").record(2**70)
+    meter.create_counter("plain").add(1)

@@ -1,0 +1,135 @@
+"""A history in which everything that an alert is about has gone wrong, for the expressions that are empty in health."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from tests import services
+from tests.integration.stack.intervals import hasten
+from tests.integration.stack.servers import FreePorts, copied, start_prometheus
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from tests.integration.stack.servers import Server
+
+STEP, STEPS = 15, 160
+"""Seconds between two samples, and how many there are: the last one is now."""
+
+
+def always(value: float) -> Callable[[int], float]:
+    """Stand still."""
+    return lambda _: value
+
+
+def growing(per_second: float) -> Callable[[int], float]:
+    """Count up evenly."""
+    return lambda step: per_second * STEP * step
+
+
+def changing(*values: float) -> Callable[[int], float]:
+    """Go round, a minute each."""
+    return lambda step: values[step // 4 % len(values)]
+
+
+DOWN = 'job="celery",instance="down:1",pool="trading"'
+STUCK = 'job="celery",instance="stuck:1",pool="market"'
+LEAVING = 'job="celery",instance="leaving:1",pool="pipeline"'
+GHOST = 'job="celery",instance="ghost:1",pool="general"'
+TASK = 'worker="w@stuck",task_name="orders.place",queue="market"'
+NIGHTLY = 'worker="w@stuck",task_name="reports.nightly",queue="market"'
+SELF = 'job="prometheus",instance="prometheus:1"'
+
+HISTORY: dict[str, Callable[[int], float]] = {
+    # One worker says that it is down, one answers on and off, one is being shut down for ever, one never came.
+    f"up{{{DOWN}}}": always(1),
+    f"up{{{STUCK}}}": changing(1, 0),
+    f"up{{{LEAVING}}}": always(1),
+    f"up{{{GHOST}}}": always(0),
+    f'celery_worker_up{{{DOWN},worker="w@down"}}': always(0),
+    f'celery_worker_up{{{STUCK},worker="w@stuck"}}': always(1),
+    f'celery_worker_up{{{LEAVING},worker="w@leaving"}}': always(1),
+    f'celery_worker_draining{{{LEAVING},worker="w@leaving"}}': always(1),
+    f"process_start_time_seconds{{{LEAVING}}}": changing(1e9, 2e9, 3e9),
+    f"process_start_time_seconds{{{STUCK}}}": always(1e9),
+    # The stuck one is connected, but its loop does not turn; the other one has no broker.
+    f'celery_worker_loop_stall_seconds{{{STUCK},worker="w@stuck"}}': growing(1),
+    f'celery_worker_broker_connected{{{STUCK},worker="w@stuck"}}': always(1),
+    f'celery_worker_broker_connected{{{DOWN},worker="w@down"}}': always(0),
+    f'celery_worker_broker_reconnects_total{{{STUCK},worker="w@stuck"}}': growing(0.1),
+    f'celery_worker_process_exits_total{{{STUCK},worker="w@stuck",reason="killed"}}': growing(0.1),
+    # Every slot is taken, by a task that does not end; what is reserved does not start.
+    f'celery_worker_pool_size{{{STUCK},worker="w@stuck"}}': always(2),
+    f'celery_worker_tasks_active{{{STUCK},worker="w@stuck"}}': always(2),
+    f'celery_worker_tasks_reserved{{{STUCK},worker="w@stuck"}}': always(8),
+    f'celery_worker_oldest_active_task_seconds{{{STUCK},worker="w@stuck",task_name="orders.place"}}': growing(10),
+    f"celery_task_started_total{{{STUCK},{TASK}}}": always(7),
+    # What ends fails, or is retried; what started had waited for minutes.
+    f'celery_tasks_total{{{STUCK},{TASK},status="failure"}}': growing(1),
+    f'celery_tasks_total{{{STUCK},{TASK},status="success"}}': growing(1),
+    f'celery_tasks_total{{{STUCK},{TASK},status="retry"}}': growing(9),
+    f"celery_task_failed_total{{{STUCK},{TASK}}}": growing(1),
+    f'celery_task_failures_by_exception_total{{{STUCK},{TASK},exception="OSError"}}': growing(1),
+    f'celery_task_failures_by_exception_total{{{STUCK},{TASK},exception="WorkerLostError"}}': growing(0.1),
+    f'celery_task_revoked_total{{{STUCK},{TASK},reason="terminated"}}': growing(0.1),
+    f'celery_task_timeouts_total{{{STUCK},{TASK},limit="hard"}}': growing(0.1),
+    f'celery_task_prefetch_wait_seconds_bucket{{{STUCK},{TASK},le="60.0"}}': always(0),
+    f'celery_task_prefetch_wait_seconds_bucket{{{STUCK},{TASK},le="300.0"}}': growing(1),
+    f'celery_task_prefetch_wait_seconds_bucket{{{STUCK},{TASK},le="+Inf"}}': growing(1),
+    f"celery_task_last_success_timestamp_seconds{{{STUCK},{TASK}}}": always(1e9),
+    # The nightly job comes, and fails.
+    f"celery_task_received_total{{{STUCK},{NIGHTLY}}}": always(3),
+    f"celery_task_failed_total{{{STUCK},{NIGHTLY}}}": always(3),
+    f'celery_messages_unknown_total{{{STUCK},worker="w@stuck",reason="invalid"}}': growing(0.1),
+    f'otel_celery_folded_total{{{STUCK},what="task_name"}}': growing(0.1),
+    f'otel_celery_internal_errors_total{{{STUCK},where="ended"}}': growing(0.1),
+    f'otel_celery_relay_dropped_total{{{STUCK},reason="limit"}}': growing(0.1),
+    # What only an operator can know (expectations.yml).
+    'pool:celery_worker_up:minimum{pool="market"}': always(2),
+    'task:celery_task_last_success_age_seconds:maximum{task_name="orders.place"}': always(60),
+    'task:celery_worker_oldest_active_task_seconds:maximum{task_name="orders.place"}': always(60),
+    # Nobody consumes a queue, which grows; the servers behind the exporters are down, then the exporters.
+    'redis_key_size{job="redis",instance="redis:1",db="db0",key="nobody"}': growing(1),
+    'redis_up{job="redis",instance="redis:1"}': always(0),
+    'up{job="redis",instance="redis:1"}': always(0),
+    'pg_up{job="postgres",instance="postgres:1"}': always(0),
+    'up{job="postgres",instance="postgres:1"}': always(0),
+    # Prometheus refuses samples, and fails to evaluate its rules.
+    f"prometheus_target_scrapes_exceeded_sample_limit_total{{{SELF}}}": growing(0.1),
+    f'prometheus_rule_evaluation_failures_total{{{SELF},rule_group="rules.yml;celery"}}': growing(0.1),
+}
+"""Series, and how each went."""
+
+
+@contextmanager
+def remembered(directory: Path) -> Iterator[Server]:
+    """Run a Prometheus that remembers it, with the committed rules and alerts, and nothing to scrape."""
+    file = directory / "history.om"
+    file.write_text(_openmetrics(time.time()))
+    port = services.free_port()
+    command = [services.built("promtool"), "tsdb", "create-blocks-from", "openmetrics", str(file)]
+    subprocess.run([*command, str(directory / f"tsdb-{port}")], check=True, capture_output=True)
+    copy = copied(directory / "monitoring", FreePorts())
+    hasten(copy)
+    config = f"rule_files: [{copy}/rules.yml, {copy}/alerts.yml]\n"
+    with start_prometheus(config, directory, port=port) as server:
+        yield server
+
+
+def before(server: Server) -> str:
+    """Name a moment at which nothing had been scraped yet."""
+    return str(float(server.api("query", query="time()")["result"][0]) - 2 * STEP * STEPS)
+
+
+def _openmetrics(now: float) -> str:
+    """Write it down, as promtool reads it."""
+    lines = [
+        f"{series} {shape(step)} {now - (STEPS - 1 - step) * STEP:.3f}"
+        for series, shape in HISTORY.items()
+        for step in range(STEPS)
+    ]
+    return "\n".join([*lines, "# EOF", ""])

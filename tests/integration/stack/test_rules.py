@@ -1,0 +1,158 @@
+"""The recording rules and alerts, without a server: read by promtool, held to the catalogue and to the runbook."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+from devops.monitoring.dashboard.promql import FOREIGN
+from tests.integration.stack.intervals import DURATION, READ_BY_PROMETHEUS, hastened, milliseconds, quickened
+from tests.integration.stack.markdown import GUIDE, RUNBOOK, queries, spans
+from tests.integration.stack.rulebook import PROMTOOLS, alerts, expected, exported, metrics, recorded, rules, run
+from tests.integration.stack.servers import MONITORING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+BOTH = pytest.mark.parametrize("version", PROMTOOLS)
+FILES = ("rules.yml", "alerts.yml", "expectations.yml")
+TIMES = 30
+INTERVALS = {"scrape_interval", "scrape_timeout", "evaluation_interval", "interval", "scrapeTimeout"}
+OPERATORS = ("podmonitor", "prometheusrule", "kubernetes-alerts")
+
+OF_OTHERS = {
+    "up", "process_start_time_seconds", "ALERTS",
+    "redis_up", "redis_key_size", "pg_up",
+    "prometheus_rule_evaluation_failures_total",
+    "prometheus_target_scrape_pool_exceeded_label_limits_total",
+    "prometheus_target_scrape_pool_exceeded_target_limit_total",
+    "prometheus_target_scrapes_exceeded_body_size_limit_total",
+    "prometheus_target_scrapes_exceeded_sample_limit_total",
+    "prometheus_target_scrapes_sample_duplicate_timestamp_total",
+    "prometheus_target_scrapes_sample_out_of_bounds_total",
+    "prometheus_target_scrapes_sample_out_of_order_total",
+}  # fmt: skip
+"""Metrics of Prometheus, of the exporters, and of the Python client."""
+
+ASKED_BY_HAND = {"redis_config_maxclients", "scrape_samples_scraped"}
+"""Metrics of others that nothing but a page names."""
+
+METRIC = re.compile(r"\b(?:celery|otel_celery|redis|pg|process|scrape|prometheus)_\w|\w:\w+:\w|\bup\{")
+"""What a query has, and nothing else that stands between backquotes."""
+
+WORKER_DOWN = (
+    'celery_worker_up == 0 or (last_over_time(celery_worker_up{job="celery"}[6h]) and on (job, instance) '
+    'up{job="celery"} == 0) or label_replace(up{job="celery"} == 0 unless on (job, instance) '
+    'last_over_time(celery_worker_up{job="celery"}[6h]), "worker", "$1 (never seen)", "pool", "(.*)")'
+)
+
+
+@BOTH
+@pytest.mark.parametrize("name", FILES)
+def test_promtool_finds_nothing(name: str, version: str) -> None:
+    """Every file passes the checkers of both versions, with every lint that they have."""
+    done = run(version, "check", "rules", "--lint=all", "--lint-fatal", MONITORING / name)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@BOTH
+def test_the_examples_of_what_to_expect_are_rules(version: str, tmp_path: Path) -> None:
+    """Without their comment signs they pass, and record what the alerts compare with."""
+    file = tmp_path / "expectations.yml"
+    file.write_text(expected())
+    done = run(version, "check", "rules", "--lint=all", "--lint-fatal", file)
+    assert done.returncode == 0, done.stdout + done.stderr
+    asked = {name for alert in alerts().values() for name in metrics(alert["expr"]) if name.endswith("imum")}
+    asked.add("task:celery_task_last_success_age_seconds:maximum")
+    assert {rule["record"] for rule in rules(expected())} == asked
+
+
+def test_the_documented_alerts_are_as_documented() -> None:
+    """Their names, how long they wait, and their summaries; the first in the form that fires."""
+    down, failing = alerts()["CeleryWorkerDown"], alerts()["HighTaskFailureRate"]
+    assert (" ".join(down["expr"].split()), down["for"]) == (WORKER_DOWN, "1m")
+    assert (failing["expr"], failing["for"]) == ("rate(celery_task_failed_total[5m]) > 0.1", "5m")
+    assert down["annotations"]["summary"] == "Celery worker {{ $labels.worker }} is down"
+    assert failing["annotations"]["summary"] == "High failure rate for {{ $labels.task_name }}"
+    groups = yaml.safe_load((MONITORING / "alerts.yml").read_text())["groups"]
+    sooner = {"celery_workers": "15s"}  # a stuck worker is found within a minute
+    assert {group["name"]: group["interval"] for group in groups} == {g["name"]: "30s" for g in groups} | sooner
+
+
+def test_every_metric_of_an_expression_exists() -> None:
+    """In the catalogue, among the recording rules, in expectations.yml, or at an exporter."""
+    every = rules((MONITORING / "rules.yml").read_text()) + list(alerts().values())
+    used = set().union(*(metrics(rule["expr"]) for rule in every))
+    assert used - recorded() - exported() == OF_OTHERS
+
+
+@pytest.mark.parametrize("page", [GUIDE, RUNBOOK], ids=["README", "RUNBOOK"])
+def test_every_query_of_a_page_is_one(page: str) -> None:
+    """In a block or in a sentence: it parses, and names metrics that exist."""
+    known = exported() | recorded() | OF_OTHERS | FOREIGN.keys() | ASKED_BY_HAND
+    histograms = {name.removesuffix("_bucket") for name in exported()}
+    asked, mentioned = queries(page), [span for span in spans(page) if METRIC.search(span)]
+    assert asked
+    assert mentioned
+    assert {name for query in asked for name in metrics(query) - known} == set()
+    assert {name for query in mentioned for name in metrics(query) - known - histograms} == set()
+
+
+@pytest.mark.parametrize("name", alerts())
+def test_an_alert_says_what_it_means(name: str) -> None:
+    """Its severity, a summary, a description, and a section of the runbook that says how to look and what to do."""
+    alert = alerts()[name]
+    severity = alert["labels"]["severity"]
+    assert severity in {"critical", "warning"}
+    assert set(alert["annotations"]) == {"summary", "description", "runbook_url"}
+    assert alert["annotations"]["runbook_url"] == f"devops/monitoring/RUNBOOK.md#{name.lower()}"
+    section = re.search(rf"(?ms)^## {name}\n(.*?)(?=^## |\Z)", RUNBOOK)
+    assert section, f"RUNBOOK.md has no section {name}"
+    assert section[1].strip().startswith(f"**{severity}")
+    assert "\nLook:" in section[1]
+    assert "\nDo:" in section[1]
+    if "for" in alert:
+        minutes = alert["for"].removesuffix("m")
+        assert f"**{severity}, after {minutes} minute{'s' * (minutes != '1')}.**" in section[1]
+
+
+def test_the_runbook_has_no_section_too_many() -> None:
+    """Each is an alert's."""
+    assert re.findall(r"(?m)^## (.+)$", RUNBOOK) == list(alerts())
+
+
+@pytest.mark.parametrize("name", [*FILES, "alertmanager.yml"])
+def test_a_quicker_pace_changes_nothing_else(name: str) -> None:
+    """What the end-to-end test runs is what is committed, but for durations, each divided by the same number."""
+    text = (MONITORING / name).read_text()
+    quick = quickened(text, TIMES)
+    assert DURATION.sub(r"\1", quick) == DURATION.sub(r"\1", text)
+    before, after = (["".join(found[1:]) for found in DURATION.findall(one)] for one in (text, quick))
+    assert before
+    assert [milliseconds(one) // TIMES for one in before] == [milliseconds(one) for one in after]
+    left = [rule for rule in rules(quick) if re.search(r"\[\d+[smhd]\]", rule["expr"])] if name in FILES else []
+    assert left == []
+
+
+@pytest.mark.parametrize("name", [*READ_BY_PROMETHEUS, *(f"../kubernetes/shared/{kind}.yaml" for kind in OPERATORS)])
+def test_doing_it_more_often_changes_nothing_else(name: str) -> None:
+    """What tests scrape and evaluate is what is committed, but for how often; parsed, so that no comment hides any."""
+    text = (MONITORING / name).read_text()
+    before, after = (list(yaml.safe_load_all(one)) for one in (text, hastened(text)))
+    found: list[str] = []
+    assert without_intervals(after, found) == without_intervals(before, [])
+    assert set(found) == {"2s"}
+    assert hastened(text).count("\n") == text.count("\n")
+
+
+def without_intervals(value: Any, found: list[str]) -> Any:
+    """Leave out what says how often something is done, and collect it."""
+    if isinstance(value, list):
+        return [without_intervals(one, found) for one in value]
+    if not isinstance(value, dict):
+        return value
+    found += [duration for key, duration in value.items() if key in INTERVALS]
+    return {key: without_intervals(one, found) for key, one in value.items() if key not in INTERVALS}

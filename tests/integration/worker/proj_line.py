@@ -1,0 +1,8 @@
+"""The app under test with the one line that switches its metrics on."""
+
+from __future__ import annotations
+
+from otel_celery import instrument
+from tests.integration.worker.proj import app
+
+instrument(app)

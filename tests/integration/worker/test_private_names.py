@@ -1,0 +1,102 @@
+"""Private names of other packages: which there are, and that none of them can switch the metrics off."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+import otel_celery
+from tests.integration.worker.harness import wait_until
+from tests.integration.worker.ways import HOOK
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.integration.worker.conftest import Site
+
+PRIVATE = {
+    # OpenTelemetry's SDK and its exporters
+    *("_async_instruments", "_instrument_class_temporality", "_instrument_ids_lock", "_instrument_registration_lock"),
+    *("_instrument_view_instrument_matches", "_measurement_consumer", "_metric_readers", "_meters", "_reader_storages"),
+    *("_real_meter_provider", "_sdk_config", "_set_collect_callback", "_internal", "_PROXY_METER_PROVIDER", "_lock"),
+    *("_Counter", "_Gauge", "_Histogram", "_ObservableUpDownCounter", "_UpDownCounter", "_instrument"),
+    *("_preferred_aggregation", "_preferred_temporality", "_update_resource"),
+    # opentelemetry-instrumentation-celery
+    *("_trace_after_publish", "_trace_before_publish", "_trace_failure", "_trace_postrun", "_trace_prerun"),
+    "_trace_retry",
+    # Celery, kombu and billiard
+    *("_active_tags", "_announce_cancelled", "_announce_revoked", "_apply_result", "_cache", "_get_current_object"),
+    *("_job", "_pool", "_popen", "_putlock", "_should_have_exited", "_value", "_write_to"),
+}
+"""Whatever is added here is played below: the port has to answer without it."""
+
+OF_PYTHON = {"_thread", "_queue", "_replace"}
+"""A module that Python documents, one that only gevent looks for in vain, and a method of named tuples."""
+
+OURS = {
+    *("_attributes", "_books", "_by_child", "_context", "_home", "_instrument", "_kept", "_limit", "_one"),
+    *("_other", "_own_spans", "_pid", "_providers", "_record", "_taken"),
+}
+"""What one of our objects asks of another of its class, or has in its ``__slots__``."""
+
+TEXTS = {
+    *("_PORT", "_SERVICE_", "_SERVICE_HOST", "_OTEL_CELERY_RELAY"),
+    *("_bucket", "_count", "_created", "_exporter", "_info", "_per_", "_sum", "_total"),
+}
+"""Parts of variables' and metrics' names."""
+
+DOCUMENTED = {
+    "celery_worker_up": 1,
+    "celery_task_received_total": 2,
+    "celery_task_started_total": 2,
+    "celery_task_succeeded_total": 1,
+    "celery_task_failed_total": 1,
+}
+
+
+def is_private(name: str) -> bool:
+    """Tell whether a name is somebody's private one, and not of the notes that we make on Celery's objects."""
+    return name.isidentifier() and name.startswith("_") and not name.startswith(("__", "_otel")) and name != "_"
+
+
+def names_in(tree: ast.AST) -> Iterator[str]:
+    """List the private names that a module asks of somebody else, also by a text that is such a name."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and not (node.module or "").startswith("otel_celery"):
+            yield from (*(node.module or "").split("."), *(alias.name for alias in node.names))
+        elif isinstance(node, ast.Attribute) and not (
+            isinstance(node.value, ast.Name) and node.value.id in {"self", "cls"}
+        ):
+            yield node.attr
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield node.value
+
+
+def test_every_private_name_is_on_the_list() -> None:
+    """A new one has to be played, or to be shown to be nobody else's; one that is gone leaves the list."""
+    root = Path(otel_celery.__file__).parent
+    trees = [ast.parse(path.read_text()) for path in root.rglob("*.py")]
+    found = {name for tree in trees for name in names_in(tree) if is_private(name)}
+    assert found == PRIVATE | OF_PYTHON | OURS | TEXTS
+
+
+@pytest.mark.prefork
+@pytest.mark.parametrize("name", sorted(PRIVATE))
+def test_the_port_answers_without_it(site: Site, name: str) -> None:
+    """A worker that meets a release without the name runs its tasks, counts them exactly, and ends as ever."""
+    launcher = (sys.executable, "-m", "tests.integration.worker.moved")
+    environment = {"T_MOVED": name, "OTEL_TRACES_EXPORTER": "console"}
+    worker = HOOK.start(site, "prefork", launcher=launcher, environment=environment).wait_ready()
+    site.client.send_task("proj.succeed")
+    site.client.send_task("proj.fail")
+    wait_until(lambda: worker.scrape().ends("proj.fail") == {"failure": 1}, "the failure is counted")
+    wait_until(lambda: worker.scrape().ends("proj.succeed") == {"success": 1}, "the success is counted")
+    scrape = worker.scrape()
+    assert {metric: scrape.value(metric) for metric in DOCUMENTED} == DOCUMENTED
+    assert worker.record()["finished succeed"] == 1
+    assert worker.stop() == 0
+    assert worker.log.count("Traceback") <= 1 + 2  # the task's own failure, and an error of ours that is told once

@@ -1,7 +1,0 @@
-"""Fixtures of the tests of what tasks record: a broker, and workers on it."""
-
-from __future__ import annotations
-
-from tests.worker.conftest import site
-
-__all__ = ["site"]
