@@ -8,7 +8,7 @@ VENV := .venv
 RUN := exec $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint check generated clean
+.PHONY: help install demo test lint check generated pictures clean
 
 help: ## Name the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' $(MAKEFILE_LIST)
@@ -33,6 +33,9 @@ generated: $(VENV)/.developed ## Write anew what is made: the tables of metrics 
 	@$(RUN)/python .ci/reference.py
 	@$(RUN)/python -m devops.monitoring.dashboard
 	@$(RUN)/python devops/kubernetes/rules.py
+
+pictures: $(VENV)/.developed ## Draw docs/images anew, from the demo and the dashboard (needs Go, npm and Chromium)
+	@$(RUN)/python -m nox --session pictures --force-python $(VENV)/bin/python
 
 clean: ## Remove what was made
 	rm -rf $(VENV) .nox dist .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

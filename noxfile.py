@@ -74,8 +74,15 @@ SLOWEST = ("--durations", "20", "-raR")
 """Name the slowest tests, all that did not pass, and those of others' servers that were tried again."""
 MEASURED = ("coverage", "run", "-m", "pytest") if os.environ.get("CI") else ("pytest",)
 """CI holds the coverage to its floor. To measure doubles what a worker's start costs, so a desk does without."""
-TYPESCRIPT = ("@grafana/schema@12.0.2", "typescript@5.9")
-"""Grafana's types, of the version that compose pins, and what checks them."""
+GRAFANA = "12.0.2"
+"""Of its packages on npm: the major version that compose pins."""
+TYPESCRIPT = (f"@grafana/schema@{GRAFANA}", "typescript@5.9")
+"""Grafana's types, and what checks them."""
+DRAWING = (
+    *(f"@grafana/ui@{GRAFANA}", f"@grafana/data@{GRAFANA}", "react@18.3.1", "react-dom@18.3.1"),
+    *("d3@7.9.0", "@fontsource/inter@5.3.0", "esbuild@0.28.2", "playwright-core@1.65.1", "upng-js@2.1.0"),
+)
+"""Grafana's panel components with what they are drawn with, what bundles them, and what steers Chromium."""
 START_METHOD = "OTEL_CELERY_TEST_START_METHOD"
 """Tells the worker tests how the prefork pool starts its children; Celery 5.7 has the choice."""
 
@@ -223,6 +230,17 @@ def types(session: nox.Session) -> None:
     session.run("npm", "install", "--ignore-scripts", "--no-audit", "--no-fund", *TYPESCRIPT, external=True)
     options = ("--noEmit", "--strict", "--skipLibCheck", "--module", "esnext", "--moduleResolution", "bundler")
     session.run("npx", "--no-install", "tsc", *options, "board.ts", external=True)
+
+
+@nox.session(python=NEWEST, default=False)
+def pictures(session: nox.Session) -> None:
+    """Draw docs/images anew, on demand: needs Chromium, asks npm for 630 MB, and watches the demo for five minutes."""
+    session.install("-e", ".[demo]", *CELERY[NEWEST_CELERY], *group("test"))
+    session.run("python", "-m", "tests.tools", "prometheus")
+    place = Path(session.create_tmp())
+    options = ("--ignore-scripts", "--legacy-peer-deps", "--no-audit", "--no-fund", "--no-package-lock")
+    session.run("npm", "install", "--prefix", str(place), *options, *DRAWING, external=True)
+    session.run("python", "-m", "devops.monitoring.pictures", str(place))
 
 
 @nox.session(python=NEWEST, default=False)

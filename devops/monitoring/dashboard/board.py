@@ -36,7 +36,7 @@ def board() -> models.Dashboard:
     builder.link(links.to_runbook())
     builder.variables(variables()).annotations(events())
     for panel in overview.panels():
-        builder.with_panel(panel.span(6))
+        builder.with_panel(panel.span(12))
     for row in ROWS:
         builder.with_row(Row(row.TITLE))
         for panel in row.panels():

@@ -9,9 +9,9 @@ from devops.monitoring.dashboard.promql import Vector, foreign, series
 from devops.monitoring.dashboard.style import (
     BYTES,
     COUNT,
-    EVENTS,
     GREEN,
     ORANGE,
+    RATE,
     RED,
     SECONDS,
     Query,
@@ -159,7 +159,7 @@ def _redis() -> list[Any]:
                 Query(foreign(name).per_second().total("instance"), f"{{{{instance}}}} {what}")
                 for what, name in traffic.items()
             ),
-            unit=EVENTS,
+            unit=RATE,
             nothing=NO_REDIS,
         ).span(7),
     ]
@@ -187,7 +187,7 @@ def _postgres() -> list[Any]:
                 Query(foreign(name).per_second().total("instance"), f"{{{{instance}}}} {what}")
                 for what, name in ends.items()
             ),
-            unit=EVENTS,
+            unit=RATE,
             nothing=NO_POSTGRES,
         ).span(11),
     ]
@@ -207,7 +207,7 @@ def _up(title: str, name: str, exporter: str, *alerts: str) -> Any:
 def _rated(title: str, about: str, metric: Metric, *labels: str, alert: str) -> Any:
     """Draw how often something happens, by these labels, beside the alert that tells of it."""
     legend = " ".join(f"{{{{{label}}}}}" for label in labels)
-    panel = lines(title, about, Query(series(metric).per_second().total(*labels), legend), unit=EVENTS, nothing=NOBODY)
+    panel = lines(title, about, Query(series(metric).per_second().total(*labels), legend), unit=RATE, nothing=NOBODY)
     return panel.links(links.runbook(alert))
 
 

@@ -19,6 +19,7 @@ from devops.monitoring.dashboard.style import (
     limited,
     lines,
     painted,
+    ranked,
     stacked,
 )
 from devops.monitoring.dashboard.tables import ago, tasks
@@ -67,37 +68,33 @@ def panels() -> list[Any]:
             Query(buckets(catalogue.DURATION).growth().total("le"), "{{le}}"),
             nothing="Nothing has ended yet",
         ).span(8),
-        _quantiles("Duration of Whole Pools (p50, p95, p99)", catalogue.DURATION, "From start to end. ").span(8),
-        _quantiles(
-            "Runtime of Whole Pools (p50, p95, p99)", catalogue.RUNTIME, "The task's body; successes only. "
-        ).span(8),
+        _quantiles("Duration of Whole Pools (p50, p95, p99)", catalogue.DURATION, "From start to end. "),
+        _quantiles("Runtime of Whole Pools (p50, p95, p99)", catalogue.RUNTIME, "The task's body; successes only. "),
         limited(
-            lines(
-                "Slower than Usual",
-                f"The 99th percentile of now, as a multiple of the whole day's. {WHOLE}",
-                Query(_against_usual(), "{{pool}} {{task_name}}"),
-                unit="suffix:times",
-                nothing=QUIET,
+            ranked(
+                lines(
+                    "Slower than Usual",
+                    f"The 99th percentile of now, as a multiple of the whole day's. {WHOLE}",
+                    Query(_against_usual(), "{{pool}} {{task_name}}"),
+                    unit="suffix:times",
+                    nothing=QUIET,
+                )
             ),
             (2, ORANGE),
         )
         .data_links([links.narrowed("task")])
-        .span(8),
+        .span(12),
         *_misfortunes(),
     ]
 
 
 def _quantiles(title: str, metric: Metric, about: str) -> Any:
-    return lines(
-        title,
-        f"{about}{WHOLE}",
-        *(
-            Query(recorded("pool_task", metric, f"{name}_rate5m"), f"{{{{pool}}}} {{{{task_name}}}} {name}")
-            for name in ("p50", "p95", "p99")
-        ),
-        unit=SECONDS,
-        nothing=QUIET,
-    ).data_links([links.narrowed("task")])
+    queries = (
+        Query(recorded("pool_task", metric, f"{name}_rate5m"), f"{{{{pool}}}} {{{{task_name}}}} {name}")
+        for name in ("p50", "p95", "p99")
+    )
+    panel = ranked(lines(title, f"{about}{WHOLE}", *queries, unit=SECONDS, nothing=QUIET))
+    return panel.data_links([links.narrowed("task")]).span(12)
 
 
 def _against_usual() -> Vector:
@@ -108,13 +105,17 @@ def _against_usual() -> Vector:
 
 def _misfortunes() -> list[Any]:
     return [
-        _by(
-            "Exceptions",
-            "Failures by the class of what was raised. TimeLimitExceeded is the hard limit, WorkerLostError a process "
-            "that died.",
-            _of_tasks(catalogue.FAILURES_BY_EXCEPTION, "exception"),
-            nothing="No task has failed",
-        ).links(links.runbook("CeleryTaskFailureRatioHigh")),
+        ranked(
+            _by(
+                "Exceptions",
+                "Failures by the class of what was raised. TimeLimitExceeded is the hard limit, WorkerLostError a "
+                "process that died.",
+                _of_tasks(catalogue.FAILURES_BY_EXCEPTION, "exception"),
+                nothing="No task has failed",
+            )
+        )
+        .links(links.runbook("CeleryTaskFailureRatioHigh"))
+        .span(12),
         _by(
             "Timeouts",
             "Time limits reached: soft ones raise in the task, hard ones kill its process.",
@@ -139,7 +140,7 @@ def _misfortunes() -> list[Any]:
         )
         .data_links([links.narrowed("task")])
         .links(links.runbook("CeleryTaskNotSucceeded"))
-        .span(6),
+        .span(8),
     ]
 
 
@@ -156,7 +157,7 @@ def _of_tasks(metric: Metric, label: str) -> Query:
 
 def _by(title: str, about: str, *queries: Query, nothing: str = "No worker has been scraped") -> Any:
     """Draw queries of which those that name a task lead to it."""
-    panel = lines(title, about, *queries, unit=RATE, nothing=nothing).span(6)
+    panel = lines(title, about, *queries, unit=RATE, nothing=nothing).span(8)
     for letter, query in zip(ascii_uppercase, queries, strict=False):
         if "{{task_name}}" in query.legend:
             panel.override_by_query(letter, [DynamicConfigValue("links", [links.narrowed("task").build()])])

@@ -14,6 +14,7 @@ from devops.monitoring.dashboard.style import (
     RED,
     SECONDS,
     STATUSES,
+    TOTAL,
     Query,
     coloured,
     figures,
@@ -21,6 +22,8 @@ from devops.monitoring.dashboard.style import (
     lines,
     painted,
     pie,
+    ranked,
+    stacked,
     worded,
 )
 from otel_celery import catalogue
@@ -52,19 +55,23 @@ def panels() -> list[Any]:
         )
         .data_links([links.panel("Exceptions", "task"), links.narrowed("worker", "task")])
         .links(links.runbook("HighTaskFailureRate")),
-        lines(
-            "Task Duration (p95)",
-            "Nineteen of twenty tasks took less, from start to end, whatever the end was. By pool and task.",
-            Query(quantile(0.95, catalogue.DURATION, "pool", "task_name"), "{{pool}} {{task_name}}"),
-            unit=SECONDS,
-            nothing="Nothing has ended yet",
+        ranked(
+            lines(
+                "Task Duration (p95)",
+                "Nineteen of twenty tasks took less, from start to end, whatever the end was. By pool and task.",
+                Query(quantile(0.95, catalogue.DURATION, "pool", "task_name"), "{{pool}} {{task_name}}"),
+                unit=SECONDS,
+                nothing="Nothing has ended yet",
+            )
         ).data_links([links.panel("Durations", "task"), links.narrowed("task")]),
-        lines(
-            "Tasks Received",
-            "Tasks a second that workers took from the broker, by pool and task; expired and repeated ones too.",
-            Query(series(catalogue.RECEIVED).per_second().total("pool", "task_name"), "{{pool}} {{task_name}}"),
-            unit=RATE,
-            nothing="No worker has been scraped",
+        ranked(
+            lines(
+                "Tasks Received",
+                "Tasks a second that workers took from the broker, by pool and task; expired and repeated ones too.",
+                Query(series(catalogue.RECEIVED).per_second().total("pool", "task_name"), "{{pool}} {{task_name}}"),
+                unit=RATE,
+                nothing="No worker has been scraped",
+            )
         ).data_links([links.narrowed("task")]),
         _rate(
             "Task Retries",
@@ -78,7 +85,7 @@ def panels() -> list[Any]:
                 "Total Tasks by Status",
                 "How the tasks of the time shown ended, each counted once.",
                 Query(series(catalogue.TASKS).growth("$__range").total("status"), "{{status}}"),
-                unit=COUNT,
+                unit=TOTAL,
                 nothing="No worker has been scraped",
             ),
             STATUSES,
@@ -114,21 +121,17 @@ def _states() -> Vector:
 
 
 def _active() -> Any:
-    return lines(
+    panel = lines(
         "Active Tasks",
-        "Tasks that are being executed now, read from each worker's own state.",
+        "Tasks that are being executed now, read from each worker's own state, piled up: the height is all of them.",
         Query(series(catalogue.TASKS_ACTIVE).total("pool", "worker"), "{{worker}}"),
         unit=COUNT,
         nothing="No worker has been scraped",
-    ).data_links([links.panel("Utilisation", "worker"), links.narrowed("worker")])
+    )
+    return stacked(ranked(panel)).data_links([links.panel("Utilisation", "worker"), links.narrowed("worker")])
 
 
 def _rate(title: str, about: str, counted: Vector) -> Any:
     """Draw a counter's rate by worker and task."""
-    return lines(
-        title,
-        about,
-        Query(counted.per_second().total("worker", "task_name"), "{{worker}} {{task_name}}"),
-        unit=RATE,
-        nothing="No worker has been scraped",
-    )
+    query = Query(counted.per_second().total("worker", "task_name"), "{{worker}} {{task_name}}")
+    return ranked(lines(title, about, query, unit=RATE, nothing="No worker has been scraped"))

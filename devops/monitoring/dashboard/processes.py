@@ -6,7 +6,7 @@ from typing import Any
 
 from devops.monitoring.dashboard import links
 from devops.monitoring.dashboard.promql import Vector, foreign, of_workers, series
-from devops.monitoring.dashboard.style import BYTES, EVENTS, ORANGE, RATIO, RED, SECONDS, Query, limited, lines
+from devops.monitoring.dashboard.style import BYTES, ORANGE, RATE, RATIO, RED, SECONDS, Query, limited, lines
 from devops.monitoring.dashboard.tables import workers
 from otel_celery import catalogue
 
@@ -36,7 +36,7 @@ def panels() -> list[Any]:
             "Recycled: after max-tasks-per-child or max-memory-per-child. Killed: by a signal, the kernel's memory "
             "killer's among them. Exited: by themselves. Timed out: at a hard limit.",
             Query(series(catalogue.PROCESS_EXITS).per_second().total("worker", "reason"), "{{worker}} {{reason}}"),
-            unit=EVENTS,
+            unit=RATE,
             nothing="No worker has been scraped",
         )
         .data_links([links.narrowed("worker")])

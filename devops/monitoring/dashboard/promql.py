@@ -77,6 +77,10 @@ class Vector:
         """Take the rate of a counter."""
         return Vector(f"rate({self.text}[$__rate_interval])", self.labels)
 
+    def over_time(self, operator: str) -> Vector:
+        """Aggregate a level's samples, with ``avg`` or ``max``, over the time that a rate is taken of."""
+        return Vector(f"{operator}_over_time({self.text}[$__rate_interval])", self.labels)
+
     def growth(self, over: str = "$__rate_interval") -> Vector:
         """Take the increase of a counter."""
         return Vector(f"increase({self.text}[{over}])", self.labels)

@@ -43,14 +43,15 @@ if TYPE_CHECKING:
 SOURCE = DataSourceRef(type_val="prometheus", uid="${datasource}")
 """Whatever the variable says: no panel knows a data source of its own."""
 
-RATE = "suffix:tasks/s"
-EVENTS = "suffix:/s"
+RATE = "suffix:/s"
 SECONDS = "s"
 RATIO = "percentunit"
 COUNT = "short"
+TOTAL = "locale"
+"""A count to the last digit: 4,612, where ``short`` would say 5 K."""
 BYTES = "bytes"
 
-LEAST = {RATE: 0.1, EVENTS: 0.1, COUNT: 1}
+LEAST = {RATE: 0.1, COUNT: 1}
 """Where an axis ends at least: without it nothing but zeros is drawn against a hundred."""
 
 STATUSES = {
@@ -83,7 +84,7 @@ class Query:
 
 def lines(title: str, about: str, *queries: Query, unit: str, nothing: str = "No data") -> Any:
     """Draw how values moved; ``nothing`` is what stands there when no series exists."""
-    panel = _common(timeseries.Panel(), title, about, unit, nothing).fill_opacity(8).line_width(1)
+    panel = _common(timeseries.Panel(), title, about, unit, nothing).fill_opacity(0).line_width(1)
     panel.line_interpolation(LineInterpolation.LINEAR).show_points(VisibilityMode.NEVER).min(0)
     panel.color_scheme(dashboard.FieldColor().mode(FieldColorModeId.PALETTE_CLASSIC))
     panel.tooltip(
@@ -104,16 +105,29 @@ def lines(title: str, about: str, *queries: Query, unit: str, nothing: str = "No
     return panel
 
 
+def ranked(panel: Any) -> Any:
+    """List the lines beside the plot, the highest first: of many and long names those that matter are seen."""
+    return panel.legend(
+        common.VizLegendOptions()
+        .display_mode(LegendDisplayMode.TABLE)
+        .placement(LegendPlacement.RIGHT)
+        .show_legend(show_legend=True)
+        .calcs(["lastNotNull", "max"])
+        .sort_by("Max")
+        .sort_desc(sort_desc=True)
+    )
+
+
 def stacked(panel: Any) -> Any:
-    """Pile the lines on one another, where their sum means something."""
-    return panel.stacking(common.StackingConfig().mode(StackingMode.NORMAL).group("A")).fill_opacity(40)
+    """Pile areas on one another, where their sum means something; an outline would show those of nothing as well."""
+    piled = panel.stacking(common.StackingConfig().mode(StackingMode.NORMAL).group("A"))
+    return piled.fill_opacity(70).line_width(0)
 
 
 def bounding(panel: Any, pattern: str) -> Any:
-    """Draw the lines whose names match as bounds for the others: dashed, and nothing below them."""
+    """Draw the lines whose names match as bounds for the others: dashed."""
     dashed = {"fill": "dash", "dash": [8, 6]}
-    properties = [DynamicConfigValue("custom.fillOpacity", 0), DynamicConfigValue("custom.lineStyle", dashed)]
-    return panel.override_by_regexp(pattern, properties)
+    return panel.override_by_regexp(pattern, [DynamicConfigValue("custom.lineStyle", dashed)])
 
 
 def painted(panel: Any, colours: Mapping[str, str]) -> Any:

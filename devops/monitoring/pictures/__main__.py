@@ -1,0 +1,48 @@
+"""Draws the pictures: ``python -m devops.monitoring.pictures DIRECTORY``, where node_modules has the packages."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from devops.monitoring.pictures import scene, terminal
+from devops.monitoring.pictures.answers import answered
+
+ROOT = Path(__file__).parents[3]
+IMAGES = ROOT / "docs" / "images"
+DASHBOARD = ROOT / "devops" / "monitoring" / "grafana_dashboards.json"
+DRAW = Path(__file__).with_name("draw.mjs")
+
+SECONDS = 240
+"""What the panels show of the demo."""
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+
+
+def main(packages: Path) -> None:
+    """Play the demo, and draw what it showed."""
+    browser = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if browser is None:
+        raise SystemExit("pictures: there is no Chromium (Debian: apt-get install chromium)")
+    node = shutil.which("node")
+    if node is None:
+        raise SystemExit("pictures: Node.js is not installed")
+    dashboard = json.loads(DASHBOARD.read_text(encoding="utf-8"))
+    with scene.played(SECONDS) as played:
+        answers = answered(dashboard, played)
+    for old in IMAGES.glob("*"):
+        old.unlink()
+    (IMAGES / "demo.svg").write_text(terminal.svg(played.screen), encoding="utf-8")
+    command = [node, str(DRAW), str(IMAGES)]
+    environ = {**os.environ, "CHROMIUM": browser}
+    subprocess.run(  # noqa: S603  our own program
+        command, cwd=packages, env=environ, input=json.dumps(answers), text=True, check=True
+    )
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

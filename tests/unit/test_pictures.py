@@ -1,0 +1,99 @@
+"""The pictures: each is shown on a page with a caption, is small, and is of a panel that the dashboard has."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from devops.monitoring.pictures import panels, terminal
+
+ROOT = Path(__file__).resolve().parents[2]
+IMAGES = ROOT / "docs" / "images"
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), *sorted((ROOT / "devops").rglob("*.md"))]
+DASHBOARD = json.loads((ROOT / "devops" / "monitoring" / "grafana_dashboards.json").read_text("utf-8"))
+
+SHOWN = re.compile(r"!\[[^\]]+\]\((?!https?:)([^)]+)\)")
+CAPTIONED = re.compile(SHOWN.pattern + r"\n\n\*(.+)\*$", re.MULTILINE)
+DEMO = "demo.svg"
+
+DOCUMENTED = [
+    "Worker Status",
+    "Active Tasks",
+    "Task Success Rate",
+    "Task Failure Rate",
+    "Task Duration (p95)",
+    "Tasks Received",
+    "Task Retries",
+    "Total Tasks by Status",
+]
+SATURATION = ["Utilisation", "Slots", "Reserved and Scheduled Tasks", "Oldest Running Task"]
+
+EACH = 150_000
+ALL = 1_500_000
+"""Bytes: a page with pictures opens at once, and a clone stays small."""
+
+
+def shown(page: Path) -> set[Path]:
+    """Find the files of the pictures that a page shows."""
+    return {(page.parent / path).resolve() for path in SHOWN.findall(page.read_text("utf-8"))}
+
+
+def test_the_documented_panels_and_the_saturation_row_are_drawn() -> None:
+    """Of the dashboard as it is generated, in its order."""
+    assert [panel["title"] for panel in panels.drawn(DASHBOARD)] == [*DOCUMENTED, *SATURATION]
+
+
+def test_each_drawn_panel_has_its_picture() -> None:
+    """And there is no other picture, but the demo's: a panel that was renamed leaves none behind."""
+    drawn = {panels.file_name(panel) for panel in panels.drawn(DASHBOARD)}
+    assert {path.name for path in IMAGES.iterdir()} == {*drawn, DEMO}
+
+
+def test_each_picture_is_shown_and_there() -> None:
+    """What a page shows exists, and what docs/images has is shown on a page."""
+    assert set().union(*map(shown, PAGES)) == set(IMAGES.iterdir())
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if shown(page)], ids=lambda page: page.stem)
+def test_each_picture_has_a_caption(page: Path) -> None:
+    """A panel's says how it was drawn, so that nobody takes it for a screenshot of a Grafana server."""
+    captions = dict(CAPTIONED.findall(page.read_text("utf-8")))
+    assert list(captions) == SHOWN.findall(page.read_text("utf-8"))
+    for path, caption in captions.items():
+        if not path.endswith(DEMO):
+            assert "Grafana's own panel components on data of the demo, without a Grafana server" in caption
+
+
+def test_the_pictures_are_small() -> None:
+    """Each, and all together."""
+    sizes = [path.stat().st_size for path in IMAGES.iterdir()]
+    assert max(sizes) < EACH
+    assert sum(sizes) < ALL
+
+
+def test_the_demos_picture_asks_nobody_for_a_font() -> None:
+    """Nor does it tell of the machine that it was made on."""
+    picture = (IMAGES / DEMO).read_text("utf-8")
+    assert "pool" in picture
+    assert not re.search(r"@font-face|@import|\burl\(http|/tmp|/home", picture)
+
+
+def test_the_last_whole_table_of_a_terminal_is_drawn() -> None:
+    """The last one may be half written when the terminal is read."""
+    screen = io.StringIO()
+    with Live(console=Console(file=screen, force_terminal=True, width=40), auto_refresh=False) as live:
+        for received in ("first", "second", "third"):
+            table = Table("pool", "received")
+            table.add_row("trading", received)
+            live.update(table, refresh=True)
+        last = terminal.table(screen.getvalue())
+        assert "second" in last
+        assert "first" not in last
+        assert "second" in terminal.svg(screen.getvalue())
