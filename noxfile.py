@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,7 +20,6 @@ nox.options.reuse_venv = "yes"
 
 HERE = Path(__file__).parent
 PYPROJECT = nox.project.load_toml(HERE / "pyproject.toml")
-PYTHONS = ("3.10", "3.11", "3.13")
 NEWEST = "3.11"
 """The Python of the full run: Debian 12's own."""
 NEWEST_CELERY = "5.7"
@@ -36,7 +34,15 @@ LOWEST = "lowest"
 """The cell of the matrix with the lowest version of each requirement, on the lowest Python."""
 CELERY_LOWEST = ("--resolution", "lowest-direct", *CELERY["5.4"][1:])
 """uv's own words, and what Celery 5.4 itself works with: kombu 5.7 wants a redis-py that it does not allow."""
-CELLS = [*itertools.product(PYTHONS, CELERY), (PYTHONS[0], LOWEST)]
+CELLS = {
+    ("3.10", LOWEST): ("fork",),
+    ("3.11", "5.4"): ("fork",),
+    ("3.13", "5.6"): ("fork",),
+    ("3.10", "5.7"): ("fork",),
+    ("3.11", "5.7"): ("spawn",),  # `tests` and `rest` fork
+    ("3.13", "5.7"): ("fork", "spawn"),
+}
+"""The start methods that are played on each pair of Python and Celery; not each pair is there, but each of both."""
 TWO = ("--numprocesses", "2", "--dist", "loadgroup")
 """Two tests at a time, on two cores; a group keeps what one worker plays in one process."""
 FOUR = ("--numprocesses", "4", "--dist", "loadgroup")
@@ -138,8 +144,9 @@ def tests(session: nox.Session) -> None:
 def rest(session: nox.Session) -> None:
     """Run all other tests, with every service, and then, by itself, what measures time."""
     install_for_tests(session)
-    left = (f"--ignore={path}" for path in QUICK)
+    left = (f"--ignore={path}" for path in (*QUICK, ENDS, DEMO))
     session.run("pytest", *left, *SLOWEST, *THREE, "-m", "not alone")
+    session.run("pytest", ENDS, DEMO, "-raR", *THREE, "-k", f"not ({ONCE})")
     session.run("pytest", *SLOWEST, "-m", "alone")
 
 
@@ -156,12 +163,10 @@ def matrix(session: nox.Session, celery: str) -> None:
     """Run the unit tests and the prefork workers on each pair of Python and Celery, and on the lowest versions."""
     chosen = CELERY_LOWEST if celery == LOWEST else CELERY[celery]
     session.install(*chosen, "-e", ".[demo]", *group("test", "green"))
-    is_whole = (session.python, celery) == (NEWEST, NEWEST_CELERY)  # what `tests` runs, all but the start method spawn
-    if not is_whole:
+    if (session.python, celery) != (NEWEST, NEWEST_CELERY):  # whose unit tests `tests` runs
         units = {NEWEST_CELERY: PYTHON_SIDE, LOWEST: ROOMS}.get(celery, CELERY_SIDE)
         session.run("pytest", *units, *TWO, "-m", "not services", *session.posargs)
-    start_methods = ("fork", "spawn") if celery == NEWEST_CELERY else ("fork",)
-    for start_method in start_methods[is_whole:]:
+    for start_method in CELLS[str(session.python), celery]:
         session.log(f"prefork with {start_method}")
         play_prefork(session, *(() if celery == NEWEST_CELERY else INSIDE), start_method=start_method)
 
