@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import redis
 from celery import Celery
+from kombu import pools
 
 from tests.worker.harness import Worker, start_worker
 
@@ -47,6 +48,7 @@ def open_site(broker: str, backend: str, directory: Path) -> Iterator[Site]:
     client = Celery("client", broker=broker, backend=backend, set_as_current=False)
     client.conf.broker_connection_retry_on_startup = True
     with ExitStack() as stack:
+        stack.callback(pools.reset)  # the process shares them: the next test is not to get a dead connection
         stack.callback(client.close)
         yield Site(broker, backend, client, directory, stack)
 
