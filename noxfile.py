@@ -180,7 +180,7 @@ def play_prefork(session: nox.Session, *more: str, start_method: str = "fork") -
 @nox.session(name="next", python=NEWEST, venv_backend="uv", reuse_venv=False, default=False)
 def upcoming(session: nox.Session) -> None:
     """Run the same, on demand, on the newest of everything: pre-releases, and what the upper bounds keep away."""
-    lifted = Path(session.create_tmp()) / "lifted.txt"
+    lifted = Path(session.virtualenv.location) / "lifted.txt"  # not nox's own tmp: too long a path for a socket
     lifted.write_text("".join(f"{each}\n" for each in lift(PYPROJECT["project"]["dependencies"])))
     newest = ("--prerelease", "allow", "--upgrade", "--override", str(lifted))
     session.install(*newest, "-e", ".[demo]", *group("test", "green"))
