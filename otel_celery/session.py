@@ -21,7 +21,7 @@ from otel_celery.controller import observe_end
 from otel_celery.forks import gate
 from otel_celery.lifecycle import Where, guarded
 from otel_celery.masking import reason
-from otel_celery.observe.children import has_processes
+from otel_celery.observe.children import has_processes, surround_starts
 from otel_celery.observe.watch import Watch
 from otel_celery.outlets import Outlets
 from otel_celery.record.recording import Recording
@@ -34,6 +34,7 @@ from otel_celery.step import add_step
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import AbstractContextManager
 
     from otel_celery.record.pushers import Pushers
     from otel_celery.record.tallies import Tallies
@@ -58,6 +59,8 @@ class Session:
         self._outlets = Outlets(worker.hostname, self._recording, traces)
         self.problems = list(self._recording.pushers.problems) if self._recording.pushers is not None else []
         """Sentences about exporters that cannot be had; the rest works without them."""
+        self._starting: Callable[[], AbstractContextManager[None]] | None = None
+        """Around the start of each child, whether or not it is heard: it is no other worker's in any case."""
         self._was_over = False
         self.on_end: Callable[[], None] = lambda: None
         self.warnings: list[str] = []
@@ -84,11 +87,15 @@ class Session:
         return self._outlets.is_closed
 
     def pool_prepared(self) -> None:
-        """Have spans made, before the pool forks and after every handler of ``worker_init``.
+        """Have children known as this worker's, and spans made: before the pool forks, after all of ``worker_init``.
 
         Raises SystemExit where the environment is strict and spans cannot be made on this pool.
         """
-        if self._traces is None or self._outlets.is_closed:
+        if self._outlets.is_closed:
+            return
+        if self._starting is not None:
+            guarded(self._recording.tallies, Where.CHILDREN, surround_starts, self._worker.pool, self._starting)
+        if self._traces is None:
             return
         if self._is_green and self._traces.has_grpc:
             try:
@@ -131,6 +138,7 @@ class Session:
                 lost=tallies.metrics_dropped,
                 failed=partial(tallies.swallowed, Where.RELAY),
             )
+            self._starting = relay.starting
             if not self._settings.child_metrics:
                 relay.collect_apart()
                 return

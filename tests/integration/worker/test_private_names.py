@@ -29,8 +29,8 @@ PRIVATE = {
     *("_trace_after_publish", "_trace_before_publish", "_trace_failure", "_trace_postrun", "_trace_prerun"),
     "_trace_retry",
     # Celery, kombu and billiard
-    *("_active_tags", "_announce_cancelled", "_announce_revoked", "_apply_result", "_cache", "_get_current_object"),
-    *("_job", "_pool", "_popen", "_putlock", "_should_have_exited", "_value", "_write_to"),
+    *("_active_tags", "_announce_cancelled", "_announce_revoked", "_apply_result", "_cache", "_create_worker_process"),
+    *("_get_current_object", "_job", "_pool", "_popen", "_putlock", "_should_have_exited", "_value", "_write_to"),
 }
 """Whatever is added here is played below: the port has to answer without it."""
 
