@@ -24,7 +24,7 @@ def count(number: int) -> int:
 
 @shared_task(name="beans.hold")
 def hold(number: int, seconds: float) -> int:
-    """Have so many in stock, and keep the child busy."""
+    """Have so many more in stock, and keep the child busy."""
     stock.add(number)
     time.sleep(seconds)
     return os.getpid()

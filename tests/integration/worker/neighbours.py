@@ -8,21 +8,25 @@ from __future__ import annotations
 import json
 import os
 import sys
+import threading
 import urllib.error
 import urllib.request
 from typing import TYPE_CHECKING, Any
 
 from celery import Celery
+from opentelemetry import metrics
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
 import otel_celery
 from tests.integration.worker.harness import Scrape
 from tests.integration.worker.lives import await_, begin
 
 if TYPE_CHECKING:
-    import threading
     from collections.abc import Callable
 
 METHOD = os.environ.get("T_START_METHOD", "fork")
+reader = InMemoryMetricReader()
 MODULES = ["otel_celery.hook", "tests.integration.worker.beans"]
 
 
@@ -86,6 +90,14 @@ def value(port: int, name: str) -> float | None:
         return None
 
 
+def read(name: str) -> float:
+    """Give what the application's own reader sees of a counter."""
+    data = reader.get_metrics_data()
+    scopes = data.resource_metrics[0].scope_metrics if data is not None and data.resource_metrics else ()
+    found = [metric.data.data_points for scope in scopes for metric in scope.metrics if metric.name == name]
+    return sum(point.value for points in found for point in points)  # type: ignore[union-attr]
+
+
 def at_once(ports: list[int], first_to_end: int) -> Any:
     """Both run tasks, also in new children, and the one after the other has ended."""
     pair = Pair(ports, *[{"max_tasks_per_child": 2}] * 2)
@@ -106,9 +118,75 @@ def at_once(ports: list[int], first_to_end: int) -> Any:
     return {"told": told, "relay": os.environ.get("_OTEL_CELERY_RELAY")}
 
 
+def a_provider_set_late(ports: list[int]) -> Any:
+    """Set one when the second worker has ended; new children of the first are heard by its reader."""
+    pair = Pair(ports, *[{"max_tasks_per_child": 1, "concurrency": 1}] * 2)
+    pair.give(1, "count", 1)
+    pair.end(1)
+    metrics.set_meter_provider(MeterProvider([reader], shutdown_on_exit=False))
+    pair.give(0, "count", 1, times=6)
+    told = pair.shown("beans_total", 6, None)
+    await_(lambda: read("beans") == 6, 5)
+    pair.end(0)
+    return {"told": told, "read": read("beans")}
+
+
+def a_provider_of_both(ports: list[int]) -> Any:
+    """Set one before there is any worker: whoever reads it reads all of it, and its own reader does so to the end."""
+    metrics.set_meter_provider(MeterProvider([reader], shutdown_on_exit=False))
+    pair = Pair(ports, *[{"concurrency": 1}] * 2)
+    pair.give(0, "count", 1, times=3)
+    pair.give(1, "count", 1, times=5)
+    told = [pair.shown("beans_total", 8, 8)]
+    pair.end(0)
+    pair.give(1, "count", 1, times=2)
+    told.append(pair.shown("beans_total", None, 10))
+    pair.end(1)
+    return {"told": told, "read": read("beans")}
+
+
+def threads_beside(ports: list[int]) -> Any:
+    """Have the second run its tasks in threads, and so in this process, beside children that are forked here."""
+    pair = Pair(ports, {"concurrency": 1, "max_tasks_per_child": 1}, {"pool": "threads"})
+    pair.apps[1].set_default()  # which is where a pool's threads look for theirs
+    pair.give(1, "count", 1, times=5)
+    pair.give(0, "count", 1, times=3)
+    told = [pair.shown("beans_total", 3, 5), pair.shown("peas_total", 3, 5)]
+    pair.end(1)
+    pair.give(0, "count", 1, times=3)
+    told.append(pair.shown("beans_total", 6, None))
+    pair.end(0)
+    return {"told": told}
+
+
+def others_start_children(ports: list[int]) -> Any:
+    """Children that another thread adds, as the autoscaler does, are their worker's.
+
+    Those of a worker that is uninstrumented are nobody's, though its neighbour has metrics.
+    """
+    pair = Pair(ports, *[{"concurrency": 1, "max_tasks_per_child": 1}] * 2)
+    for worker in pair.workers:
+        thread = threading.Thread(target=worker.pool.grow, args=(1,))
+        thread.start()
+        thread.join()
+    pair.give(0, "hold", 2, 1.0, times=2)
+    told = [pair.shown("stock", 4, 0)]
+    otel_celery.instrument(pair.apps[1]).uninstrument()
+    pair.give(1, "count", 500, times=3)
+    pair.give(0, "count", 1, times=3)
+    told.append(pair.shown("beans_total", 3, None))
+    pair.end(1)
+    pair.end(0)
+    return {"told": told}
+
+
 STORIES: dict[str, Callable[[list[int]], Any]] = {
     "the first ends first": lambda ports: at_once(ports, 0),
     "the second ends first": lambda ports: at_once(ports, 1),
+    "a provider set late": a_provider_set_late,
+    "a provider of both": a_provider_of_both,
+    "threads beside": threads_beside,
+    "others start children": others_start_children,
 }
 
 if __name__ == "__main__":

@@ -34,11 +34,36 @@ def tell(story: str, redis_url: str, **more: str) -> dict[str, Any]:
     return answer
 
 
-@pytest.mark.parametrize("method", ["fork", "spawn"])
-@pytest.mark.parametrize("ends", ["first", "second"])
+@pytest.mark.parametrize(("method", "ends"), [("fork", "first"), ("fork", "second"), ("spawn", "second")])
 def test_f69_children_of_two_workers_at_once(redis_url: str, method: str, ends: str) -> None:
     """Also what their successors and their own forks record, and when one of the workers has ended."""
     told = tell(f"the {ends} ends first", redis_url, T_START_METHOD=method)
     last = [None, 25] if ends == "first" else [119, None]
     assert told["told"] == [[[3, 5]] * 2, [[10, 16]] * 2, [110, 16], last]
     assert told["relay"] is None
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_f69_a_provider_that_is_set_when_the_second_worker_is_gone(redis_url: str, method: str) -> None:
+    """The end of one takes nothing from the other: a provider that is set late gets its children's metrics."""
+    told = tell("a provider set late", redis_url, T_START_METHOD=method)
+    assert told == {"told": [6, None], "read": 6}
+
+
+def test_f69_a_provider_that_two_workers_share_has_the_metrics_of_both(redis_url: str) -> None:
+    """Those of the children of the first too, which were gone as soon as there was a second."""
+    told = tell("a provider of both", redis_url)
+    assert told == {"told": [[8, 8], [None, 10]], "read": 10}
+
+
+def test_f69_children_beside_a_worker_of_threads(redis_url: str) -> None:
+    """Instruments belong to the newest worker in this process, which says nothing of the other's children."""
+    told = tell("threads beside", redis_url)
+    assert told["told"] == [[3, 5], [3, 5], [6, None]]
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_f69_children_are_their_own_workers_whichever_thread_starts_them(redis_url: str, method: str) -> None:
+    """Those that are added later, too; of a worker that is uninstrumented nobody shows anything."""
+    told = tell("others start children", redis_url, T_START_METHOD=method)
+    assert told["told"] == [[4, 0], [3, None]]
