@@ -8,6 +8,7 @@ Where any other thread lives the warning is true, and stays.
 from __future__ import annotations
 
 import os
+import re
 import threading
 import warnings
 from typing import Any
@@ -16,15 +17,14 @@ _PREFIX = "otel-celery"
 """What the names of our threads begin with."""
 
 
-class _OnlyOurs:
-    """Stands where a filter has its regular expression, and looks at the threads when a warning comes."""
-
-    def match(self, text: str) -> bool:
-        """Tell whether this is the warning, and a false one."""
-        return "is multi-threaded, use of fork" in text and only_ours()
-
-
-_FILTER: Any = ("ignore", _OnlyOurs(), DeprecationWarning, None, 0)
+_FILTER: Any = (
+    "ignore",
+    re.compile(r"This process \(pid=\d+\) is multi-threaded, use of fork"),
+    DeprecationWarning,
+    None,
+    0,
+)
+"""It runs no line of Python at the fork itself, where what a signal's handler raises would be thrown away."""
 
 
 def only_ours() -> bool:
@@ -39,5 +39,7 @@ def only_ours() -> bool:
 
 def leave_out() -> None:
     """Have the next fork not warned of without reason, whatever filters were set since the last one."""
-    if warnings.filters[:1] != [_FILTER]:
-        warnings.filters[:] = [_FILTER, *(each for each in warnings.filters if each is not _FILTER)]  # type: ignore[index]
+    is_false = only_ours()
+    if is_false is not (warnings.filters[:1] == [_FILTER]):
+        others = [each for each in warnings.filters if each is not _FILTER]
+        warnings.filters[:] = [*([_FILTER] if is_false else []), *others]  # type: ignore[index]

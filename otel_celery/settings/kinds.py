@@ -10,10 +10,12 @@ from importlib.metadata import entry_points
 from itertools import pairwise
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+from otel_celery.masking import plain
 from otel_celery.settings.reader import SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from importlib.metadata import EntryPoint
     from pathlib import Path
 
     from otel_celery.settings.reader import Reader
@@ -21,6 +23,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 MAX_BUCKETS = 60
+
+MAX_REASON = 80
+"""Characters of an error in a refusal, whose end is what must be done."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,25 +54,31 @@ def choice(*words: str) -> Kind[str]:
     )
 
 
-def registered(group: str, *, may_be_empty: bool = False) -> Kind[str]:
+def registered(group: str, *, may_be_empty: bool = False, is_made: bool = False) -> Kind[str]:
     """Take the name of an installed entry point, letter for letter, since OpenTelemetry's API looks it up so.
 
-    Where it finds none, the API raises in whatever is first to use it: a task, or this package.
+    Where it finds none that works, the API raises in whatever is first to use it: a task, or this package. ``is_made``
+    says that making one has no effect, so that it can be tried here.
     """
 
     def read(reader: Reader, name: str, default: str) -> str:
         value = reader.raw(name)
         if value is None or (may_be_empty and not value.strip()):
             return default
-        if value not in _installed(group):
+        found = _installed(group).get(value)
+        if found is None:
             raise SettingsError(name, value, f"an installed entry point of {group}")
+        _try(found, name, value, is_made=is_made)
         return value
 
     return Kind(f"an entry point of `{group}`", read)
 
 
-def all_registered(group: str) -> Kind[str]:
-    """Take several of them, comma-separated; what is behind a ``none`` the API does not read."""
+def all_registered(group: str, *, any_case: str = "", every: str = "") -> Kind[str]:
+    """Take several of them, comma-separated, which can be made without effect.
+
+    What is behind the word ``any_case`` is not read; ``every`` stands for all there are.
+    """
 
     def read(reader: Reader, name: str, default: str) -> str:
         value = reader.raw(name)
@@ -75,18 +86,33 @@ def all_registered(group: str) -> Kind[str]:
             return default
         installed = _installed(group)
         for each in map(str.strip, value.split(",")):
-            if each.lower() == "none":
+            if any_case and each.lower() == any_case:
                 break
+            if every and each in {every, ""}:
+                continue
             if each not in installed:
-                raise SettingsError(name, value, f"installed entry points of {group}, comma-separated, or none")
+                raise SettingsError(name, value, f"installed entry points of {group}, comma-separated, or {other}")
+            _try(installed[each], name, value, is_made=True)
         return value
 
-    return Kind(f"entry points of `{group}`, comma-separated, or `none`", read)
+    other = any_case or every
+    return Kind(f"entry points of `{group}`, comma-separated, or `{other}`", read)
 
 
-def _installed(group: str) -> frozenset[str]:
+def _installed(group: str) -> dict[str, EntryPoint]:
     """List a group once: to look up each name of a long list would read every package's metadata each time."""
-    return frozenset(each.name for each in entry_points(group=group))
+    return {each.name: each for each in reversed(tuple(entry_points(group=group)))}  # the first of a name counts
+
+
+def _try(found: EntryPoint, name: str, value: str, *, is_made: bool) -> None:
+    """Load what the API will load; a package that ends the process as it is imported is one that cannot be."""
+    try:
+        loaded = found.load()
+        if is_made:
+            loaded()
+    except (Exception, SystemExit) as error:
+        why = plain(repr(error), MAX_REASON)
+        raise SettingsError(name, value, f"an entry point of {found.group} that works ({why})") from error
 
 
 def _bounds(reader: Reader, name: str, default: tuple[float, ...]) -> tuple[float, ...]:

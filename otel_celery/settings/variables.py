@@ -102,7 +102,7 @@ CHILD_METRICS = Variable(
 CONTEXT = Variable(
     "OTEL_PYTHON_CONTEXT",
     Part.EVERYTHING,
-    kinds.registered("opentelemetry_context", may_be_empty=True),
+    kinds.registered("opentelemetry_context", may_be_empty=True, is_made=True),
     "",
     "how OpenTelemetry's API keeps what is current",
     "contextvars_context",
@@ -113,6 +113,14 @@ METER_PROVIDER = Variable(
     kinds.registered("opentelemetry_meter_provider"),
     "",
     "what OpenTelemetry's API makes where nobody has set a MeterProvider; to be unset rather than empty",
+)
+RESOURCE_DETECTORS = Variable(
+    "OTEL_EXPERIMENTAL_RESOURCE_DETECTORS",
+    Part.EVERYTHING,
+    kinds.all_registered("opentelemetry_resource_detector", every="*"),
+    "",
+    "who else describes the process in `target_info` and in what is pushed",
+    "nobody",
 )
 
 ENABLED = Variable(
@@ -249,7 +257,7 @@ SAMPLER_ARG = Variable("OTEL_TRACES_SAMPLER_ARG", Part.TRACES, kinds.OF_THE_SDK,
 PROPAGATORS = Variable(
     "OTEL_PROPAGATORS",
     Part.TRACES,
-    kinds.all_registered("opentelemetry_propagator"),
+    kinds.all_registered("opentelemetry_propagator", any_case="none"),
     "",
     "how a message carries its trace",
     "tracecontext,baggage",
@@ -302,8 +310,8 @@ OURS = tuple(each.name for each in VARIABLES if each.name.startswith(PREFIX) and
 
 SIGNALS = ("METRICS", "TRACES")
 
-OF_THE_API = (CONTEXT, METER_PROVIDER, PROPAGATORS, TRACER_PROVIDER)
-"""Read by OpenTelemetry's API as it is imported or first used, and by us only to say what is wrong with them."""
+OF_THE_API = (CONTEXT, METER_PROVIDER, PROPAGATORS, TRACER_PROVIDER, RESOURCE_DETECTORS)
+"""Read by OpenTelemetry's API or SDK as it is imported or first used, and by us only to say what is wrong with them."""
 
 
 def names() -> Iterable[str]:

@@ -32,8 +32,7 @@ def load(exporters: Iterable[Exporter], outage: Outage) -> Sequence[Callable[[],
 
     In each child that would cost a tenth of a second. Worse, the main process sends spans from a thread, and a child
     that is forked while that thread imports a module waits for ever when it imports the same one.
-    Raises LookupError, with a sentence for the operator, where nothing installed offers one, and what an exporter
-    raises for an environment that it does not understand.
+    Raises RefusedError, with a sentence for the operator, where nothing installed offers one that can be made.
     """
     makers = [partial(_quiet, _maker(exporter), exporter.place, outage) for exporter in exporters]
     for module in LATE:
@@ -42,14 +41,13 @@ def load(exporters: Iterable[Exporter], outage: Outage) -> Sequence[Callable[[],
 
 
 def _maker(exporter: Exporter) -> Callable[[], SpanExporter]:
-    found = plugins.find(exporter.group, exporter.entry_point)
-    if found is None:
-        raise LookupError(exporter.missing)
-    make: Callable[..., SpanExporter] = found.load()
+    make: Callable[..., SpanExporter] = plugins.load(
+        exporter.group, exporter.entry_point, exporter.variable, exporter.missing
+    )
     if exporter.otlp is not None:
         make = partial(_otlp, make, exporter.otlp)
     if not exporter.is_grpc:  # a channel must not exist before a fork
-        make().shutdown()
+        plugins.make(make, exporter.name, exporter.variable).shutdown()
     return make
 
 

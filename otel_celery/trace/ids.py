@@ -77,9 +77,8 @@ class RunIds(IdGenerator):
 def generator(name: str) -> RunIds:
     """Find the generator that OTEL_PYTHON_ID_GENERATOR names.
 
-    Raises LookupError where nothing installed offers it.
+    Raises RefusedError where nothing installed offers one that works.
     """
-    found = plugins.find("opentelemetry_id_generator", name)
-    if found is None:
-        raise LookupError(f"OTEL_PYTHON_ID_GENERATOR names {name!r}, which is not installed")
-    return RunIds(found.load()())
+    variable = "OTEL_PYTHON_ID_GENERATOR"
+    missing = f"{variable} names {name!r}, which is not installed"
+    return RunIds(plugins.make(plugins.load("opentelemetry_id_generator", name, variable, missing), name, variable))

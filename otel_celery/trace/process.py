@@ -38,7 +38,7 @@ class ProcessTracing:
         """Import what is needed, and touch nothing.
 
         ``attributes`` describe the process, ``service.name`` among them; ``on_error`` hears of what goes wrong later.
-        Raises LookupError, with a sentence for the operator, where an exporter is not installed.
+        Raises RefusedError, with a sentence for the operator, where what the environment names cannot be had.
         """
         self._settings = settings
         self._on_error = on_error

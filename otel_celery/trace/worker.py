@@ -11,6 +11,7 @@ from celery.concurrency.prefork import TaskPool
 
 from otel_celery.trace import log
 from otel_celery.trace.process import ProcessTracing
+from otel_celery.trace.provider import application_provider
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,8 +29,9 @@ class WorkerTraces:
     def __init__(self, worker: Any, settings: Traces) -> None:
         """Import what is needed, at ``worker_init``: in a pool's child that would cost a tenth of a second.
 
-        Raises LookupError, with a sentence for the operator, where an exporter is not installed.
+        Raises RefusedError, with a sentence for the operator, where what the environment names cannot be had.
         """
+        application_provider()  # one that cannot be made is said now, and not when the pool starts
         self._settings = settings
         self._tracing = ProcessTracing(settings, described(worker.app, worker.hostname), self._on_error)
         self._sent_at = 0.0

@@ -94,8 +94,10 @@ def read(name: str) -> float:
     """Give what the application's own reader sees of a counter."""
     data = reader.get_metrics_data()
     scopes = data.resource_metrics[0].scope_metrics if data is not None and data.resource_metrics else ()
-    found = [metric.data.data_points for scope in scopes for metric in scope.metrics if metric.name == name]
-    return sum(point.value for points in found for point in points)  # type: ignore[union-attr]
+    points: list[Any] = [
+        point for scope in scopes for each in scope.metrics if each.name == name for point in each.data.data_points
+    ]
+    return float(sum(point.value for point in points))
 
 
 def at_once(ports: list[int], first_to_end: int) -> Any:
