@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import billiard
 from celery.concurrency.prefork import TaskPool
+from opentelemetry import metrics
 
+from otel_celery.export import plugins
+from otel_celery.settings import variables
 from otel_celery.trace import log
 from otel_celery.trace.process import ProcessTracing
 from otel_celery.trace.provider import application_provider
@@ -32,6 +35,7 @@ class WorkerTraces:
         Raises RefusedError, with a sentence for the operator, where what the environment names cannot be had.
         """
         application_provider()  # one that cannot be made is said now, and not when the pool starts
+        plugins.provided(metrics.get_meter_provider, variables.METER_PROVIDER.name)  # for which the SDK's spans ask
         self._settings = settings
         self._tracing = ProcessTracing(settings, described(worker.app, worker.hostname), self._on_error)
         self._sent_at = 0.0

@@ -1,7 +1,7 @@
 """The listening socket, and who is let in: our own user's processes, a few at a time.
 
 Who is refused costs no more than an accept, and then a breath is taken, so that a flood of them is no work: they wait
-in the kernel's queue, and so do our own, in turn.
+in the kernel's queue, and so do our own, in turn. So it is with those that are let in and leave without a greeting.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ ACCEPTS = 16
 """How many are let in, or refused, before those inside get their turn, and a fork has its own."""
 
 BREATH = 0.005
-"""The seconds without accepting after somebody was refused."""
+"""The seconds without accepting after somebody was refused, or has left without a greeting."""
 
 PAUSE = 0.25
 """The seconds without accepting after the system had no descriptor left."""
@@ -87,6 +87,11 @@ class Entrance:
             has_refused = True
             self._say("stranger", "process %d of user %d, which is not this worker's, is refused by its relay", *peer)
         if has_refused:
+            self._shut(now + BREATH)
+
+    def breathe(self, now: float) -> None:
+        """Let nobody in for a moment, since somebody left without a greeting: a flood of those is to be no work."""
+        if self._opens_at is None:
             self._shut(now + BREATH)
 
     @property

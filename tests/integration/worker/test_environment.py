@@ -190,12 +190,19 @@ NAMING = (
 )
 
 
+OF_TRACES = {"OTEL_PYTHON_TRACER_PROVIDER", "OTEL_PYTHON_ID_GENERATOR"}
+
+
 @pytest.mark.solo
 @pytest.mark.parametrize("name", ["absent", "exits", "raises"])
 @pytest.mark.parametrize("variable", NAMING)
 def test_a_plugin_that_does_not_work_ends_a_strict_worker(site: Site, tmp_path: Path, variable: str, name: str) -> None:
     """It is installed and named: one sentence says which variable names it, whatever it raises."""
-    environment = {"OTEL_TRACES_EXPORTER": "console", "PYTHONPATH": broken(tmp_path), f"{OURS}STRICT": "true"}
+    if (variable, name) == ("OTEL_PYTHON_CONTEXT", "exits"):
+        pytest.skip("the API imports it with itself, and the process ends before there is a worker")
+    environment = {"PYTHONPATH": broken(tmp_path), f"{OURS}STRICT": "true"}
+    if variable in OF_TRACES:
+        environment["OTEL_TRACES_EXPORTER"] = "console"
     strict = HOOK.start(site, "solo", environment={**environment, variable: name})
     assert strict.process.wait(20) == EX_CONFIG
     (line,) = errors(strict)

@@ -359,6 +359,46 @@ tell(orders=until("orders", 2), over=over)
     assert (facts["orders"], facts["over"], facts["lost"]) == (2, True, [["malformed", 1]])
 
 
+KNOCKING = """
+import socket, sys
+print("begun", flush=True)
+while True:
+    with socket.socket(socket.AF_UNIX) as each:
+        each.connect(chr(0) + sys.argv[1])
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the name is abstract")
+def test_f79_whoever_connects_and_closes_without_end_is_let_in_at_a_pace() -> None:
+    """A breath is taken where one leaves without a greeting; a child that comes meanwhile is heard, and soon."""
+    facts = run(f"""
+import subprocess
+from otel_celery.relay.main import entrance
+begin()
+seen, peer = [], address.peer
+address.peer = lambda connection: seen.append(1) or peer(connection)
+command = [sys.executable, "-c", {KNOCKING!r}, address.read(environ).name[1:]]
+flood = subprocess.Popen(command, stdout=subprocess.PIPE)
+flood.stdout.readline()
+end = time.monotonic() + 20
+while len(seen) < 1000 and time.monotonic() < end:
+    time.sleep(0.01)
+before, begun = len(seen), time.monotonic()
+time.sleep(1.0)  # what is measured
+pace = (len(seen) - before) / (time.monotonic() - begun)
+begun = time.monotonic()
+fork(lambda: (orders.add(2), child.say_goodbye()))
+told = until("orders", 2)
+waited = time.monotonic() - begun
+flood.kill()
+flood.wait()
+tell(orders=told, waited=waited, pace=pace, most=entrance.ACCEPTS / entrance.BREATH)
+""")
+    assert (facts["orders"], facts["lost"], facts["failed"]) == (2, [], [])
+    assert 0 < facts["pace"] < 1.2 * facts["most"], "it was three times that"
+    assert facts["waited"] < 5
+
+
 def test_without_a_descriptor_nothing_waits_at_the_gate() -> None:
     """Children are not let in for a while, forks are as fast as ever, and who has waited is heard."""
     facts = run("""
