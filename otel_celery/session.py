@@ -138,7 +138,8 @@ class Session:
                 lost=tallies.metrics_dropped,
                 failed=partial(tallies.swallowed, Where.RELAY),
             )
-            self._starting = relay.starting
+            if has_processes(self._worker):
+                self._starting = relay.starting
             if not self._settings.child_metrics:
                 relay.collect_apart()
                 return

@@ -145,8 +145,8 @@ class Relay:
         """Hear the children out and stop; what they told stays with the provider. Harmless when never opened."""
         neighbours.move_out(self)
         if self._listener is not None:
-            self._gate.forget(self)
             self._listener.close()
+            self._gate.forget(self)  # until then a neighbour's child must let go of the sockets
             address.remove(self._where)
 
     def abandon(self) -> None:
