@@ -18,6 +18,8 @@ import sys
 import threading
 import time
 import weakref
+from collections import deque
+from itertools import repeat
 from typing import TYPE_CHECKING, Protocol
 
 from otel_celery import forkwarning as warned
@@ -28,6 +30,9 @@ if TYPE_CHECKING:
 
 PATIENCE = 2.0
 """The longest that a fork waits, in seconds: a stuck scrape may delay the pool, but not stop it."""
+
+STOCK = 16
+"""How many threads may begin to fork at the very same time."""
 
 _logger = logging.getLogger("otel_celery.serve")
 
@@ -62,6 +67,8 @@ class ForkGate:
         # Re-entrant: the thread that holds the gate may fork itself, in a collector of the registry or in a greenlet.
         self._lock = threading.RLock()
         self._holder: threading.Thread | None = None
+        self._holding: int | None = None
+        """The thread at work behind the gate."""
         self._waiting: set[int] = set()
         self._forking: dict[int, Lock] = {}
 
@@ -81,29 +88,43 @@ class ForkGate:
         lock = self._lock  # after a fork inside the block, the child's gate has a new lock
         with lock:
             self._holder = threading.current_thread()
-            yield
+            before, self._holding = self._holding, threading.get_ident()
+            try:
+                yield
+            finally:
+                self._holding = before
 
     def before(self) -> None:
-        """Wait until the endpoint pauses, at most PATIENCE seconds; an at-fork handler in the forking thread."""
-        if not self._is_needed:
-            return
+        """Wait until the endpoint pauses, at most PATIENCE seconds; called in the thread that forks."""
         if sys.version_info >= (3, 12):
             warned.leave_out()
+        if not self._is_needed:
+            return
         me = threading.get_ident()
+        if self._holding == me or me in self._forking:
+            return
         self._waiting.add(me)
         try:
             lock = self._acquired()
             if lock is not None:
                 self._forking[me] = lock
                 self._holder = threading.current_thread()
+        except BaseException:  # of a signal's handler, which may have come before the note of what was locked
+            self._forking.pop(me, None)
+            with contextlib.suppress(RuntimeError):  # it was not
+                self._lock.release()
+            raise
         finally:
             self._waiting.discard(me)
 
     def after_in_parent(self) -> None:
-        """Release the lock, so that the endpoint goes on; an at-fork handler."""
-        lock = self._forking.pop(threading.get_ident(), None)
+        """Let the endpoint go on; may be called again, where a signal's handler has interrupted it."""
+        me = threading.get_ident()
+        lock = self._forking.get(me)
         if lock is not None:
-            lock.release()
+            with contextlib.suppress(RuntimeError):  # it was released already
+                lock.release()
+            self._forking.pop(me, None)
 
     def after_in_child(self) -> None:
         """Give the child a gate of its own, and close the sockets that it inherited; an at-fork handler."""
@@ -163,22 +184,38 @@ def gate() -> ForkGate:
 def _insistent(hook: Callable[[], None]) -> Callable[[], None]:
     """Make an at-fork handler that does not lose a task's time limit.
 
-    Python prints an exception from an at-fork handler and goes on. If a signal handler raised it, such as that of a
-    soft time limit, the signal is sent again.
+    A signal's handler may run as a function begins, before its first line could catch anything. So what Python calls is
+    no function, but a generator that waits inside its ``try``, out of a stock since several threads may fork at once.
     """
+    stock: deque[Iterator[None]] = deque()
 
-    @functools.wraps(hook)
-    def insistent() -> None:
+    def run() -> Iterator[None]:
         try:
+            yield
+            fill()
             hook()
-        except Exception as error:
-            number = interrupting_signal(error)
-            if number is None:
-                raise
-            home = Home()
-            send_again(number, lambda: home.is_here)
+        except BaseException as error:  # noqa: BLE001  raised again, or its signal sent again
+            _come_again(error)
+            fill()
+            hook()
 
-    return insistent
+    def fill() -> None:
+        while len(stock) < STOCK:
+            waiting = run()
+            next(waiting)
+            stock.append(waiting)
+
+    fill()
+    return map(next, iter(stock.popleft, None), repeat(None)).__next__
+
+
+def _come_again(error: BaseException) -> None:
+    """Have a signal sent again whose handler has raised this; what nobody's handler has raised is raised again."""
+    number = interrupting_signal(error)
+    if number is None:
+        raise error
+    home = Home()
+    send_again(number, lambda: home.is_here)
 
 
 def abandon(sock: socket.socket) -> None:

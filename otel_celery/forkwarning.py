@@ -8,6 +8,7 @@ any other thread in the process the warning is true, and is shown.
 from __future__ import annotations
 
 import os
+import re
 import threading
 import warnings
 from typing import Any
@@ -16,15 +17,14 @@ _PREFIX = "otel-celery"
 """The prefix of our threads' names."""
 
 
-class _OnlyOurs:
-    """Takes the place of a warning filter's regular expression, and looks at the threads when a warning comes."""
-
-    def match(self, text: str) -> bool:
-        """Tell whether this text is the fork warning, and only our own threads cause it."""
-        return "is multi-threaded, use of fork" in text and only_ours()
-
-
-_FILTER: Any = ("ignore", _OnlyOurs(), DeprecationWarning, None, 0)
+_FILTER: Any = (
+    "ignore",
+    re.compile(r"This process \(pid=\d+\) is multi-threaded, use of fork"),
+    DeprecationWarning,
+    None,
+    0,
+)
+"""A pattern of `re`: a filter written in Python would run at the fork, where a signal handler's exception is lost."""
 
 
 def only_ours() -> bool:
@@ -38,6 +38,11 @@ def only_ours() -> bool:
 
 
 def leave_out() -> None:
-    """Put our filter in front of all others before a fork, since filters may have been set after the last one."""
-    if warnings.filters[:1] != [_FILTER]:
-        warnings.filters[:] = [_FILTER, *(each for each in warnings.filters if each is not _FILTER)]  # type: ignore[index]
+    """Put our filter in front of all others before a fork that only our threads would be warned of, else take it away.
+
+    Filters may have been set after the last fork.
+    """
+    is_false = only_ours()
+    if is_false is not (warnings.filters[:1] == [_FILTER]):
+        others = [each for each in warnings.filters if each is not _FILTER]
+        warnings.filters[:] = [*([_FILTER] if is_false else []), *others]  # type: ignore[index]

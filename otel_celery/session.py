@@ -20,7 +20,7 @@ from otel_celery.controller import observe_end
 from otel_celery.forks import gate
 from otel_celery.lifecycle import Where, guarded
 from otel_celery.masking import reason
-from otel_celery.observe.children import has_processes
+from otel_celery.observe.children import has_processes, surround_starts
 from otel_celery.observe.watch import Watch
 from otel_celery.outlets import Outlets
 from otel_celery.record.recording import Recording
@@ -33,6 +33,7 @@ from otel_celery.step import add_step
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import AbstractContextManager
 
     from otel_celery.record.pushers import Pushers
     from otel_celery.record.tallies import Tallies
@@ -57,6 +58,8 @@ class Session:
         self._outlets = Outlets(worker.hostname, self._recording, traces)
         self.problems = list(self._recording.pushers.problems) if self._recording.pushers is not None else []
         """Sentences about exporters that cannot be loaded; the others work without them."""
+        self._starting: Callable[[], AbstractContextManager[None]] | None = None
+        """A context manager around the start of each child, so that the child is known as this worker's."""
         self._was_over = False
         self.on_end: Callable[[], None] = lambda: None
         self.warnings: list[str] = []
@@ -83,11 +86,17 @@ class Session:
         return self._outlets.is_closed
 
     def pool_prepared(self) -> None:
-        """Switch spans on; called before the pool forks and after every handler of ``worker_init``.
+        """Have children known as this worker's, and switch spans on.
+
+        Called before the pool forks and after every handler of ``worker_init``.
 
         Raises SystemExit in a strict environment if this pool cannot have spans.
         """
-        if self._traces is None or self._outlets.is_closed:
+        if self._outlets.is_closed:
+            return
+        if self._starting is not None:
+            guarded(self._recording.tallies, Where.CHILDREN, surround_starts, self._worker.pool, self._starting)
+        if self._traces is None:
             return
         if self._is_green and self._traces.has_grpc:
             try:
@@ -130,6 +139,8 @@ class Session:
                 lost=tallies.metrics_dropped,
                 failed=partial(tallies.swallowed, Where.RELAY),
             )
+            if has_processes(self._worker):
+                self._starting = relay.starting
             if not self._settings.child_metrics:
                 relay.collect_apart()
                 return

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from celery import signals
 
 from otel_celery.commandline import is_spawned_child
-from otel_celery.masking import plain
+from otel_celery.masking import RefusedError, plain
 from otel_celery.saying import say
 from otel_celery.settings import settings as environment
 from otel_celery.trace import entry
@@ -118,7 +118,7 @@ class Instrumentation:
         report = _Report(worker, is_strict=environment.is_strict(os.environ))
         try:
             self._install(worker, report)
-        except environment.SettingsError as error:
+        except RefusedError as error:
             report.mistakes.append(str(error) if report.is_strict else f"{error}; metrics and spans are off")
         except Exception as error:  # noqa: BLE001  the worker runs on without us
             report.failures.append(f"could not start, metrics and spans are off: {plain(repr(error))}")

@@ -14,6 +14,7 @@ from otel_celery.lifecycle import Exit
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import AbstractContextManager
 
 RECYCLED_STATUS = 155
 """billiard.pool.EX_RECYCLE: the child reached max-tasks-per-child or max-memory-per-child."""
@@ -28,6 +29,26 @@ def has_processes(worker: Any) -> bool:
     if isinstance(pool, str) and pool.startswith("celery.concurrency."):
         return bool(pool == ALIASES["prefork"])  # without importing gevent's or eventlet's
     return any(base.__module__ == "celery.concurrency.prefork" for base in get_implementation(pool).__mro__)
+
+
+def surround_starts(pool: Any, starting: Callable[[], AbstractContextManager[None]]) -> None:
+    """Have each child of one worker's pool started in this context, in whichever thread: to be called before the first.
+
+    Pools have threads of their own that do so, and the autoscaler is another.
+    """
+    for name in ("Pool", "BlockingPool"):
+        made = getattr(pool, name, None)
+        if isinstance(made, type):
+            setattr(pool, name, _surrounded(made, starting))
+
+
+def _surrounded(base: Any, starting: Callable[[], AbstractContextManager[None]]) -> type:
+    class Surrounded(base):
+        def _create_worker_process(self, i: int) -> Any:
+            with starting():
+                return super()._create_worker_process(i)
+
+    return type(base.__name__, (Surrounded,), {"__module__": base.__module__})
 
 
 class Children:

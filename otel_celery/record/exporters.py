@@ -22,7 +22,7 @@ from opentelemetry.sdk.metrics.view import ExplicitBucketHistogramAggregation, E
 
 from otel_celery.export import plugins
 from otel_celery.export.otlp import options
-from otel_celery.masking import plain
+from otel_celery.masking import RefusedError
 from otel_celery.settings.otlp import GRPC, HTTP
 
 if TYPE_CHECKING:
@@ -58,15 +58,14 @@ def load(exporter: Exporter) -> type[MetricExporter | MetricReader]:
 
     Raises ExporterError.
     """
-    found = plugins.find(exporter.group, exporter.entry_point)
-    if found is None:
-        raise ExporterError(exporter.missing)
     try:
-        loaded = found.load()
-    except Exception as error:
-        raise ExporterError(f"the exporter {exporter.name!r} cannot be loaded: {plain(repr(error))}") from error
+        loaded = plugins.load(exporter.group, exporter.entry_point, exporter.variable, exporter.missing)
+    except RefusedError as error:
+        raise ExporterError(str(error)) from error
     if not isinstance(loaded, type) or not issubclass(loaded, (MetricExporter, MetricReader)):
-        raise ExporterError(f"the exporter {exporter.name!r} is neither a MetricExporter nor a MetricReader")
+        raise ExporterError(
+            f"{exporter.variable} names {exporter.name!r}, which is neither a MetricExporter nor a MetricReader"
+        )
     for module in _LAZY[exporter.otlp.protocol] if exporter.otlp is not None else ():
         with contextlib.suppress(ImportError):  # a module that has moved is imported when it is used
             importlib.import_module(module)
@@ -78,10 +77,12 @@ def make(loaded: type[MetricExporter | MetricReader], exporter: Exporter, push: 
 
     Raises ExporterError.
     """
+    options = _options(exporter.otlp, push) if exporter.otlp is not None else {}
     try:
-        return loaded(**_options(exporter.otlp, push)) if exporter.otlp is not None else loaded()
-    except Exception as error:
-        raise ExporterError(f"the exporter {exporter.name!r} cannot be made: {plain(repr(error))}") from error
+        made: MetricExporter | MetricReader = plugins.make(loaded, exporter.name, exporter.variable, **options)
+    except RefusedError as error:
+        raise ExporterError(str(error)) from error
+    return made
 
 
 def _options(otlp: Otlp, push: Push) -> dict[str, Any]:

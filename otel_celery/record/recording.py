@@ -44,6 +44,7 @@ from otel_celery.record.refusals import Refusals
 from otel_celery.record.resource import resource
 from otel_celery.record.tallies import PAIRS_PER_TASK_NAME, Tallies
 from otel_celery.record.views import SCOPE, views
+from otel_celery.settings import variables
 from otel_celery.version import __version__
 
 if TYPE_CHECKING:
@@ -171,8 +172,11 @@ class Recording:
 
 
 def application_provider() -> MeterProvider | None:
-    """Return the SDK provider that the application, or ``opentelemetry-instrument``, has set; None without one."""
-    found = metrics.get_meter_provider()
+    """Return the SDK provider that the application, or ``opentelemetry-instrument``, has set; None without one.
+
+    Raises RefusedError if OTEL_PYTHON_METER_PROVIDER names a provider that cannot be made.
+    """
+    found = plugins.provided(metrics.get_meter_provider, variables.METER_PROVIDER.name)
     return found if isinstance(found, MeterProvider) else None
 
 

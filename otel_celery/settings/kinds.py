@@ -10,10 +10,12 @@ from importlib.metadata import entry_points
 from itertools import pairwise
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+from otel_celery.masking import plain
 from otel_celery.settings.reader import SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from importlib.metadata import EntryPoint
     from pathlib import Path
 
     from otel_celery.settings.reader import Reader
@@ -22,6 +24,9 @@ T = TypeVar("T")
 
 MAX_BUCKETS = 60
 """Bounds of a histogram at most."""
+
+MAX_REASON = 80
+"""Characters of an error in a refusal, whose end is what must be done."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,25 +55,31 @@ def choice(*words: str) -> Kind[str]:
     )
 
 
-def registered(group: str, *, may_be_empty: bool = False) -> Kind[str]:
+def registered(group: str, *, may_be_empty: bool = False, is_made: bool = False) -> Kind[str]:
     """Make the kind of an installed entry point's name, compared exactly as OpenTelemetry's API compares it.
 
-    With a name that is not installed, the API would raise in its first caller: a task, or this package.
+    With a name that is not installed or does not load, the API would raise in its first caller: a task or this package.
+    ``is_made`` says that the entry point's object can be called here to try it, without an effect.
     """
 
     def read(reader: Reader, name: str, default: str) -> str:
         value = reader.raw(name)
         if value is None or (may_be_empty and not value.strip()):
             return default
-        if value not in _installed(group):
+        found = _installed(group).get(value)
+        if found is None:
             raise SettingsError(name, value, f"an installed entry point of {group}")
+        _try(found, name, value, is_made=is_made)
         return value
 
     return Kind(f"an entry point of `{group}`", read)
 
 
-def all_registered(group: str) -> Kind[str]:
-    """Make the kind of several entry points' names, comma-separated; the API ignores those after a ``none``."""
+def all_registered(group: str, *, any_case: str = "", every: str = "") -> Kind[str]:
+    """Make the kind of several entry points' names, comma-separated, whose objects can be called without an effect.
+
+    Names after the word ``any_case`` are not read; the word ``every`` stands for all entry points of the group.
+    """
 
     def read(reader: Reader, name: str, default: str) -> str:
         value = reader.raw(name)
@@ -76,18 +87,33 @@ def all_registered(group: str) -> Kind[str]:
             return default
         installed = _installed(group)
         for each in map(str.strip, value.split(",")):
-            if each.lower() == "none":
+            if any_case and each.lower() == any_case:
                 break
+            if every and each in {every, ""}:
+                continue
             if each not in installed:
-                raise SettingsError(name, value, f"installed entry points of {group}, comma-separated, or none")
+                raise SettingsError(name, value, f"installed entry points of {group}, comma-separated, or {other}")
+            _try(installed[each], name, value, is_made=True)
         return value
 
-    return Kind(f"entry points of `{group}`, comma-separated, or `none`", read)
+    other = any_case or every
+    return Kind(f"entry points of `{group}`, comma-separated, or `{other}`", read)
 
 
-def _installed(group: str) -> frozenset[str]:
-    """Return the names of a group at once: each single lookup would read the metadata of every package."""
-    return frozenset(each.name for each in entry_points(group=group))
+def _installed(group: str) -> dict[str, EntryPoint]:
+    """Return the entry points of a group at once: each single lookup would read the metadata of every package."""
+    return {each.name: each for each in reversed(tuple(entry_points(group=group)))}  # the first of a name counts
+
+
+def _try(found: EntryPoint, name: str, value: str, *, is_made: bool) -> None:
+    """Load an entry point as the API will; a package that ends the process on its import does not load."""
+    try:
+        loaded = found.load()
+        if is_made:
+            loaded()
+    except (Exception, SystemExit) as error:
+        why = plain(repr(error), MAX_REASON)
+        raise SettingsError(name, value, f"an entry point of {found.group} that works ({why})") from error
 
 
 def _bounds(reader: Reader, name: str, default: tuple[float, ...]) -> tuple[float, ...]:

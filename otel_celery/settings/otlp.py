@@ -104,9 +104,14 @@ class Exporter:
         return self.name if self.otlp is None else f"{self.otlp.place} ({self.otlp.protocol})"
 
     @property
+    def variable(self) -> str:
+        """Name the variable that names it."""
+        return f"OTEL_{self.signal.upper()}_EXPORTER"
+
+    @property
     def missing(self) -> str:
         """A sentence for the operator about an exporter that is not installed."""
-        names = f"OTEL_{self.signal.upper()}_EXPORTER names {self.name!r}"
+        names = f"{self.variable} names {self.name!r}"
         if self.otlp is None:
             return f"{names}, which no installed package registers under the entry point group {self.group}"
         extra = "otlp-grpc" if self.is_grpc else "otlp"

@@ -103,7 +103,7 @@ CHILD_METRICS = Variable(
 CONTEXT = Variable(
     "OTEL_PYTHON_CONTEXT",
     Part.EVERYTHING,
-    kinds.registered("opentelemetry_context", may_be_empty=True),
+    kinds.registered("opentelemetry_context", may_be_empty=True, is_made=True),
     "",
     "the implementation of OpenTelemetry's context",
     "contextvars_context",
@@ -114,6 +114,14 @@ METER_PROVIDER = Variable(
     kinds.registered("opentelemetry_meter_provider"),
     "",
     "the MeterProvider that OpenTelemetry's API makes if none is set; unset it rather than set it to an empty value",
+)
+RESOURCE_DETECTORS = Variable(
+    "OTEL_EXPERIMENTAL_RESOURCE_DETECTORS",
+    Part.EVERYTHING,
+    kinds.all_registered("opentelemetry_resource_detector", every="*"),
+    "",
+    "who else describes the process in `target_info` and in what is pushed",
+    "nobody",
 )
 
 ENABLED = Variable(
@@ -271,7 +279,7 @@ SAMPLER_ARG = Variable("OTEL_TRACES_SAMPLER_ARG", Part.TRACES, kinds.OF_THE_SDK,
 PROPAGATORS = Variable(
     "OTEL_PROPAGATORS",
     Part.TRACES,
-    kinds.all_registered("opentelemetry_propagator"),
+    kinds.all_registered("opentelemetry_propagator", any_case="none"),
     "",
     "the formats of the trace context in a message",
     "tracecontext,baggage",
@@ -327,8 +335,8 @@ OURS = tuple(each.name for each in VARIABLES if each.name.startswith(PREFIX) and
 
 SIGNALS = ("METRICS", "TRACES")
 
-OF_THE_API = (CONTEXT, METER_PROVIDER, PROPAGATORS, TRACER_PROVIDER)
-"""Variables that OpenTelemetry's API reads when it is imported or first used; we read them only to report mistakes."""
+OF_THE_API = (CONTEXT, METER_PROVIDER, PROPAGATORS, TRACER_PROVIDER, RESOURCE_DETECTORS)
+"""Variables that OpenTelemetry's API and SDK read when they are imported or first used; we only report mistakes."""
 
 
 def names() -> Iterable[str]:

@@ -33,8 +33,8 @@ def load(exporters: Iterable[Exporter], outage: Outage) -> Sequence[Callable[[],
     Each child would need a tenth of a second for these imports. Also, the main process exports spans in a thread: if a
     child were forked while that thread imports a module, the child would wait for ever when it imports the same one.
 
-    Returns a function for each exporter that makes it. Raises LookupError, with a sentence for the operator, if an
-    exporter is not installed, and the exceptions of an exporter that does not accept the environment.
+    Returns a function for each exporter that makes it. Raises RefusedError, with a sentence for the operator, if an
+    exporter is not installed or cannot be made.
     """
     makers = [partial(_quiet, _maker(exporter), exporter.place, outage) for exporter in exporters]
     for module in LATE:
@@ -43,14 +43,13 @@ def load(exporters: Iterable[Exporter], outage: Outage) -> Sequence[Callable[[],
 
 
 def _maker(exporter: Exporter) -> Callable[[], SpanExporter]:
-    found = plugins.find(exporter.group, exporter.entry_point)
-    if found is None:
-        raise LookupError(exporter.missing)
-    make: Callable[..., SpanExporter] = found.load()
+    make: Callable[..., SpanExporter] = plugins.load(
+        exporter.group, exporter.entry_point, exporter.variable, exporter.missing
+    )
     if exporter.otlp is not None:
         make = partial(_otlp, make, exporter.otlp)
     if not exporter.is_grpc:  # a channel must not exist before a fork
-        make().shutdown()
+        plugins.make(make, exporter.name, exporter.variable).shutdown()
     return make
 
 

@@ -77,9 +77,8 @@ class RunIds(IdGenerator):
 def generator(name: str) -> RunIds:
     """Load the id generator that OTEL_PYTHON_ID_GENERATOR names.
 
-    Raises LookupError, with a sentence for the operator, if it is not installed.
+    Raises RefusedError if it is not installed or does not work.
     """
-    found = plugins.find("opentelemetry_id_generator", name)
-    if found is None:
-        raise LookupError(f"OTEL_PYTHON_ID_GENERATOR names {name!r}, which is not installed")
-    return RunIds(found.load()())
+    variable = "OTEL_PYTHON_ID_GENERATOR"
+    missing = f"{variable} names {name!r}, which is not installed"
+    return RunIds(plugins.make(plugins.load("opentelemetry_id_generator", name, variable, missing), name, variable))

@@ -38,7 +38,7 @@ class ProcessTracing:
         """Import the exporters and make the provider; nothing is instrumented yet.
 
         ``attributes`` are the resource's, with ``service.name``; ``on_error`` gets our exceptions from now on.
-        Raises LookupError, with a sentence for the operator, if an exporter or the id generator is not installed.
+        Raises RefusedError, with a sentence for the operator, if an exporter or the id generator cannot be had.
         """
         self._settings = settings
         self._on_error = on_error

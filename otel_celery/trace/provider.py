@@ -9,7 +9,9 @@ from opentelemetry import trace
 from opentelemetry.sdk.resources import SERVICE_NAME, OTELResourceDetector, Resource
 from opentelemetry.sdk.trace import SpanProcessor, SynchronousMultiSpanProcessor, TracerProvider
 
+from otel_celery.export import plugins
 from otel_celery.plain import label, text
+from otel_celery.settings import variables
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,8 +30,9 @@ def application_provider() -> trace.TracerProvider | None:
     """Return the global provider that the application has set, or None; it need not be the SDK's class, as logfire's.
 
     Our own providers do not count, such as that of an earlier worker of this process.
+    Raises RefusedError if OTEL_PYTHON_TRACER_PROVIDER names a provider that cannot be made.
     """
-    found = trace.get_tracer_provider()
+    found = plugins.provided(trace.get_tracer_provider, variables.TRACER_PROVIDER.name)
     return None if isinstance(found, (trace.ProxyTracerProvider, Provider)) else found
 
 

@@ -8,9 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import billiard
 from celery.concurrency.prefork import TaskPool
+from opentelemetry import metrics
 
+from otel_celery.export import plugins
+from otel_celery.settings import variables
 from otel_celery.trace import log
 from otel_celery.trace.process import ProcessTracing
+from otel_celery.trace.provider import application_provider
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,8 +32,10 @@ class WorkerTraces:
     def __init__(self, worker: Any, settings: Traces) -> None:
         """Import the exporters at ``worker_init``: the imports would take a tenth of a second in each pool child.
 
-        Raises LookupError, with a sentence for the operator, if an exporter or the id generator is not installed.
+        Raises RefusedError, with a sentence for the operator, if an exporter or the id generator cannot be had.
         """
+        application_provider()  # one that cannot be made is said now, and not when the pool starts
+        plugins.provided(metrics.get_meter_provider, variables.METER_PROVIDER.name)  # for which the SDK's spans ask
         self._settings = settings
         self._tracing = ProcessTracing(settings, described(worker.app, worker.hostname), self._on_error)
         self._sent_at = 0.0

@@ -1,7 +1,8 @@
 """The listening socket: accepts connections from processes of the worker's own user, a few at a time.
 
 A connection of another user costs no more than an accept. Then accepting pauses for a moment, so that a flood of them
-causes no load. Meanwhile they wait in the kernel's queue, and so do our own children's, in turn.
+causes little load. Accepting pauses as well after a connection has parted without a greeting. Meanwhile connections
+wait in the kernel's queue, and so do our own children's, in turn.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ ACCEPTS = 16
 """Connections accepted, or refused, before the open ones are read and a fork gets its turn."""
 
 BREATH = 0.005
-"""Seconds without accepting after a connection was refused."""
+"""Seconds without accepting after a connection was refused, or has parted without a greeting."""
 
 PAUSE = 0.25
 """Seconds without accepting after the system had no file descriptor left."""
@@ -94,6 +95,11 @@ class Entrance:
             has_refused = True
             self._say("stranger", "process %d of user %d, which is not this worker's, is refused by its relay", *peer)
         if has_refused:
+            self._shut(now + BREATH)
+
+    def breathe(self, now: float) -> None:
+        """Let nobody in for a moment, since somebody left without a greeting: a flood of those is to be no work."""
+        if self._opens_at is None:
             self._shut(now + BREATH)
 
     @property

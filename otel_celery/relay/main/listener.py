@@ -234,6 +234,7 @@ class Listener:
         self._selector.unregister(talk.connection)
         talk.connection.close()
         if talk.member is None:
+            self._entrance.breathe(time.monotonic())
             return
         if talk.is_dismissed and not talk.is_ending:
             self._roster.send_away(talk.member, time.monotonic(), is_torn=talk.incoming.is_torn())

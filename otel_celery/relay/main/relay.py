@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import logging
-import threading
 import time
-import weakref
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +13,7 @@ from otel_celery.forks import Home
 from otel_celery.lifecycle import Loss
 from otel_celery.relay import sdk
 from otel_celery.relay.child import child
+from otel_celery.relay.main import neighbours
 from otel_celery.relay.main.blend import Blender
 from otel_celery.relay.main.listener import Listener
 from otel_celery.relay.main.merged import Merged
@@ -22,17 +21,14 @@ from otel_celery.relay.wire import address
 
 if TYPE_CHECKING:
     from collections.abc import Callable, MutableMapping
+    from contextlib import AbstractContextManager
 
     from opentelemetry.sdk.metrics.export import MetricReader, MetricsData
 
     from otel_celery.forks import ForkGate
+    from otel_celery.relay.main.neighbours import Neighbour
 
 logger = logging.getLogger("otel_celery")
-
-_bound: weakref.WeakKeyDictionary[Relay, None] = weakref.WeakKeyDictionary()
-"""Open relays whose providers the API's proxies were bound to, newest last: several workers may share a process."""
-
-_locks: dict[str, Any] = {}
 
 SENTENCES = {
     Loss.LIMIT: "there are too many instruments: %s and other new ones are left out",
@@ -63,12 +59,12 @@ class Relay:
 
         ``lost`` counts points that are left out, by reason; ``failed`` is called with exceptions of ours.
         """
-        self._is_ours = is_ours
+        self.is_ours = is_ours
+        self.providers = [provider]
         self._listener: Listener | None = None
         self._gate = gate
         self._count, self._failed = lost, failed
         self._said: set[Loss] = set()
-        self._providers = [provider]
         self._books = Merged(self._lost, time.time_ns())
         self._blend = Blender(label_length, self._lost)
         self._label_length = label_length
@@ -79,23 +75,11 @@ class Relay:
 
         Raises SdkMovedError if a private name of the SDK has moved, OSError if no socket can be made.
         """
-        self.collect_apart()
+        sdk.check()
         if has_children:
-            self._open(environ)
-        if self._is_ours:
-            self._bind()
-
-    def _bind(self) -> None:
-        with _binding():
-            sdk.bind(self._providers[0])
-            _bound[self] = None
-
-    def _unbind(self) -> None:
-        """Bind the proxies to the newest remaining worker of this process, whose tasks' metrics would be lost else."""
-        with _binding():
-            _bound.pop(self, None)
-            heirs = [relay._providers[0] for relay in _bound if relay._home.is_here]  # noqa: SLF001  of this class
-            sdk.unbind(self._providers[0], heirs[-1] if heirs else None)
+            self._listen(environ)
+        self._collect(self.providers[0])
+        neighbours.move_in(self)
 
     def collect_apart(self) -> None:
         """Prevent an instrument of the application's from failing a scrape; enough where no metrics are relayed.
@@ -103,10 +87,23 @@ class Relay:
         Raises SdkMovedError as :meth:`open` does.
         """
         sdk.check()
-        sdk.collect_apart(self._providers[0], self._lost_value)
+        self._collect(self.providers[0])
 
-    def _open(self, environ: MutableMapping[str, str]) -> None:
-        listening, self._where = address.listen(feeds_application=not self._is_ours)
+    def _collect(self, provider: MeterProvider) -> None:
+        """Have a provider's readers get what its instruments hold, each apart, and what the children have told.
+
+        Where it is the application's, those of its other workers in this process are heard as before.
+        """
+        relays = neighbours.sharing(provider)
+        if self.hears_children and self not in relays:
+            relays.append(self)
+        if relays:
+            sdk.blend_into(provider, partial(_blended, relays, provider), self._lost_value)
+        else:
+            sdk.collect_apart(provider, self._lost_value)
+
+    def _listen(self, environ: MutableMapping[str, str]) -> None:
+        listening, self._where = address.listen(feeds_application=not self.is_ours)
         try:
             self._listener = Listener(listening, self._where, self._books, self._gate, self._lost, self._failed)
         except OSError:  # no descriptor is left
@@ -115,11 +112,29 @@ class Relay:
             raise
         self._child = child.Child(self._where, self._label_length, self._gate)
         self._environ = environ
-        self._where.publish(environ)
-        for provider in self._providers:
-            sdk.blend_into(provider, partial(self._blended, provider), self._lost_value)
-        sdk.on_set(self._adopt)
         self._gate.watch(self)
+
+    @property
+    def hears_children(self) -> bool:
+        """Tell whether there is anything that children could send to."""
+        return self._listener is not None
+
+    @property
+    def is_here(self) -> bool:
+        """Tell whether it was made in this process."""
+        return self._home.is_here
+
+    def publish(self) -> None:
+        """Have the children that are spawned from now on find it."""
+        self._where.publish(self._environ)
+
+    def withdraw(self) -> None:
+        """Have them no longer find it."""
+        self._where.withdraw(self._environ)
+
+    def starting(self) -> AbstractContextManager[None]:
+        """Have the children that are started meanwhile, in this thread, be this worker's and no other's."""
+        return neighbours.starting(self)
 
     def start(self) -> None:
         """Start to read from children, now that the first ones are forked."""
@@ -128,33 +143,31 @@ class Relay:
 
     def close(self) -> None:
         """Read the children's last frames and stop; merged metrics stay with the provider. Harmless if never opened."""
-        if self._is_ours:
-            self._unbind()
+        neighbours.move_out(self)
         if self._listener is not None:
-            self._gate.forget(self)
-            sdk.on_set(None)
-            self._where.withdraw(self._environ)
             self._listener.close()
+            self._gate.forget(self)  # until then a neighbour's child must let go of the sockets
             address.remove(self._where)
 
     def abandon(self) -> None:
-        """Prepare a child that was just forked: close the main process's sockets there, and enter the child's side."""
+        """Prepare a child that was just forked: if it is this worker's, have it send its metrics to this relay."""
         if self._listener is not None:
             self._listener.abandon()
-        self._child.enter(self._providers, forked=True)
+        if neighbours.is_parent(self):
+            self._child.enter(neighbours.providers(), forked=True)
 
     @staticmethod
     def say_goodbye() -> None:
         """Send the last values of a child that ends in order."""
         child.say_goodbye()
 
-    def _adopt(self, provider: Any) -> None:
+    def adopt(self, provider: Any) -> None:
         """Add the children's metrics to a provider, too, that the application sets later in the main process."""
-        if isinstance(provider, MeterProvider) and provider not in self._providers:
-            self._providers.append(provider)
-            sdk.blend_into(provider, partial(self._blended, provider), self._lost_value)
+        if self.hears_children and isinstance(provider, MeterProvider) and provider not in self.providers:
+            self.providers.append(provider)
+            self._collect(provider)
 
-    def _blended(self, provider: MeterProvider, reader: MetricReader, data: MetricsData | None) -> MetricsData | None:
+    def blended(self, provider: MeterProvider, reader: MetricReader, data: MetricsData | None) -> MetricsData | None:
         """Add the children's metrics to a reader's collection; after an error the collection stays without them."""
         if not self._home.is_here:
             return data
@@ -178,9 +191,10 @@ class Relay:
             logger.warning("otel-celery: %s (otel_celery_relay_dropped_total counts on)", SENTENCES[reason] % name)
 
 
-def _binding() -> Any:
-    """Return the lock for binding the proxies, made at its first use: gevent may patch the process after the import.
-
-    Two workers that end at once must not become each other's heirs.
-    """
-    return _locks.setdefault("binding", threading.RLock())
+def _blended(
+    relays: list[Neighbour], provider: MeterProvider, reader: MetricReader, data: MetricsData | None
+) -> MetricsData | None:
+    """Add the metrics of the children of several relays to a reader's collection."""
+    for relay in relays:
+        data = relay.blended(provider, reader, data)
+    return data

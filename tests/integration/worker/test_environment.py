@@ -160,6 +160,88 @@ def test_a_propagator_that_is_not_installed_ends_a_strict_worker(site: Site, swi
     assert "Traceback" not in strict.log
 
 
+BROKEN = """
+class Raising:
+    def __init__(self, *_, **__):
+        raise RuntimeError("it cannot be made")
+"""
+
+GROUPS = ("meter_provider", "tracer_provider", "propagator", "context", "id_generator", "resource_detector")
+
+
+def broken(directory: Path) -> str:
+    """Register what cannot be imported, what ends the process then, and what cannot be made; give the PYTHONPATH."""
+    info = directory / "broken-1.0.dist-info"
+    info.mkdir()
+    info.joinpath("METADATA").write_text("Metadata-Version: 2.1\nName: broken\nVersion: 1.0\n")
+    names = "absent = broken_absent:It\nexits = broken_exits:It\nraises = broken:Raising\n"
+    groups = (*GROUPS, "metrics_exporter", "traces_exporter")
+    info.joinpath("entry_points.txt").write_text("".join(f"[opentelemetry_{each}]\n{names}\n" for each in groups))
+    directory.joinpath("broken.py").write_text(BROKEN)
+    directory.joinpath("broken_absent.py").write_text("import not_there_at_all\n")
+    directory.joinpath("broken_exits.py").write_text("raise SystemExit(3)\n")
+    return f"{directory}:."
+
+
+NAMING = (
+    *("OTEL_PYTHON_METER_PROVIDER", "OTEL_PYTHON_TRACER_PROVIDER", "OTEL_PROPAGATORS", "OTEL_PYTHON_CONTEXT"),
+    *("OTEL_PYTHON_ID_GENERATOR", "OTEL_METRICS_EXPORTER", "OTEL_TRACES_EXPORTER"),
+    "OTEL_EXPERIMENTAL_RESOURCE_DETECTORS",
+)
+
+
+OF_TRACES = {"OTEL_PYTHON_TRACER_PROVIDER", "OTEL_PYTHON_ID_GENERATOR"}
+
+
+@pytest.mark.solo
+@pytest.mark.parametrize("name", ["absent", "exits", "raises"])
+@pytest.mark.parametrize("variable", NAMING)
+def test_a_plugin_that_does_not_work_ends_a_strict_worker(site: Site, tmp_path: Path, variable: str, name: str) -> None:
+    """It is installed and named: one sentence says which variable names it, whatever it raises."""
+    if (variable, name) == ("OTEL_PYTHON_CONTEXT", "exits"):
+        pytest.skip("the API imports it with itself, and the process ends before there is a worker")
+    environment = {"PYTHONPATH": broken(tmp_path), f"{OURS}STRICT": "true"}
+    if variable in OF_TRACES:
+        environment["OTEL_TRACES_EXPORTER"] = "console"
+    strict = HOOK.start(site, "solo", environment={**environment, variable: name})
+    assert strict.process.wait(20) == EX_CONFIG
+    (line,) = errors(strict)
+    assert variable in line
+    assert line.endswith(ENDS)
+    assert len(f"otel-celery: ERROR: {line}") <= 300
+
+
+@pytest.mark.solo
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("OTEL_EXPERIMENTAL_RESOURCE_DETECTORS", "nonsense"),
+        ("OTEL_EXPERIMENTAL_RESOURCE_DETECTORS", "*, absent"),
+        ("OTEL_PROPAGATORS", "absent"),
+    ],
+)
+def test_a_plugin_that_does_not_work_costs_the_metrics_alone(
+    site: Site, tmp_path: Path, variable: str, value: str
+) -> None:
+    """One sentence instead of OpenTelemetry's traceback, and the worker runs its tasks."""
+    worker = HOOK.start(site, "solo", environment={"PYTHONPATH": broken(tmp_path), variable: value})
+    run_one(site, worker)
+    assert worker.stop() == 0
+    (line,) = errors(worker)
+    assert line.startswith(f"{variable}={value!r} is not allowed: it must be ")
+    assert line.endswith("; metrics and spans are off")
+    assert "Traceback" not in worker.log
+
+
+@pytest.mark.solo
+def test_detectors_that_are_installed_describe_the_worker(site: Site) -> None:
+    """Those of the SDK by name, with an empty place in the list, as the SDK reads it."""
+    environment = {"OTEL_EXPERIMENTAL_RESOURCE_DETECTORS": "os, ,otel"}
+    worker = HOOK.start(site, "solo", environment=environment).wait_ready()
+    assert 'os_type="linux"' in worker.scrape().text
+    assert worker.stop() == 0
+
+
 @pytest.mark.solo
 def test_a_service_called_prometheus_is_said_once_and_sets_no_port(site: Site) -> None:
     """Kubernetes puts its address into every pod; a strict worker lives, and the next source of the port counts."""

@@ -29,8 +29,8 @@ PRIVATE = {
     *("_trace_after_publish", "_trace_before_publish", "_trace_failure", "_trace_postrun", "_trace_prerun"),
     "_trace_retry",
     # Celery, kombu and billiard
-    *("_active_tags", "_announce_cancelled", "_announce_revoked", "_apply_result", "_cache", "_get_current_object"),
-    *("_job", "_pool", "_popen", "_putlock", "_should_have_exited", "_value", "_write_to"),
+    *("_active_tags", "_announce_cancelled", "_announce_revoked", "_apply_result", "_cache", "_create_worker_process"),
+    *("_get_current_object", "_job", "_pool", "_popen", "_putlock", "_should_have_exited", "_value", "_write_to"),
 }
 """Whatever is added here is played below: the port has to answer without it."""
 
@@ -38,14 +38,14 @@ OF_PYTHON = {"_thread", "_queue", "_replace"}
 """A module that Python documents, one that only gevent looks for in vain, and a method of named tuples."""
 
 OURS = {
-    *("_attributes", "_books", "_by_child", "_context", "_home", "_instrument", "_kept", "_limit", "_one"),
-    *("_other", "_own_spans", "_pid", "_providers", "_record", "_taken"),
+    *("_attributes", "_books", "_by_child", "_context", "_instrument", "_kept", "_limit", "_one"),
+    *("_other", "_own_spans", "_pid", "_record", "_taken"),
 }
 """What one of our objects asks of another of its class, or has in its ``__slots__``."""
 
 TEXTS = {
     *("_PORT", "_SERVICE_", "_SERVICE_HOST", "_OTEL_CELERY_RELAY"),
-    *("_bucket", "_count", "_created", "_exporter", "_info", "_per_", "_sum", "_total"),
+    *("_bucket", "_count", "_created", "_EXPORTER", "_exporter", "_info", "_per_", "_sum", "_total"),
 }
 """Parts of variables' and metrics' names."""
 

@@ -368,6 +368,45 @@ tell(orders=until("orders", 2), over=over)
     assert (facts["orders"], facts["over"], facts["lost"]) == (2, True, [["malformed", 1]])
 
 
+KNOCKING = """
+import socket, sys
+print("begun", flush=True)
+while True:
+    with socket.socket(socket.AF_UNIX) as each:
+        each.connect(chr(0) + sys.argv[1])
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the name is abstract")
+def test_f79_whoever_connects_and_closes_without_end_is_let_in_at_a_pace() -> None:
+    """At most two batches that leave without a greeting are let in before a pause; a child is heard meanwhile."""
+    facts = run(f"""
+import subprocess
+from otel_celery.relay.main import entrance
+begin()
+seen, peer = [], address.peer
+address.peer = lambda connection: seen.append(1) or peer(connection)
+pauses, shut = [], entrance.Entrance._shut
+entrance.Entrance._shut = lambda self, until: pauses.append(until) or shut(self, until)
+command = [sys.executable, "-c", {KNOCKING!r}, address.read(environ).name[1:]]
+flood = subprocess.Popen(command, stdout=subprocess.PIPE)
+flood.stdout.readline()
+end = time.monotonic() + 20
+while len(seen) < 1000 and time.monotonic() < end:
+    time.sleep(0.01)
+begun = time.monotonic()
+fork(lambda: (orders.add(2), child.say_goodbye()))
+told = until("orders", 2)
+waited = time.monotonic() - begun
+flood.kill()
+flood.wait()
+tell(orders=told, waited=waited, seen=len(seen), most=2 * entrance.ACCEPTS * (len(pauses) + 1))
+""")
+    assert (facts["orders"], facts["lost"], facts["failed"]) == (2, [], [])
+    assert 1000 <= facts["seen"] <= facts["most"]
+    assert facts["waited"] < 5
+
+
 def test_without_a_descriptor_nothing_waits_at_the_gate() -> None:
     """Children are not let in for a while, forks are as fast as ever, and who has waited is heard."""
     facts = run("""

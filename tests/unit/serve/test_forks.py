@@ -10,10 +10,12 @@ import time
 import urllib.request
 
 import pytest
+from billiard.exceptions import SoftTimeLimitExceeded
 
 from otel_celery.forks import PATIENCE, ForkGate
 from otel_celery.settings.settings import Port
 from tests.services import free_port
+from tests.unit.interrupt import Interrupter
 
 LOCKED = """
 import signal, threading, time
@@ -189,6 +191,48 @@ def test_fork_does_not_wait_for_the_dead() -> None:
     with gate.hold():
         pass
     assert time.monotonic() - start < PATIENCE / 2
+
+
+def test_a_signal_that_interrupts_a_fork_leaves_the_gate_open() -> None:
+    """At whichever line an application's handler raises: what is done once more then is whole, and nobody waits."""
+    interrupter, number, shut = Interrupter(("otel_celery/forks.py",)), 0, []
+    interrupter.has_raised = True
+    while interrupter.has_raised:
+        gate = ForkGate()
+        with interrupter.at(number):
+            for step in (gate.before, gate.after_in_parent):
+                try:
+                    step()
+                except SoftTimeLimitExceeded:
+                    step()
+        if not _is_open(gate):
+            shut.append(interrupter.line)
+        number += 1
+    assert number > 10
+    assert shut == []
+
+
+def test_a_fork_from_behind_the_gate_leaves_it_to_whoever_holds_it() -> None:
+    """And so does one whose own handler forks."""
+    gate = ForkGate()
+    with gate.hold():
+        gate.before()
+        gate.after_in_parent()
+        assert not _is_open(gate)
+    assert _is_open(gate)
+    gate.before()
+    gate.before()
+    gate.after_in_parent()
+    gate.after_in_parent()
+    assert _is_open(gate)
+
+
+def _is_open(gate: ForkGate) -> bool:
+    free: list[bool] = []
+    other = threading.Thread(target=lambda: free.append(gate._lock.acquire(blocking=False)))
+    other.start()
+    other.join()
+    return free == [True]
 
 
 def test_fork_does_not_wait_for_ever(monkeypatch, caplog) -> None:

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import threading
+import warnings
 
 import pytest
 
@@ -62,8 +63,13 @@ def test_whose_threads_there_are(name: str, expected: bool, monkeypatch) -> None
     monkeypatch.setattr("os.listdir", lambda _: there)
     try:
         assert warned.only_ours() is expected
-        assert warned._OnlyOurs().match(SENTENCE) is expected
-        assert not warned._OnlyOurs().match("something else")
+        for _ in range(2):
+            with warnings.catch_warnings(record=True) as seen:
+                warnings.simplefilter("always")
+                warned.leave_out()
+                warnings.warn(SENTENCE, DeprecationWarning, stacklevel=1)
+                warnings.warn("something else", DeprecationWarning, stacklevel=1)
+            assert len(seen) == (1 if expected else 2)
     finally:
         done.set()
         thread.join()

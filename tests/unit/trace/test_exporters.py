@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
+from otel_celery.masking import RefusedError
 from otel_celery.settings.otlp import Exporter
 from otel_celery.settings.settings import traces
 from otel_celery.trace.exporters import Outage, Quiet, load
@@ -44,7 +45,7 @@ def test_sending_the_first_span_imports_nothing() -> None:
 
 def test_an_exporter_that_is_not_installed_is_named() -> None:
     """One sentence for the operator."""
-    with pytest.raises(LookupError, match="OTEL_TRACES_EXPORTER names 'jaegr', which no installed package"):
+    with pytest.raises(RefusedError, match="OTEL_TRACES_EXPORTER names 'jaegr', which no installed package"):
         load([Exporter("jaegr", signal="traces")], Outage())
 
 
