@@ -31,7 +31,7 @@ def environment(**more: str) -> dict[str, str]:
 
 def tell(story: str, *ports: int, **more: str) -> dict[str, Any]:
     """Have a story happen in a process of its own."""
-    script = str(ROOT / "tests" / "worker" / "lives.py")
+    script = str(ROOT / "tests" / "integration" / "worker" / "lives.py")
     told = subprocess.run(
         [sys.executable, "-W", "error::ResourceWarning", script, story, *map(str, ports)],
         capture_output=True,
