@@ -1,19 +1,20 @@
 """opentelemetry-instrumentation-celery: switched on once a process, without its metrics.
 
-The one place that knows its private names; a test fails when one of them moves.
+The one place that knows its private names; a test fails when one of them moves. It imports Celery's worker, and with it
+the event loop of kombu, which keeps the ``poll`` that it finds: so it is imported no sooner than it is needed, when
+whoever patches this process by gevent or eventlet has done so.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from opentelemetry.instrumentation.celery import CeleryInstrumentor
 from opentelemetry.metrics import NoOpMeterProvider
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from opentelemetry.trace import TracerProvider
+    from opentelemetry.trace import Span, TracerProvider
 
     Handler = Callable[..., Any]
     Wrap = Callable[[Handler], Handler]
@@ -24,7 +25,7 @@ HANDLERS = ("_trace_prerun", "_trace_postrun", BEGIN_PUBLISH, "_trace_after_publ
 
 def is_on() -> bool:
     """Tell whether Celery is instrumented in this process, by whomever."""
-    return bool(CeleryInstrumentor().is_instrumented_by_opentelemetry)  # type: ignore[no-untyped-call]
+    return bool(_instrumentor().is_instrumented_by_opentelemetry)
 
 
 def switch_on(provider: TracerProvider, wrap: Wrap, begin: Handler | None = None) -> None:
@@ -33,7 +34,7 @@ def switch_on(provider: TracerProvider, wrap: Wrap, begin: Handler | None = None
     ``wrap`` makes what hears Celery's signals of each of contrib's own handlers. ``begin`` hears
     ``before_task_publish`` in contrib's place, and calls :func:`begin_publish` where a span is to begin.
     """
-    instrumentor = CeleryInstrumentor()  # type: ignore[no-untyped-call]
+    instrumentor = _instrumentor()
     for name in HANDLERS:
         if hasattr(instrumentor, name):  # else it has moved, and what contrib connects is its own
             instrumentor.__dict__[name] = wrap(getattr(instrumentor, name))
@@ -48,7 +49,7 @@ def switch_on(provider: TracerProvider, wrap: Wrap, begin: Handler | None = None
 
 def switch_off() -> None:
     """Make no more spans; harmless when none are made."""
-    instrumentor = CeleryInstrumentor()  # type: ignore[no-untyped-call]
+    instrumentor = _instrumentor()
     if is_on():
         instrumentor.uninstrument()
     for name in HANDLERS:
@@ -57,4 +58,19 @@ def switch_off() -> None:
 
 def begin_publish(message: dict[str, Any]) -> None:
     """Begin the span of a message that is about to be published."""
-    CeleryInstrumentor._trace_before_publish(CeleryInstrumentor(), **message)  # type: ignore[no-untyped-call]  # noqa: SLF001
+    instrumentor = _instrumentor()
+    type(instrumentor)._trace_before_publish(instrumentor, **message)  # noqa: SLF001
+
+
+def describe(span: Span, headers: Any) -> None:
+    """Give a span the attributes that contrib makes of a message's headers."""
+    from opentelemetry.instrumentation.celery.utils import set_attributes_from_context  # noqa: PLC0415  see the module
+
+    set_attributes_from_context(span, headers)
+
+
+def _instrumentor() -> Any:
+    """Give the only one that there is in a process."""
+    from opentelemetry.instrumentation.celery import CeleryInstrumentor  # noqa: PLC0415  see the module
+
+    return CeleryInstrumentor()  # type: ignore[no-untyped-call]

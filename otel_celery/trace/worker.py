@@ -7,7 +7,6 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import billiard
-from celery.concurrency.prefork import TaskPool
 
 from otel_celery.trace import log
 from otel_celery.trace.process import ProcessTracing
@@ -53,6 +52,8 @@ class WorkerTraces:
 
         ``hear`` is told of exceptions of ours.
         """
+        from celery.concurrency.prefork import TaskPool  # noqa: PLC0415  publishers need nothing of it: see ``contrib``
+
         self._hear = hear
         self._tracing.has_hub = worker.pool_cls.__module__.endswith((".gevent", ".eventlet"))
         if not issubclass(worker.pool_cls, TaskPool):
