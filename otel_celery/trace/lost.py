@@ -11,11 +11,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from opentelemetry import context, trace
-from opentelemetry.instrumentation.celery.utils import set_attributes_from_context
 from opentelemetry.propagate import extract
 from opentelemetry.sdk.trace.sampling import Decision
 
 from otel_celery.lifecycle import Outcome
+from otel_celery.trace import contrib
 from otel_celery.trace.ids import HEADER, run_of
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ class LostRuns:
         self._ids.expect(loss.run)
         span = self._tracer.start_span(name, parent, trace.SpanKind.CONSUMER, start_time=loss.started)
         try:
-            set_attributes_from_context(span, loss.headers)  # type: ignore[arg-type]  # any object with get() will do
+            contrib.describe(span, loss.headers)
             span.set_attributes({"celery.action": "run", "celery.task_name": loss.headers["task"]})
             if loss.outcome in STATES:
                 span.set_attribute("celery.state", STATES[loss.outcome])

@@ -87,9 +87,9 @@ class PublisherTraces:
             contrib.begin_publish(message)
 
     def _begin(self) -> None:
-        if contrib.is_on():
-            return
         try:
+            if contrib.is_on():
+                return
             self._tracing = ProcessTracing(self._settings, self._attributes, _say)
             self._tracing.start(self._on_publish_when_closed)
         except Exception as error:  # noqa: BLE001  the message is published without its span

@@ -7,7 +7,6 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import billiard
-from celery.concurrency.prefork import TaskPool
 from opentelemetry import metrics
 
 from otel_celery.export import plugins
@@ -59,6 +58,8 @@ class WorkerTraces:
 
         ``hear`` gets exceptions of ours.
         """
+        from celery.concurrency.prefork import TaskPool  # noqa: PLC0415  publishers need nothing of it: see ``contrib``
+
         self._hear = hear
         self._tracing.has_hub = worker.pool_cls.__module__.endswith((".gevent", ".eventlet"))
         if not issubclass(worker.pool_cls, TaskPool):

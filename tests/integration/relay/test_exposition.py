@@ -55,7 +55,7 @@ def test_any_sequence_of_calls_leaves_a_port_that_all_parsers_take(site, pool, p
     others = series_of_others(worker)
     assert len(others) > 50
     for seed in range(ROUNDS):
-        call(site, "odd.record", seed=seed, calls=40)
+        call(site, "odd.record", seed=seed, calls=25)
         wait_for(worker, {"plain_total": seed + 1})
         assert_parsed(worker, promtool)
         assert series_of_others(worker) == others

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.integration.worker.harness import PATIENCE, wait_until
+from tests.integration.worker.ways import pools
 from tests.otlp import http_receiver
 from tests.services import require
 
@@ -21,29 +23,37 @@ NUMBER = 10
 
 
 @pytest.mark.parametrize(
-    ("library", "moment", "pool"),
+    ("way", "library", "moment", "pool"),
     [
-        ("gevent", "child", "prefork"),
-        ("gevent", "task", "prefork"),
-        ("gevent", "setup", "prefork"),
-        ("gevent", "ready", "prefork"),
-        ("gevent", "task", "solo"),
-        ("eventlet", "child", "prefork"),
-        ("eventlet", "task", "prefork"),
+        ("instrument", "gevent", "child", "prefork"),
+        ("instrument", "gevent", "task", "prefork"),
+        ("instrument", "gevent", "setup", "prefork"),
+        ("instrument", "gevent", "ready", "prefork"),
+        ("instrument", "gevent", "task", "solo"),
+        ("instrument", "eventlet", "child", "prefork"),
+        ("instrument", "eventlet", "task", "prefork"),
+        ("hook", "gevent", "child", "prefork"),
+        ("hook", "eventlet", "child", "prefork"),
+        ("auto", "gevent", "child", "prefork"),
+        ("auto", "eventlet", "child", "prefork"),
     ],
 )
-def test_a_worker_that_is_patched_late_is_heard(site: Site, library: str, moment: str, pool: str) -> None:
+def test_a_worker_that_is_patched_late_is_heard(site: Site, way: str, library: str, moment: str, pool: str) -> None:
     """What it recorded and its spans arrive while it waits for the next task, and a soft limit reaches the task."""
     require(find_spec(library), f"{library} is not installed: pip install --group green")
     with http_receiver() as receiver:
         environment = {
             "T_LIBRARY": library,
             "T_MOMENT": moment,
+            "T_WAY": way,
             "OTEL_TRACES_EXPORTER": "otlp",
             "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.url,
         }
         worker = site.start(
-            app="tests.integration.relay.late", switch=(), environment=environment, pool=pool
+            app="tests.integration.relay.late",
+            switch=(),
+            environment=environment,
+            pool=pool,
         ).wait_ready()
         for _ in range(NUMBER):
             site.client.send_task("late.one")
@@ -58,4 +68,35 @@ def test_a_worker_that_is_patched_late_is_heard(site: Site, library: str, moment
             site.client.send_task("late.slow")
             wait_until(lambda: worker.record()["ran soft"] == 1, "the soft limit reaches the task")
             wait_until(lambda: worker.scrape().value("late_orders_total") == NUMBER + 1, "what was recorded is kept")
+        assert worker.stop() == 0
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+@pytest.mark.parametrize("way", ["instrument", "hook", "auto"])
+@pytest.mark.parametrize("library", pools("gevent", "eventlet"))
+def test_a_pool_of_greenlets_is_heard_whenever_it_is_patched(site: Site, library: str, way: str, moment: str) -> None:
+    """Before or after each way to switch it on: tasks run at once, and metrics and spans arrive."""
+    require(find_spec(library), f"{library} is not installed: pip install --group green")
+    with http_receiver() as receiver:
+        environment = {
+            "T_LIBRARY": library,
+            "T_MOMENT": moment,
+            "T_WAY": way,
+            "OTEL_TRACES_EXPORTER": "otlp",
+            "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.url,
+        }
+        worker = site.start(
+            app="tests.integration.relay.late",
+            switch=(),
+            launcher=(sys.executable, "-m", "tests.integration.relay.late"),
+            environment=environment,
+            pool=library,
+            concurrency=NUMBER,
+        ).wait_ready()
+        for _ in range(NUMBER):
+            site.client.send_task("late.one")
+        wait_until(lambda: worker.record()["ran one"] == NUMBER, "the tasks have run")
+        wait_until(lambda: worker.scrape().value("late_orders_total") == NUMBER, "their metrics arrive")
+        wait_until(lambda: len(receiver.spans("run/late.one")) == NUMBER, "their spans arrive")
+        assert worker.settled().ends("late.one") == {"success": NUMBER}
         assert worker.stop() == 0

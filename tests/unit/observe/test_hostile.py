@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import time
+from datetime import datetime, timedelta, timezone
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from billiard.einfo import ExceptionInfo, ExceptionWithTraceback
 from billiard.exceptions import TimeLimitExceeded, WorkerLostError
 from celery import Task
 from celery.exceptions import Ignore, Reject, Retry
+from celery.worker import state
 from celery.worker.request import Request
 from kombu import Queue
 
@@ -25,6 +26,9 @@ from tests.unit.observe.fakes import Bench, nothing
 from tests.unit.observe.hostile import Worse, hostile
 from tests.unit.observe.test_followed import Follower
 from tests.unit.observe.test_watch import Site
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 ERRORS = pytest.mark.parametrize("error", [KeyError, AttributeError, RecursionError, Worse])
 METAS = pytest.mark.parametrize("meta", [False, True], ids=["class", "metaclass"])
@@ -68,37 +72,118 @@ ENDS = {
     "cancelled": lambda request, _: request.cancel(Bench().pool),
     "given back": lambda request, _: request.reject(requeue=True),
 }
+"""Ends of what a pool has accepted."""
 
 
-def played(bench: Bench, request: Any, end: Any, exception: Any) -> tuple[str | None, list[str], bool]:
-    """Bring a request to its end, and tell what Celery raised and what became of the message."""
-    left = None
+def run_here(request: Any, body: Callable[[], Any]) -> Any:
+    """Have a request run this body itself, as the solo pool's may, and a Strategy's of somebody's own."""
+    request.task.run, request.task.__trace__ = body, None
+    return request.execute()
+
+
+def throw(error: BaseException) -> Any:
+    """Raise, as an expression."""
+    raise error
+
+
+@contextlib.contextmanager
+def revoked(request: Any) -> Iterator[Any]:
+    """Have a request be revoked, and forget it again."""
+    state.revoked.add(request.id)
     try:
-        bench.started(request)
-        end(request, exception)
+        yield request
+    finally:
+        state.revoked.discard(request.id)
+
+
+@contextlib.contextmanager
+def expired(request: Any) -> Iterator[Any]:
+    """Have a request be an hour too late; Celery revokes it once it finds out."""
+    request.expires = datetime.now(timezone.utc) - timedelta(hours=1)
+    try:
+        yield request
+    finally:
+        state.revoked.discard(request.id)
+
+
+def on_arrival(late: Any) -> None:
+    """Find out what a request is when it arrives, as Celery's own strategy does."""
+    with late as request:
+        assert request.revoked()
+
+
+def in_the_pool(late: Any) -> None:
+    """Find out when the pool is to have it."""
+    with late as request:
+        request.execute_using_pool(Bench().pool)
+
+
+def in_here(late: Any, error: BaseException) -> None:
+    """Find out when it is to run itself, which it does not do then."""
+    with late as request:
+        run_here(request, lambda: throw(error))
+
+
+FIRST_ENDS = {
+    "returned in here": lambda request, error: run_here(request, lambda: error),
+    "raised in here": lambda request, error: run_here(request, lambda: throw(error)),
+    "retry for it in here": lambda request, error: run_here(request, lambda: throw(around(Retry(), error))),
+    "reject for it in here": lambda request, error: run_here(request, lambda: throw(Reject(error, requeue=True))),
+    "ignore for it in here": lambda request, error: run_here(request, lambda: throw(Ignore(error))),
+    "exit with it in here": lambda request, error: run_here(request, lambda: throw(SystemExit(error))),
+    "revoked": lambda request, _: on_arrival(revoked(request)),
+    "revoked in the pool": lambda request, _: in_the_pool(revoked(request)),
+    "revoked in here": lambda request, error: in_here(revoked(request), error),
+    "expired": lambda request, _: on_arrival(expired(request)),
+    "expired in the pool": lambda request, _: in_the_pool(expired(request)),
+    "expired in here": lambda request, error: in_here(expired(request), error),
+}
+"""Ends of what no pool has accepted: it runs itself, or never starts."""
+
+
+def raised_by(bench: Bench, request: Any, name: str, exception: Any) -> str | None:
+    """Bring a request to its end, and tell what Celery raised."""
+    try:
+        if name in ENDS:
+            bench.started(request)
+        (ENDS | FIRST_ENDS)[name](request, exception)
     except BaseException as error:  # noqa: BLE001  Worse is among them
-        left = type(error).__name__
-    return left, bench.acks, bool(request.acknowledged)
+        return type(error).__name__
+    return None
+
+
+def played(bench: Bench, request: Any, name: str, exception: Any) -> tuple[str | None, list[str], bool]:
+    """Bring a request to its end, and tell what Celery raised and what became of the message."""
+    return raised_by(bench, request, name, exception), bench.acks, bool(request.acknowledged)
+
+
+TOLD = {
+    **dict.fromkeys(("failure", "wrapped", "failure alone", "unannounced"), ("ended failure", "raised Hostile")),
+    "exit with it in here": ("ended failure", "raised WorkerLostError"),
+    **dict.fromkeys(("revoked", "revoked in the pool", "revoked in here"), ("ended revoked", "revoked revoked")),
+    **dict.fromkeys(("expired", "expired in the pool", "expired in here"), ("ended revoked", "revoked expired")),
+}
 
 
 @ERRORS
 @METAS
 @pytest.mark.parametrize("acks_late", [False, True], ids=["early", "late"])
-@pytest.mark.parametrize("name", list(ENDS))
+@pytest.mark.parametrize("name", [*ENDS, *FIRST_ENDS])
 def test_each_end_is_bare_celerys(name: str, error: type[BaseException], meta: bool, acks_late: bool) -> None:  # noqa: FBT001
     """With an exception, a result or a runtime that raises from everything, Celery does what it does without us."""
     bare, watched, traced = (Bench(acks_late=acks_late) for _ in range(3))
     exception = hostile(Exception, error, meta=meta)()
     follower = Follower()
-    expected = played(bare, bare.request(bare.final_class(Request)), ENDS[name], exception)
-    assert played(watched, watched.request(), ENDS[name], exception) == expected
+    expected = played(bare, bare.request(bare.final_class(Request)), name, exception)
+    assert played(watched, watched.request(), name, exception) == expected
     kind = traced.final_class(followed(traced.request_class().__mro__[1], follower))
-    assert played(traced, traced.request(kind), ENDS[name], exception) == expected
+    assert played(traced, traced.request(kind), name, exception) == expected
     for bench in (watched, traced):
         assert [word for word in bench.life if word.startswith("ended")], "it ended, and that is counted"
         assert sum(word.startswith("ended") for word in bench.life) == 1
-    if name in {"failure", "wrapped", "failure alone", "unannounced"}:
-        assert watched.life == ["received", "started", "ended failure", "raised Hostile"]
+    if name in TOLD:
+        assert tuple(word for word in watched.life if word not in {"received", "started"}) == TOLD[name]
+        assert ("started" in watched.life) == ("revoked" not in TOLD[name][0])
 
 
 @ERRORS
@@ -121,8 +206,8 @@ def test_a_hostile_child_of_celerys_own_exceptions_is_what_its_base_is(
     """Its class alone tells, not what it says of its class."""
     bare, bench = Bench(), Bench()
     exception = hostile(base, error)("x") if base is not TimeLimitExceeded else hostile(base, error)(1)
-    expected = played(bare, bare.request(bare.final_class(Request)), ENDS["failure alone"], exception)
-    assert played(bench, bench.request(), ENDS["failure alone"], exception) == expected
+    expected = played(bare, bare.request(bare.final_class(Request)), "failure alone", exception)
+    assert played(bench, bench.request(), "failure alone", exception) == expected
     assert bench.life[2] == end
 
 
@@ -246,7 +331,7 @@ def test_a_request_whose_attributes_raise_is_celerys_to_break(name: str, error: 
                 raise error(asked)
             return object.__getattribute__(self, asked)
 
-    for end in ENDS.values():
+    for end in (*ENDS, *FIRST_ENDS):
         outcomes = []
         for kind in ("bare", "watched", "traced"):
             bench = Bench(acks_late=True)
@@ -257,13 +342,7 @@ def test_a_request_whose_attributes_raise_is_celerys_to_break(name: str, error: 
             }[kind](bench)
             request = bench.request(made)
             request.armed = True
-            left = None
-            try:
-                request.on_accepted(1, time.monotonic())
-                end(request, ValueError())
-            except Exception as caught:  # noqa: BLE001
-                left = type(caught).__name__
-            outcomes.append((left, bench.acks))
+            outcomes.append((raised_by(bench, request, end, ValueError()), bench.acks))
         assert outcomes[1:] == outcomes[:1] * 2
 
 
