@@ -13,6 +13,8 @@ import threading
 import warnings
 from typing import Any
 
+from otel_celery import native
+
 _PREFIX = "otel-celery"
 """The prefix of our threads' names."""
 
@@ -28,7 +30,16 @@ _FILTER: Any = (
 
 
 def only_ours() -> bool:
-    """Tell whether the process has no threads but the current one and ours."""
+    """Tell whether the process has no threads but the current one and ours.
+
+    Waits STARTING_SECONDS at most for a thread of ours that has just been started to have its name.
+    """
+    while not (is_so := _look()) and native.is_starting():
+        native.original("time", "sleep")(0.001)
+    return is_so
+
+
+def _look() -> bool:
     ours = {thread.native_id for thread in threading.enumerate() if thread.name.startswith(_PREFIX)}
     try:
         there = {int(number) for number in os.listdir("/proc/self/task")}  # noqa: PTH208  cheaper, at each fork

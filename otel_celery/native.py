@@ -17,6 +17,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+STARTING_SECONDS = 0.05
+"""Seconds that a thread of ours may need until it has its name."""
+
+_last_start = -STARTING_SECONDS
+"""The monotonic time at which a thread was last started here."""
+
 BREATH_SECONDS = 0.02
 """Seconds; long enough to accept a scrape's connection and answer it."""
 
@@ -42,7 +48,14 @@ def start(name: str, target: Callable[[], None]) -> None:
     interrupted may try again, so ``target`` must allow for running twice. Raises RuntimeError if the system has no
     thread left.
     """
+    global _last_start  # noqa: PLW0603  the process has one
+    _last_start = time.monotonic()
     original("_thread", "start_new_thread")(_begin, (name, target))
+
+
+def is_starting() -> bool:
+    """Tell whether a thread was started so recently that it may have no name yet, or a helper that names it."""
+    return time.monotonic() - _last_start < STARTING_SECONDS
 
 
 def _begin(name: str, target: Callable[[], None]) -> None:

@@ -342,7 +342,7 @@ def value_of(opened: Recording, reason: str) -> float:
 @given(CALLS)
 @example([("m", "counter", "zz", "s", None, [(1, {"a": "\x1e\x85\u2028\r"})])])
 @example([("m", "histogram", "zz", "a:b", None, [(0, {}), (0, {"a": "b"})])])
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_any_sequence_of_calls_leaves_a_port_that_all_parsers_take(promtool, calls) -> None:
     """And every other series is as it was, at each scrape."""
     opened = recording()

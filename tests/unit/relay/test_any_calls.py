@@ -68,7 +68,7 @@ class Worker:
 
 
 @given(st.lists(st.tuples(st.integers(0, CHILDREN), CALLS), min_size=1, max_size=3))
-@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_any_sequence_of_calls_in_any_process(promtool, turns: list[tuple[int, list[Any]]]) -> None:
     """And what others have recorded, in the main process and in a child, is as it was at each scrape."""
     worker = Worker()

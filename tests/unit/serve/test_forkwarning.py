@@ -53,6 +53,29 @@ def test_a_fork_beside_any_other_thread_is_warned_of() -> None:
     assert fork_beside("somebody")[1] == ["This process", "something el", *["This process"] * 3]
 
 
+AT_ONCE = """
+import json, os, time, warnings
+from otel_celery import native
+from otel_celery.forks import gate
+gate()
+with warnings.catch_warnings(record=True) as seen:
+    warnings.simplefilter("always")
+    for _ in range(100):
+        native.start("otel-celery-sender", lambda: time.sleep(0.2))
+        if os.fork() == 0:
+            os._exit(0)
+        os.wait()
+print(json.dumps(len(seen)))
+"""
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="nothing warns")
+def test_a_fork_at_once_after_our_thread_was_started_is_not_warned_of() -> None:
+    """A thread of ours has its name only a moment after it is there."""
+    done = subprocess.run([sys.executable, "-c", AT_ONCE], capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout) == 0
+
+
 @pytest.mark.parametrize(("name", "expected"), [("otel-celery-relay", True), ("somebody", False)])
 def test_whose_threads_there_are(name: str, expected: bool, monkeypatch) -> None:  # noqa: FBT001
     """One thread that is not ours is enough."""
