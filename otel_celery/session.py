@@ -9,7 +9,6 @@ outlives the worker (signals, the SDK's instruments, ``atexit``, the port's thre
 
 from __future__ import annotations
 
-import errno
 import logging
 import os
 import weakref
@@ -25,6 +24,7 @@ from otel_celery.observe.watch import Watch
 from otel_celery.outlets import Outlets
 from otel_celery.record.recording import Recording
 from otel_celery.saying import say
+from otel_celery.serve import taken
 from otel_celery.serve.access import AccessError
 from otel_celery.serve.health import WorkerHealth
 from otel_celery.serve.server import open_endpoint
@@ -205,14 +205,7 @@ class Session:
             self.uninstall()
 
     def _on_taken(self, port: Port, error: OSError) -> None:
-        name, neighbour = self._worker.hostname, self._outlets.neighbour_on(port.number)
-        why, advice = error.strerror or str(error), "set PROMETHEUS_PORT to a free port"
-        if neighbour is not None:
-            why = f"worker {neighbour} of this very process has it"
-            advice = f"set PROMETHEUS_PORT to another port before {name} is made, or stop {neighbour}"
-        elif error.errno not in {errno.EADDRINUSE, errno.EACCES}:
-            advice = f"OTEL_EXPORTER_PROMETHEUS_HOST={port.host!r} must be an address of this machine"
-        text = f"port {port.number} cannot be opened for worker {name} (pid {os.getpid()}): {why}; {advice}"
+        text = taken.sentence(error, port, self._worker.hostname, self._outlets.neighbour_on(port.number))
         runs_on = "; the worker runs on, and opening it is tried again until it succeeds"
         self._refuse(text if self._settings.strict else text + runs_on)
 

@@ -1,4 +1,4 @@
-"""Find the queue that a message was consumed from, for the ``queue`` label.
+"""List the queues that a worker consumes, and find the one that a message came from, for the ``queue`` label.
 
 In general a message does not name its queue. On the nameless exchange its routing key is the queue's name. On AMQP its
 consumer tag can be looked up. Otherwise the queues' bindings decide, if exactly one matches.

@@ -15,7 +15,7 @@ from otel_celery import catalogue
 from otel_celery.adding import united
 from otel_celery.lifecycle import Loss
 from otel_celery.record import outgoing
-from otel_celery.record.names import Names, family_of
+from otel_celery.record.port_names import Names, family_of
 from otel_celery.record.producers import metrics_of
 from otel_celery.record.refusals import EXPONENTIAL
 from otel_celery.record.series import SeriesBook
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.metrics.export import Metric, MetricsData
     from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
-    from otel_celery.record.names import Family
+    from otel_celery.record.port_names import Family
     from otel_celery.record.refusals import Refusals
 
 OURS = frozenset(metric.name for metric in catalogue.METRICS)

@@ -22,7 +22,7 @@ from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as strict_string_to_metric_families
 from prometheus_client.parser import text_string_to_metric_families
 
-from otel_celery.record import names
+from otel_celery.record import port_names as names
 from otel_celery.record.pull import PullReader
 from otel_celery.record.recording import Recording
 from otel_celery.relay import sdk
