@@ -82,3 +82,8 @@ def recording_rules(readers: list[dict[str, Any]]) -> list[dict[str, Any]]:
     for group in groups:
         group["rules"] = [rule for rule in group["rules"] if rule["record"] in wanted]
     return [group for group in groups if group["rules"]]
+
+
+def alert_of(block: dict[str, Any]) -> set[str]:
+    """Name the alert that a block of series is about."""
+    return {check["alertname"] for check in block["alert_rule_test"]}
