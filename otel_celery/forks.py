@@ -175,17 +175,31 @@ def after_each_fork(forked: Callable[[], None]) -> None:
 @functools.cache
 def gate() -> ForkGate:
     """Return the process's gate; the first call registers its at-fork handlers, which cannot be undone."""
-    made = ForkGate()
-    before, after = _insistent(made.before), _insistent(made.after_in_parent)
-    os.register_at_fork(before=before, after_in_parent=after, after_in_child=made.after_in_child)
+    made, missed = ForkGate(), list[int]()
+
+    def after_in_parent() -> None:
+        made.after_in_parent()
+        home = Home()
+        while missed:
+            send_again(missed.pop(), lambda: home.is_here)
+
+    def after_in_child() -> None:
+        missed.clear()  # the parent's own
+        made.after_in_child()
+
+    before, after = _insistent(made.before, missed), _insistent(after_in_parent, missed)
+    os.register_at_fork(before=before, after_in_parent=after, after_in_child=after_in_child)
     return made
 
 
-def _insistent(hook: Callable[[], None]) -> Callable[[], None]:
-    """Make an at-fork handler that does not lose a task's time limit.
+def _insistent(hook: Callable[[], None], missed: list[int]) -> Callable[[], None]:
+    """Make an at-fork handler that is repeated when a signal's handler interrupts it, and notes the signal as missed.
 
-    A signal's handler may run as a function begins, before its first line could catch anything. So what Python calls is
-    no function, but a generator that waits inside its ``try``, out of a stock since several threads may fork at once.
+    Python throws away what an at-fork handler raises, and a task's time limit is raised by a signal's handler. Missed
+    signals are sent again once the fork is over: before that they would be lost a second time.
+
+    A signal may arrive at a function's entry, before its ``try``. A generator suspended inside its ``try`` has no such
+    moment; a stock of them serves threads that fork at once.
     """
     stock: deque[Iterator[None]] = deque()
 
@@ -194,10 +208,13 @@ def _insistent(hook: Callable[[], None]) -> Callable[[], None]:
             yield
             fill()
             hook()
-        except BaseException as error:  # noqa: BLE001  raised again, or its signal sent again
-            _come_again(error)
-            fill()
-            hook()
+        except BaseException as error:
+            number = interrupting_signal(error)
+            if number is None:
+                fill()
+                raise
+            missed.append(number)
+            next(stock.popleft(), None)  # the same once more, which another signal may interrupt
 
     def fill() -> None:
         while len(stock) < STOCK:
@@ -207,15 +224,6 @@ def _insistent(hook: Callable[[], None]) -> Callable[[], None]:
 
     fill()
     return map(next, iter(stock.popleft, None), repeat(None)).__next__
-
-
-def _come_again(error: BaseException) -> None:
-    """Have a signal sent again whose handler has raised this; what nobody's handler has raised is raised again."""
-    number = interrupting_signal(error)
-    if number is None:
-        raise error
-    home = Home()
-    send_again(number, lambda: home.is_here)
 
 
 def abandon(sock: socket.socket) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 import urllib.request
@@ -210,6 +213,49 @@ def test_a_signal_that_interrupts_a_fork_leaves_the_gate_open() -> None:
         number += 1
     assert number > 10
     assert shut == []
+
+
+WAITING = """
+import json, os, signal, threading, time
+from otel_celery.forks import gate
+
+class Limit(Exception):
+    pass
+
+def handler(*_):
+    raise Limit
+
+def scrape():
+    with gate().hold():
+        holding.set()
+        time.sleep(0.4)
+
+holding, kept = threading.Event(), []
+signal.signal(signal.SIGALRM, handler)
+threading.Thread(target=time.sleep, args=(60,), name="somebody", daemon=True).start()
+for _ in range(3):
+    holding.clear()
+    thread = threading.Thread(target=scrape)
+    thread.start()
+    holding.wait()
+    signal.setitimer(signal.ITIMER_REAL, 0.1)
+    try:
+        if os.fork() == 0:
+            os._exit(0)
+        os.wait()
+        time.sleep(10)
+    except Limit:
+        kept.append(True)
+    thread.join()
+print(json.dumps([kept, list(gate()._forking)]))
+"""
+
+
+def test_a_signal_that_comes_while_a_fork_waits_at_the_gate_is_sent_again() -> None:
+    """Once the fork is over, not while it still waits: there the exception of its handler would be lost again."""
+    command = [sys.executable, "-W", "ignore", "-c", WAITING]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=100)
+    assert json.loads(done.stdout) == [[True] * 3, []]
 
 
 def test_a_fork_from_behind_the_gate_leaves_it_to_whoever_holds_it() -> None:
