@@ -22,7 +22,7 @@ from collections import deque
 from itertools import repeat
 from typing import TYPE_CHECKING, Protocol
 
-from otel_celery import forkwarning as warned
+from otel_celery import forkwarning
 from otel_celery.interruption import interrupting_signal, send_again
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ PATIENCE = 2.0
 STOCK = 16
 """How many threads may begin to fork at the very same time."""
 
-_logger = logging.getLogger("otel_celery.serve")
+_logger = logging.getLogger("otel_celery")
 
 
 class Lock(Protocol):
@@ -97,7 +97,7 @@ class ForkGate:
     def before(self) -> None:
         """Wait until the endpoint pauses, at most PATIENCE seconds; called in the thread that forks."""
         if sys.version_info >= (3, 12):
-            warned.leave_out()
+            forkwarning.leave_out()
         if not self._is_needed:
             return
         me = threading.get_ident()
@@ -109,7 +109,7 @@ class ForkGate:
             if lock is not None:
                 self._forking[me] = lock
                 self._holder = threading.current_thread()
-        except BaseException:  # of a signal's handler, which may have come before the note of what was locked
+        except BaseException:  # a signal handler's, perhaps before ``_forking`` was set
             self._forking.pop(me, None)
             with contextlib.suppress(RuntimeError):  # it was not
                 self._lock.release()
@@ -161,6 +161,11 @@ class Home:
         return os.getpid() == self._pid
 
 
+def is_child_of(pid: int) -> bool:
+    """Tell whether the process with this id has started the current one, and lives."""
+    return os.getppid() == pid
+
+
 def after_each_fork(forked: Callable[[], None]) -> None:
     """Call a bound method in each forked child, for as long as its object lives."""
     weak = weakref.WeakMethod(forked)
@@ -184,8 +189,8 @@ def gate() -> ForkGate:
 def _insistent(hook: Callable[[], None]) -> Callable[[], None]:
     """Make an at-fork handler that does not lose a task's time limit.
 
-    A signal's handler may run as a function begins, before its first line could catch anything. So what Python calls is
-    no function, but a generator that waits inside its ``try``, out of a stock since several threads may fork at once.
+    A signal may arrive at a function's entry, before its ``try``. A generator suspended inside its ``try`` has no such
+    moment; a stock of them serves threads that fork at once.
     """
     stock: deque[Iterator[None]] = deque()
 
@@ -210,7 +215,7 @@ def _insistent(hook: Callable[[], None]) -> Callable[[], None]:
 
 
 def _come_again(error: BaseException) -> None:
-    """Have a signal sent again whose handler has raised this; what nobody's handler has raised is raised again."""
+    """Re-raise this, unless a signal handler raised it: then send that signal again."""
     number = interrupting_signal(error)
     if number is None:
         raise error
