@@ -4,7 +4,8 @@ A worker's end goes in this order. Its last spans are handed to a thread. The re
 STRAGGLERS_SECONDS, and its own thread ends, at most THREAD_SECONDS later. Then the last metrics are pushed, until
 WORKER_SECONDS have passed since the beginning: half a second is left for them at the least. The spans are waited for
 until SPANS_SECONDS have passed since the beginning. Then the port is closed, and its thread ends, at most
-THREAD_SECONDS later. That is three seconds, if everything hangs.
+THREAD_SECONDS later. That is three seconds, if everything hangs, unless OTEL_PYTHON_CELERY_TRACE_FLUSH_TIMEOUT asks for
+a longer wait than WORKER_SECONDS: then it is that wait and THREAD_SECONDS.
 
 A child's end waits for CHILD_METRICS_SECONDS and for SPANS_SECONDS, one after the other.
 

@@ -22,7 +22,7 @@ from collections import deque
 from itertools import repeat
 from typing import TYPE_CHECKING, Protocol
 
-from otel_celery import forkwarning as warned
+from otel_celery import forkwarning
 from otel_celery.interruption import interrupting_signal, send_again
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ PATIENCE = 2.0
 STOCK = 16
 """How many threads may begin to fork at the very same time."""
 
-_logger = logging.getLogger("otel_celery.serve")
+_logger = logging.getLogger("otel_celery")
 
 
 class Lock(Protocol):
@@ -97,7 +97,7 @@ class ForkGate:
     def before(self) -> None:
         """Wait until the endpoint pauses, at most PATIENCE seconds; called in the thread that forks."""
         if sys.version_info >= (3, 12):
-            warned.leave_out()
+            forkwarning.leave_out()
         if not self._is_needed:
             return
         me = threading.get_ident()
@@ -109,7 +109,7 @@ class ForkGate:
             if lock is not None:
                 self._forking[me] = lock
                 self._holder = threading.current_thread()
-        except BaseException:  # of a signal's handler, which may have come before the note of what was locked
+        except BaseException:  # a signal handler's, perhaps before ``_forking`` was set
             self._forking.pop(me, None)
             with contextlib.suppress(RuntimeError):  # it was not
                 self._lock.release()
@@ -159,6 +159,11 @@ class Home:
     def is_here(self) -> bool:
         """Tell whether the current process is the remembered one."""
         return os.getpid() == self._pid
+
+
+def is_child_of(pid: int) -> bool:
+    """Tell whether the process with this id has started the current one, and lives."""
+    return os.getppid() == pid
 
 
 def after_each_fork(forked: Callable[[], None]) -> None:

@@ -49,10 +49,7 @@ def _look() -> bool:
 
 
 def leave_out() -> None:
-    """Put our filter in front of all others before a fork that only our threads would be warned of, else take it away.
-
-    Filters may have been set after the last fork.
-    """
+    """Put our filter first if only our threads exist, else remove it; repeated at each fork, since filters change."""
     is_false = only_ours()
     if is_false is not (warnings.filters[:1] == [_FILTER]):
         others = [each for each in warnings.filters if each is not _FILTER]

@@ -14,9 +14,10 @@ from otel_celery.export import plugins
 from otel_celery.masking import plain, printable, reason
 from otel_celery.serve.access import AccessError, tls_context
 from otel_celery.serve.listeners import addresses, listen
-from otel_celery.settings import settings
+from otel_celery.settings import settings, variables
 from otel_celery.settings.otlp import GRPC
 from otel_celery.settings.push import CUMULATIVE
+from otel_celery.settings.reader import Reader
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from otel_celery.settings.traces import Traces
 
 NOTHING = 1
-TRUE = "true"
 
 
 @click.command()
@@ -50,7 +50,7 @@ def check(app: str | None) -> None:
 
 def _plans(found: settings.Settings, environ: Mapping[str, str]) -> Iterator[str]:
     """Describe the enabled exporters and the port."""
-    if environ.get("OTEL_SDK_DISABLED", "").strip().lower() == TRUE:
+    if variables.SDK_DISABLED.read(Reader(environ)):
         yield "OTEL_SDK_DISABLED=true: nothing is installed, no port is opened."
         return
     if found.port is not None:

@@ -32,10 +32,7 @@ def has_processes(worker: Any) -> bool:
 
 
 def surround_starts(pool: Any, starting: Callable[[], AbstractContextManager[None]]) -> None:
-    """Have each child of one worker's pool started in this context, in whichever thread: to be called before the first.
-
-    Pools have threads of their own that do so, and the autoscaler is another.
-    """
+    """Start each of the pool's children inside this context, on any thread; call before the first start."""
     for name in ("Pool", "BlockingPool"):
         made = getattr(pool, name, None)
         if isinstance(made, type):

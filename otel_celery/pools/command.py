@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from otel_celery.pools import leash
+from otel_celery.settings import variables
+from otel_celery.settings.reader import Reader
 
 if TYPE_CHECKING:
     import signal
@@ -31,9 +33,9 @@ class Command:
 
 def worker(pool: Pool, environ: Mapping[str, str]) -> Command:
     """Make the command of a pool's worker, with metrics on unless ``environ`` sets PROMETHEUS_ENABLED."""
-    changed = {"PROMETHEUS_PORT": str(pool.port), "PYTHONUNBUFFERED": "1"}
-    if not environ.get("PROMETHEUS_ENABLED", "").strip():
-        changed["PROMETHEUS_ENABLED"] = "true"
+    changed = {variables.PORT.name: str(pool.port), "PYTHONUNBUFFERED": "1"}
+    if not variables.ENABLED.is_set(Reader(environ)):
+        changed[variables.ENABLED.name] = "true"
     return Command(pool.name, _argv(pool), {**environ, **changed})
 
 

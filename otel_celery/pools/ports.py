@@ -7,17 +7,20 @@ from typing import TYPE_CHECKING
 
 from otel_celery.masking import ROOM, plain, quoted
 from otel_celery.pools.section import PlanError, nearest
-from otel_celery.settings.reader import is_service_link, of_a_service, whole
+from otel_celery.settings.reader import Reader, SettingsError, is_service_link, of_a_service
 from otel_celery.settings.settings import Port, read
-from otel_celery.settings.variables import PREFIX
+from otel_celery.settings.variables import ENABLED, POOL_PORT, PORT, PREFIX, SDK_DISABLED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from otel_celery.pools.plan import Pool
 
-SHARED = "PROMETHEUS_PORT"
+SHARED = PORT.name
 """The variable with the port of a single pool; several pools cannot share it."""
+
+UNSET = 0
+"""The number that stands for a port that no variable gives."""
 
 
 def variable(pool: Pool) -> str:
@@ -30,12 +33,12 @@ def assign(pools: Iterable[Pool], environ: Mapping[str, str]) -> tuple[Pool, ...
 
     Raises PlanError on an invalid port, on two pools with one port, and on PROMETHEUS_PORT for several pools.
     """
-    pools = tuple(pools)
-    shared = _value(environ, SHARED)
+    pools, reader = tuple(pools), Reader(environ)
+    shared = reader.port_text(SHARED)
     if shared and len(pools) > 1:
         names = ", ".join(variable(pool) for pool in pools)
         raise PlanError(f"{SHARED}={quoted(shared)} cannot be the port of {len(pools)} pools: use {names}")
-    assigned = tuple(_assign(pool, environ) for pool in pools)
+    assigned = tuple(_assign(pool, reader) for pool in pools)
     _distinct(assigned)
     return assigned
 
@@ -57,29 +60,16 @@ def served(environ: Mapping[str, str]) -> Port:
 
     Raises SettingsError on the first value that is not allowed.
     """
-    return read({**environ, "PROMETHEUS_ENABLED": "true", "OTEL_SDK_DISABLED": "false"}).port or Port()
+    return read({**environ, ENABLED.name: "true", SDK_DISABLED.name: "false"}).port or Port()
 
 
-def _assign(pool: Pool, environ: Mapping[str, str]) -> Pool:
+def _assign(pool: Pool, reader: Reader) -> Pool:
     """Apply the pool's own variable, or else the shared one."""
-    for name in (variable(pool), SHARED):
-        value = _value(environ, name)
-        if value:
-            return replace(pool, port=_number(name, value))
-    return pool
-
-
-def _value(environ: Mapping[str, str], name: str) -> str:
-    """Read a variable; one that Kubernetes has set for a Service counts as unset."""
-    value = environ.get(name, "").strip()
-    return "" if is_service_link(value) else value
-
-
-def _number(name: str, value: str) -> int:
-    number = whole(value, 65535)
-    if number is None or not 1 <= number <= 65535:  # noqa: PLR2004  TCP's own bound
-        raise PlanError(f"{name}={quoted(value)} is not allowed: it must be a whole number from 1 to 65535")
-    return number
+    try:
+        port = replace(POOL_PORT, name=variable(pool)).read(reader, UNSET) or PORT.read(reader, pool.port)
+    except SettingsError as error:
+        raise PlanError(str(error)) from None
+    return replace(pool, port=port)
 
 
 def _distinct(pools: tuple[Pool, ...]) -> None:

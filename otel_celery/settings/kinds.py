@@ -101,7 +101,10 @@ def all_registered(group: str, *, any_case: str = "", every: str = "") -> Kind[s
 
 
 def _installed(group: str) -> dict[str, EntryPoint]:
-    """Return the entry points of a group at once: each single lookup would read the metadata of every package."""
+    """Return the entry points of a group at once: each single lookup would read the metadata of every package.
+
+    ``export.plugins`` finds and loads one as well, but is a layer above: it cannot be asked from the settings.
+    """
     return {each.name: each for each in reversed(tuple(entry_points(group=group)))}  # the first of a name counts
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from difflib import SequenceMatcher, get_close_matches
 from typing import TYPE_CHECKING
 
 from otel_celery.masking import plain
+from otel_celery.settings.reader import is_service_link
 from otel_celery.settings.variables import OURS, PREFIX, names
 
 if TYPE_CHECKING:
@@ -14,8 +16,11 @@ if TYPE_CHECKING:
 MAX_WARNINGS = 10
 """Warnings at most; the remaining variables are only counted."""
 
-FAMILIES = ("OTEL_", "PROMETHEUS_")
+FAMILIES = ("OTEL", "PROMETHEUS")
 """Prefixes that other software uses too: only a near miss of a setting gets a warning."""
+
+_LEADING = re.compile("(OTEL|EXPORTER|PYTHON|CELERY)+")
+"""The words that the names of settings begin with, one or several of which are easily left out or added."""
 
 NEAR = 0.75
 """The least similarity of two words, as a ratio of ``difflib.SequenceMatcher`` (0 to 1)."""
@@ -38,12 +43,14 @@ def warnings(environ: Mapping[str, str]) -> tuple[str, ...]:
 
 
 def _sentence(name: str, environ: Mapping[str, str]) -> str | None:
+    if not name.startswith(FAMILIES) or _is_of_a_service(name, environ):
+        return None
     if name.startswith(PREFIX):
-        if name in OURS or _is_pool_port(name) or _is_of_a_service(name, environ):
+        if name in OURS or _is_pool_port(name):
             return None
         near = next(iter(get_close_matches(name[:LONGEST], OURS, n=1)), None)
     else:
-        near = meant(name) if name.startswith(FAMILIES) and name not in _KNOWN else None
+        near = meant(name)
         if near is None:
             return None
     hint = f"; did you mean {near}?" if near else ""
@@ -51,9 +58,28 @@ def _sentence(name: str, environ: Mapping[str, str]) -> str | None:
 
 
 def meant(name: str) -> str | None:
-    """Return the standard variable that a name is a near miss of, or None: exactly one word differs, and is similar."""
-    words = name[:LONGEST].split("_")
-    return next((known for known in _KNOWN if _is_near(words, known.split("_"))), None)
+    """Return the setting that a name is a near miss of, or None.
+
+    Either exactly one word differs, and is similar, or only underscores and the first words do.
+    """
+    if name in _KNOWN:
+        return None
+    name = name[:LONGEST]
+    words = name.split("_")
+    near = (known for known in _KNOWN if words[0] in FAMILIES and _is_near(words, known.split("_")))
+    return next(near, None) or next((known for known in _KNOWN if _has_other_joints(name, known)), None)
+
+
+def _has_other_joints(name: str, known: str) -> bool:
+    """Tell whether two names differ in underscores, or in the words of OpenTelemetry that they begin with.
+
+    What begins with PROMETHEUS is not taken for a setting of OpenTelemetry's: PROMETHEUS_HOST is somebody else's.
+    """
+    return _core(name) == _core(known) and (name.startswith("OTEL") or not known.startswith("OTEL"))
+
+
+def _core(name: str) -> str:
+    return _LEADING.sub("", name.replace("_", ""), count=1)
 
 
 def _is_near(words: list[str], known: list[str]) -> bool:
@@ -68,7 +94,9 @@ def _different(words: list[str], known: list[str]) -> Iterator[tuple[str, str]]:
 
 
 def _is_of_a_service(name: str, environ: Mapping[str, str]) -> bool:
-    """Tell whether Kubernetes has set a variable for a Service whose name is a prefix of the variable's."""
+    """Tell whether Kubernetes, or a Docker link, has set a variable for a Service whose name its own begins with."""
+    if name.endswith("_PORT") and is_service_link(environ[name]):
+        return True
     services = (other.removesuffix(_SERVICE) for other in environ if other.endswith(_SERVICE))
     return any(name.startswith((f"{service}_SERVICE_", f"{service}_PORT")) for service in services)
 

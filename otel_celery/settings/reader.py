@@ -83,11 +83,17 @@ class Reader:
 
     def port(self, variable: str, *, default: int) -> int:
         """Read a TCP port; a value that Kubernetes has set for a Service counts as unset."""
-        value = self.text(variable)
-        if value is not None and is_service_link(value):
-            self.ignored.append(of_a_service(variable, value))
+        if self.port_text(variable) is None:
             return default
         return self.integer(variable, default=default, low=1, high=65535)
+
+    def port_text(self, variable: str) -> str | None:
+        """Read the text of a port, valid or not; None if it is unset, or about a Service of Kubernetes."""
+        value = self.text(variable)
+        if value is None or not is_service_link(value):
+            return value
+        self.ignored.append(of_a_service(variable, value))
+        return None
 
     def names(self, variable: str) -> tuple[str, ...]:
         """Read a comma-separated list."""

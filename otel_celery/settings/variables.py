@@ -120,8 +120,8 @@ RESOURCE_DETECTORS = Variable(
     Part.EVERYTHING,
     kinds.all_registered("opentelemetry_resource_detector", every="*"),
     "",
-    "who else describes the process in `target_info` and in what is pushed",
-    "nobody",
+    "detectors that add attributes to the resource, shown in `target_info` and pushed",
+    "none",
 )
 
 ENABLED = Variable(

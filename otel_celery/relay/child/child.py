@@ -6,12 +6,12 @@ Until then there is no thread, no connection and no reader. It is installed anew
 from __future__ import annotations
 
 import logging
-import os
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry import metrics
 from opentelemetry.sdk.metrics import MeterProvider
 
+from otel_celery.forks import is_child_of
 from otel_celery.interruption import is_interruption
 from otel_celery.relay import sdk
 from otel_celery.relay.child.sender import Sender
@@ -42,7 +42,7 @@ def enter_spawned(
     ``make`` creates a provider where the application has set none; label values are cut to ``length`` characters.
     """
     where = address.read(environ)
-    if where is None or where.owner != os.getppid() or _current is not None:
+    if where is None or not is_child_of(where.owner) or _current is not None:
         return False  # processes that tasks start inherit the variable too
     found = metrics.get_meter_provider()
     entered = Child(where, length, gate)

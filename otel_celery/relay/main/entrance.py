@@ -98,7 +98,7 @@ class Entrance:
             self._shut(now + BREATH)
 
     def breathe(self, now: float) -> None:
-        """Let nobody in for a moment, since somebody left without a greeting: a flood of those is to be no work."""
+        """Pause accepting after a connection closed without a greeting, to limit the cost of a flood."""
         if self._opens_at is None:
             self._shut(now + BREATH)
 

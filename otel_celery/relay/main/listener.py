@@ -40,13 +40,13 @@ class Listener:
         self,
         listening: socket.socket,
         where: Address,
-        books: Merged,
+        merged: Merged,
         gate: ForkGate,
         lost: Losses,
         failed: Callable[[Exception], None],
     ) -> None:
         """Prepare; children may connect at once, and are read from :meth:`start` on."""
-        self._books = books
+        self._merged = merged
         self._gate = gate
         self._lost = lost
         self._failed = failed
@@ -201,7 +201,7 @@ class Listener:
                 self._malformed(error)
                 talk.odd += 1
                 if talk.odd >= MAX_ODD:
-                    raise frames.FrameError("too many frames that are none") from None
+                    raise frames.FrameError("too many invalid frames") from None
 
     def _greet(self, talk: Talk, hello: frames.Hello) -> None:
         member = self._roster.find(hello.name, talk.pid or hello.pid)
@@ -213,9 +213,9 @@ class Listener:
 
     def _understand(self, talk: Talk, message: tuple[Any, ...]) -> None:
         if message[0] == "delta" and talk.member is not None:
-            self._books.take(talk.member.number, message[1])
+            self._merged.take(talk.member.number, message[1])
         elif message[0] == "lost":
-            self._books.lose(message[1])
+            self._merged.lose(message[1])
         elif message == frames.GOODBYE:
             talk.is_ending = True
         else:
@@ -245,7 +245,7 @@ class Listener:
 
     def _leave(self, member: Member, *, in_order: bool) -> None:
         self._roster.leave(member)
-        self._books.end(member.number, in_order=in_order)
+        self._merged.end(member.number, in_order=in_order)
 
     def _close(self) -> None:
         with self._gate.hold():

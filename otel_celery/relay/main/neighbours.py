@@ -1,8 +1,7 @@
-"""The relays of one process, one for each worker that lives in it, and what there is only once for all of them.
+"""The relays of all workers in this process, and the resources that they share.
 
-Instruments have one provider, the SDK tells one listener of a provider that is set late, and spawned children read one
-variable: these belong to the newest worker that lives on. A pool's child belongs to the worker that starts it, which
-says so around the start, in the thread that forks.
+These are the SDK's proxy binding, its ``on_set`` listener, and the environment variable. The newest living worker owns
+them. A pool child belongs to the worker whose thread starts it.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Neighbour(Protocol):
-    """What the others need to know of a relay."""
+    """The interface of a relay towards the other relays of its process."""
 
     providers: list[MeterProvider]
     is_ours: bool
@@ -34,25 +33,25 @@ class Neighbour(Protocol):
 
     @property
     def hears_children(self) -> bool:
-        """Tell whether there is anything that children could send to."""
+        """Tell whether the relay listens for children."""
 
     def adopt(self, provider: Any) -> None:
         """Serve a provider that the application has just set."""
 
     def blended(self, provider: MeterProvider, reader: MetricReader, data: MetricsData | None) -> MetricsData | None:
-        """Put its children's metrics into what a reader collected."""
+        """Add this relay's children's metrics to a reader's collection."""
 
     def publish(self) -> None:
-        """Have the children that are spawned from now on find it."""
+        """Put the address into the environment of children spawned from now on."""
 
     def withdraw(self) -> None:
-        """Have them no longer find it."""
+        """Remove the address from the environment."""
 
     def __hash__(self) -> int: ...
 
 
 PATIENCE = 2.0
-"""The seconds that one waits for another: a spawned child that does not read delays a neighbour, but stops none."""
+"""Longest wait for another thread's start of a child, in seconds; after it we go on without the lock."""
 
 _open: weakref.WeakKeyDictionary[Neighbour, None] = weakref.WeakKeyDictionary()
 """The newest last; a forked child keeps those of its parent, for their providers."""
@@ -64,7 +63,7 @@ _locks: dict[str, Any] = {}
 
 
 def move_in(relay: Neighbour) -> None:
-    """Have a relay that is open get what there is only once."""
+    """Register an open relay and make it the owner of the shared resources."""
     with _one_at_a_time():
         _open[relay] = None
         if relay.is_ours:
@@ -75,7 +74,7 @@ def move_in(relay: Neighbour) -> None:
 
 
 def move_out(relay: Neighbour) -> None:
-    """Leave all that to the newest that lives on; of two that end at once, neither is the other's heir."""
+    """Unregister a relay; the newest remaining one inherits the shared resources."""
     with _one_at_a_time():
         _open.pop(relay, None)
         if relay.is_ours:
@@ -95,7 +94,7 @@ def sharing(provider: MeterProvider) -> list[Neighbour]:
 
 @contextlib.contextmanager
 def starting(relay: Neighbour) -> Iterator[None]:
-    """Have the children that are started meanwhile, in this thread, be this relay's, forked and spawned ones alike."""
+    """Context: children started in this thread, forked or spawned, send to this relay."""
     me = threading.get_ident()
     with _one_at_a_time():
         before = _starting.get(me)
@@ -112,19 +111,19 @@ def starting(relay: Neighbour) -> Iterator[None]:
 
 
 def is_parent(relay: Neighbour) -> bool:
-    """Tell, in a child that was just forked, whether it is this relay's; where nobody says whose, the newest's."""
+    """In a forked child: tell whether this relay's worker started it; without a note, the newest relay's did."""
     _locks.clear()  # whoever held them
     newest = next(reversed([each for each in _open if each.hears_children]), None)
     return _starting.get(threading.get_ident(), newest) is relay
 
 
 def providers() -> list[MeterProvider]:
-    """List those that instruments of this process may record with: they need not have been made for its own worker."""
+    """List the providers of all relays: an instrument may be bound to another worker's."""
     return list(dict.fromkeys(provider for each in _open for provider in each.providers))
 
 
 def _publish_only(relay: Neighbour) -> None:
-    """Have those that are spawned find this one, or none where it is closed."""
+    """Publish this relay's address alone, or none if it is closed."""
     for each in _hearing():
         each.withdraw()
     if relay in _open and relay.hears_children:
@@ -147,7 +146,7 @@ def _adopt(provider: Any) -> None:
 
 @contextlib.contextmanager
 def _one_at_a_time() -> Iterator[None]:
-    """Keep the others out, made when it is first needed: a patch may come before."""
+    """Hold the process-wide lock, created at first use because gevent may patch later."""
     lock = _locks.setdefault("turn", threading.RLock())
     has_turn = lock.acquire(timeout=PATIENCE)
     try:

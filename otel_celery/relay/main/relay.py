@@ -65,7 +65,7 @@ class Relay:
         self._gate = gate
         self._count, self._failed = lost, failed
         self._said: set[Loss] = set()
-        self._books = Merged(self._lost, time.time_ns())
+        self._merged = Merged(self._lost, time.time_ns())
         self._blend = Blender(label_length, self._lost)
         self._label_length = label_length
         self._home = Home()
@@ -90,9 +90,9 @@ class Relay:
         self._collect(self.providers[0])
 
     def _collect(self, provider: MeterProvider) -> None:
-        """Have a provider's readers get what its instruments hold, each apart, and what the children have told.
+        """Make a provider's readers collect each instrument separately, with the children's metrics added.
 
-        Where it is the application's, those of its other workers in this process are heard as before.
+        For an application's provider, other workers' children stay included.
         """
         relays = neighbours.sharing(provider)
         if self.hears_children and self not in relays:
@@ -105,7 +105,7 @@ class Relay:
     def _listen(self, environ: MutableMapping[str, str]) -> None:
         listening, self._where = address.listen(feeds_application=not self.is_ours)
         try:
-            self._listener = Listener(listening, self._where, self._books, self._gate, self._lost, self._failed)
+            self._listener = Listener(listening, self._where, self._merged, self._gate, self._lost, self._failed)
         except OSError:  # no descriptor is left
             listening.close()
             address.remove(self._where)
@@ -116,7 +116,7 @@ class Relay:
 
     @property
     def hears_children(self) -> bool:
-        """Tell whether there is anything that children could send to."""
+        """Tell whether the relay listens for children."""
         return self._listener is not None
 
     @property
@@ -125,15 +125,15 @@ class Relay:
         return self._home.is_here
 
     def publish(self) -> None:
-        """Have the children that are spawned from now on find it."""
+        """Put the address into the environment of children spawned from now on."""
         self._where.publish(self._environ)
 
     def withdraw(self) -> None:
-        """Have them no longer find it."""
+        """Remove the address from the environment."""
         self._where.withdraw(self._environ)
 
     def starting(self) -> AbstractContextManager[None]:
-        """Have the children that are started meanwhile, in this thread, be this worker's and no other's."""
+        """Context: children started in this thread, forked or spawned, send to this relay."""
         return neighbours.starting(self)
 
     def start(self) -> None:
@@ -173,7 +173,7 @@ class Relay:
             return data
         try:
             is_delta = partial(sdk.is_delta, reader)
-            merged = self._books.points(reader, is_delta, time.time_ns())
+            merged = self._merged.points(reader, is_delta, time.time_ns())
             return self._blend(data, merged, sdk.resource(provider), is_delta)
         except Exception as error:  # noqa: BLE001  reported, and counted in a metric
             self._failed(error)

@@ -92,7 +92,7 @@ def _columns(codes: Iterable[Any], widths: Iterable[int], rest: bytes) -> Iterat
             yield array(code, rest[: width * SIZE]).tolist()
             rest = rest[width * SIZE :]
         else:
-            raise ValueError("an array that is none")
+            raise ValueError("an invalid array")
     if rest:
         raise ValueError("more than was said")
 

@@ -84,12 +84,12 @@ def check_head(scope: Any, texts: Sequence[Any], kind: Any, bounds: Any) -> None
     """
     name, version, schema, attributes = scope
     if type(name) is not str or not {type(version), type(schema)} <= _TEXTS:
-        raise TypeError("a scope that is none")
+        raise TypeError("an invalid scope")
     check_labels(attributes)
     if set(map(type, texts)) != {str} or kind not in KINDS:
-        raise TypeError("an instrument that is none")
+        raise TypeError("an invalid instrument")
     if type(bounds) is not tuple or not set(map(type, bounds)) <= _NUMBERS:
-        raise TypeError("bounds that are none")
+        raise TypeError("invalid bounds")
 
 
 def check_labels(told: Any) -> None:
@@ -98,10 +98,10 @@ def check_labels(told: Any) -> None:
     Raises TypeError or ValueError if they are not.
     """
     if type(told) is not tuple:
-        raise TypeError("labels that are none")
+        raise TypeError("invalid labels")
     for key, value in told:
         if type(key) is not str or not _is_label(value):
-            raise TypeError("a label that is none")
+            raise TypeError("an invalid label")
 
 
 def check_values(kind: str, bounds: Sequence[float], values: Sequence[Any]) -> None:
@@ -115,17 +115,17 @@ def check_values(kind: str, bounds: Sequence[float], values: Sequence[Any]) -> N
     if kind == GAUGE:
         time, *values = values
         if type(time) is not int or not 0 <= time < 1 << 63:
-            raise TypeError("a time that is none")
+            raise TypeError("an invalid time")
     (value,) = values
     if type(value) not in _NUMBERS:
-        raise TypeError("a value that is none")
+        raise TypeError("an invalid value")
 
 
 def _check_histogram(bounds: Sequence[float], total: Any, least: Any, most: Any, counts: Any) -> None:
     if type(counts) is not tuple or len(counts) != len(bounds) + 1 or set(map(type, counts)) != {int}:
-        raise TypeError("buckets that are none")
+        raise TypeError("invalid buckets")
     if not {type(total), type(least), type(most)} <= _NUMBERS:
-        raise TypeError("a value that is none")
+        raise TypeError("an invalid value")
 
 
 def _is_label(value: Any) -> bool:

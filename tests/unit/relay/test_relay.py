@@ -23,12 +23,13 @@ orders = metrics.get_meter("shop").create_counter("orders")
 reader = InMemoryMetricReader()
 provider = MeterProvider([reader], shutdown_on_exit=False)
 lost, failed, environ = [], [], {}
-hub = Relay(provider, is_ours=True, label_length=200, gate=gate(),
-          lost=lambda why, number: lost.append([why.value, number]), failed=lambda error: failed.append(repr(error)))
+relay = Relay(provider, is_ours=True, label_length=200, gate=gate(),
+              lost=lambda why, number: lost.append([why.value, number]),
+              failed=lambda error: failed.append(repr(error)))
 
 def begin():
-    hub.open(environ, has_children=True)
-    hub.start()
+    relay.open(environ, has_children=True)
+    relay.start()
 
 def fork(work, status=0):
     pid = os.fork()
@@ -77,13 +78,13 @@ def run(script: str) -> dict:
 
 
 def test_children_that_say_goodbye_lose_nothing() -> None:
-    """Each one's last values are heard before the hub is closed, and are still there after it."""
+    """Each one's last values are heard before the relay is closed, and are still there after it."""
     facts = run("""
 begin()
 for _ in range(5):
     fork(lambda: (orders.add(2), child.say_goodbye()))
 orders.add(1)
-hub.close()
+relay.close()
 tell(orders=values()["orders"], environ=environ)
 """)
     assert facts == {"orders": 11, "environ": {}, "lost": [], "failed": []}
@@ -93,8 +94,8 @@ def test_a_main_process_that_is_stuck_for_a_moment_gets_all_the_same() -> None:
     """More than a socket holds, from a child whose end may take its time: it goes on until all has been taken."""
     facts = run("""
 import threading
-hub.open(environ, has_children=True)
-threading.Timer(1.0, hub.start).start()
+relay.open(environ, has_children=True)
+threading.Timer(1.0, relay.start).start()
 def work():
     for number in range(1900):
         orders.add(1, {"order": f"{number:0200d}"})
@@ -191,7 +192,7 @@ def test_a_child_outlives_a_relay_that_is_gone() -> None:
     """Nobody listens any more: no record waits for it, the goodbye is short, and the process ends as it would."""
     facts = run("""
 begin()
-hub._listener.close(0)
+relay._listener.close(0)
 r, w = os.pipe()
 def timed(call, *arguments):
     begun = time.monotonic()
@@ -237,10 +238,10 @@ tell(ours=first, theirs=values())
 def test_without_children_only_the_proxies_are_bound() -> None:
     """On pools without processes there is no socket, and instruments made before record."""
     facts = run("""
-hub.open(environ, has_children=False)
-hub.start()
+relay.open(environ, has_children=False)
+relay.start()
 orders.add(3)
-hub.close()
+relay.close()
 tell(orders=values()["orders"], environ=environ, meter=type(metrics.get_meter("later")).__name__)
 """)
     assert facts == {"orders": 3, "environ": {}, "meter": "_ProxyMeter", "lost": [], "failed": []}
@@ -267,7 +268,7 @@ def crowd(number, work):
     return pids
 
 def talks():
-    return len(hub._listener._talks)
+    return len(relay._listener._talks)
 """
 
 
@@ -306,7 +307,7 @@ def talk():
         orders.add(1)
         time.sleep(0.01)
 def speaks():
-    return {each.member.pid for each in list(hub._listener._talks) if each.member is not None}
+    return {each.member.pid for each in list(relay._listener._talks) if each.member is not None}
 def wait_for(pids):
     end = time.monotonic() + 20
     while speaks() != set(pids) and time.monotonic() < end:

@@ -5,7 +5,11 @@ from __future__ import annotations
 import ast
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import opentelemetry.environment_variables as of_the_api
+import opentelemetry.instrumentation.environment_variables as of_instrumentation
+import opentelemetry.sdk.environment_variables as of_the_sdk
 import pytest
 
 import otel_celery
@@ -14,6 +18,9 @@ from otel_celery.settings.misspelt import meant, warnings
 from otel_celery.settings.reader import Reader, SettingsError
 from otel_celery.settings.settings import read, traces
 from otel_celery.settings.variables import OF_THE_API, VARIABLES, Part
+
+if TYPE_CHECKING:
+    from types import ModuleType
 
 NAME = re.compile(r"(OTEL|PROMETHEUS)_[A-Z_]+[A-Z]")
 ELSEWHERE = {"OTEL_CELERY_RELAY"}
@@ -126,6 +133,13 @@ def test_the_filter_of_exemplars_is_read_whenever_metrics_are_on(switch: dict[st
         ("OTEL_TRACE_EXPORTER", "OTEL_TRACES_EXPORTER"),
         ("OTEL_EXPORTER_OTLP_ENDPIONT", "OTEL_EXPORTER_OTLP_ENDPOINT"),
         ("OTEL_EXPORTER_OTLP_METRICS_HEADER", "OTEL_EXPORTER_OTLP_METRICS_HEADERS"),
+        ("PROMETHEUSPORT", "PROMETHEUS_PORT"),
+        ("OTEL_SERVICENAME", "OTEL_SERVICE_NAME"),
+        ("OTELSERVICE_NAME", "OTEL_SERVICE_NAME"),
+        ("OTEL_PROMETHEUS_PORT", "OTEL_EXPORTER_PROMETHEUS_PORT"),
+        ("OTEL_PROMETHEUS_ENABLED", "PROMETHEUS_ENABLED"),
+        ("OTEL_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"),
+        ("OTEL_CELERY_BUCKETS", "OTEL_PYTHON_CELERY_BUCKETS"),
     ],
 )
 def test_a_slip_of_the_pen_is_told_of(name: str, setting: str) -> None:
@@ -155,3 +169,24 @@ def test_what_is_somebody_elses_is_no_slip(name: str) -> None:
     """Variables of the specification, of other instrumentations, and of Kubernetes."""
     assert meant(name) is None
     assert warnings({name: "x"}) == ()
+
+
+@pytest.mark.parametrize("module", [of_the_api, of_the_sdk, of_instrumentation])
+def test_no_variable_of_opentelemetry_is_a_slip(module: ModuleType) -> None:
+    """Each that the installed packages declare is right as it is, whether we read it or not."""
+    declared = {value: "x" for name, value in vars(module).items() if name.startswith("OTEL_")}
+    assert declared
+    assert warnings(declared) == ()
+
+
+@pytest.mark.parametrize(
+    "environ",
+    [
+        {"OTEL_PROMETHEUS_PORT": "tcp://10.43.0.12:9090"},
+        {"OTEL_PROMETHEUS_SERVICE_HOST": "10.43.0.12", "OTEL_PROMETHEUS_PORT": "", "OTEL_PROMETHEUS_SERVICE_PORT": "1"},
+        {"PROMETHEUS2_PORT": "9090", "OTELCOL_IMG": "x", "OTEL": "x", "OTEL_EXPORTER": "x", "PROMETHEUS": "x"},
+    ],
+)
+def test_a_service_with_such_a_name_is_no_slip(environ: dict[str, str]) -> None:
+    """Kubernetes and Docker set variables by the names of Services and containers, whatever these are called."""
+    assert warnings(environ) == ()
