@@ -36,10 +36,20 @@ def instrument(app: Any) -> Instrumentation:
     Returns the same handle for the same app. A bad value in the environment never raises here: it is logged when a
     worker starts, and ends that worker only under OTEL_PYTHON_CELERY_STRICT.
     """
-    app = app._get_current_object() if hasattr(app, "_get_current_object") else app  # noqa: SLF001  Celery's proxies
+    app = _itself(app)
     if app not in _handles:
         _handles[app] = Instrumentation(app)
     return _handles[app]
+
+
+def is_instrumented(app: Any) -> bool:
+    """Tell whether ``instrument`` was called for ``app``."""
+    return _itself(app) in _handles
+
+
+def _itself(app: Any) -> Any:
+    """Give the app that one of Celery's proxies stands for."""
+    return app._get_current_object() if hasattr(app, "_get_current_object") else app  # noqa: SLF001
 
 
 def on_worker_init(sender: Any, **_: object) -> None:

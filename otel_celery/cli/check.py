@@ -20,13 +20,15 @@ from otel_celery.settings.push import CUMULATIVE
 from otel_celery.settings.reader import Reader
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
+    from typing import Any
 
     from otel_celery.settings.otlp import Exporter, Otlp
     from otel_celery.settings.push import Push
     from otel_celery.settings.traces import Traces
 
 NOTHING = 1
+HOOK = "otel_celery.hook"
 
 
 @click.command()
@@ -78,11 +80,14 @@ def _port_plans(port: settings.Port) -> Iterator[str]:
 
 def _push_plans(push: Push) -> Iterator[str]:
     """Describe the push: its exporters, interval, temporality, buckets and exemplars."""
-    for exporter in push.exporters:
+    exporters = _installed(push.exporters)
+    if not exporters:
+        return
+    for exporter in exporters:
         yield f"Metrics are pushed to {exporter.place} every {push.interval:g} s, and once more as the worker ends."
         if exporter.otlp is not None:
             yield from _otlp_plans(exporter.otlp)
-    if any(exporter.otlp for exporter in push.exporters):
+    if any(exporter.otlp for exporter in exporters):
         if push.temporality != CUMULATIVE:
             yield f"OTLP's counters and histograms are {push.temporality}, its histograms recorded by the SDK."
         if push.is_exponential:
@@ -108,12 +113,15 @@ def _otlp_plans(otlp: Otlp) -> Iterator[str]:
 
 def _trace_plans(found: Traces) -> Iterator[str]:
     """Describe the spans: their exporters, and the wait for the last ones at the end of a process."""
-    places = " and ".join(exporter.place for exporter in found.exporters)
+    exporters = _installed(found.exporters)
+    if not exporters:
+        return
+    places = " and ".join(exporter.place for exporter in exporters)
     yield (
         f"Spans of publishing and running tasks are sent to {places}, unless the app, or opentelemetry-instrument, has "
         f"instrumented Celery itself; the end of a process waits at most {found.flush_seconds:g} s for the last ones."
     )
-    if found.has_grpc:
+    if any(exporter.is_grpc for exporter in exporters):
         yield "  gRPC does not like a process that forks: for the prefork pool http/protobuf is the safer choice."
     if found.log_ids:
         yield "The task log carries trace_id and span_id (OTEL_PYTHON_LOG_CORRELATION)."
@@ -150,10 +158,15 @@ def _exporter_problems(found: settings.Settings) -> Iterator[str]:
     """Find exporters that no installed package has, or that have no usable certificates."""
     for asked_for in (found.push, found.traces):
         for exporter in asked_for.exporters if asked_for is not None else ():
-            if plugins.find(exporter.group, exporter.entry_point) is None:
+            if not _installed([exporter]):
                 yield exporter.missing
             if exporter.otlp is not None:
                 yield from _otlp_problems(exporter, exporter.otlp)
+
+
+def _installed(exporters: Iterable[Exporter]) -> list[Exporter]:
+    """List the exporters that an installed package has."""
+    return [exporter for exporter in exporters if plugins.find(exporter.group, exporter.entry_point) is not None]
 
 
 def _app_problems(app: str | None) -> Iterator[str]:
@@ -171,3 +184,15 @@ def _app_problems(app: str | None) -> Iterator[str]:
     else:
         tasks = [name for name in loaded.tasks if not name.startswith("celery.")]
         click.echo(f"The app {app!r} is {loaded.main or 'unnamed'}, with {len(tasks)} tasks.")
+        click.echo(_loading(loaded))
+
+
+def _loading(app: Any) -> str:
+    """Say whether the app's modules, which are imported, load otel-celery in its workers."""
+    from otel_celery.worker import is_instrumented  # noqa: PLC0415  imports Celery, and only --app needs it
+
+    if is_instrumented(app):
+        return "The app calls instrument()."
+    if HOOK in sys.modules:
+        return f"The app imports {HOOK}."
+    return f"The app does not load otel-celery: start its worker with `-I {HOOK}`, or under opentelemetry-instrument."

@@ -70,7 +70,10 @@ class Show:
                 asyncio.get_running_loop().call_later(seconds, runner.stop)
             screen = Screen(self._console, self._pools, self._port, self._load)
             status, *_ = await asyncio.gather(
-                runner.run(), self._load.run(runner.stopping), screen.run(runner.stopping)
+                runner.run(),
+                self._load.run(runner.stopping),
+                screen.run(runner.stopping),
+                announce_stop(self._console, runner.stopping),
             )
         return status
 
@@ -80,6 +83,12 @@ class Show:
         for pool in self._pools:
             self._console.print(f"{pool.name:<12}{scheme}://localhost:{pool.port}/metrics")
         self._console.print(f"The workers' log: {log}\nCtrl-C stops everything.\n")
+
+
+async def announce_stop(console: Console, stopping: asyncio.Event) -> None:
+    """Say what the first request to stop does, and what the next one would; the runner says it in the log alone."""
+    await stopping.wait()
+    console.print("Stopping: the running tasks finish; Ctrl-C once more cuts them off.")
 
 
 def _refuse_taken(pool: Pool) -> None:

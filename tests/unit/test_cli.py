@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import http.server
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -31,8 +32,6 @@ APART: dict[str, Any] = {"mix_stderr": False} if "mix_stderr" in signature(CliRu
 @pytest.fixture(autouse=True)
 def _clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Give each test an environment without settings, and a directory without a pools.toml."""
-    import os
-
     for name in [name for name in os.environ if name.startswith(OURS)]:
         monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)
@@ -180,6 +179,20 @@ def test_a_check_tells_of_settings_and_exporters_that_are_none() -> None:
         "Error: OTEL_METRICS_EXPORTER names 'carrier-pigeon', which no installed package registers under the entry "
         "point group opentelemetry_metrics_exporter\n"
     )
+
+
+@pytest.mark.parametrize("signal", ["METRICS", "TRACES"])
+def test_a_check_has_no_plan_for_an_exporter_that_is_none(signal: str) -> None:
+    """Alone, it leaves the error and nothing else."""
+    result = call("check", **{f"OTEL_{signal}_EXPORTER": "prometeus", "PROMETHEUS_ENABLED": "false"})
+    assert result.exit_code == 78
+    assert "pushed" not in result.stdout
+    assert "sent" not in result.stdout
+    assert result.stderr.startswith(f"Error: OTEL_{signal}_EXPORTER names 'prometeus', which no installed package")
+    beside = call("check", **{f"OTEL_{signal}_EXPORTER": "console,prometeus"})
+    assert beside.exit_code == 78
+    assert "to console" in beside.stdout
+    assert "prometeus" not in beside.stdout
 
 
 def test_a_check_says_what_is_pushed_where() -> None:
@@ -340,6 +353,29 @@ def test_a_check_loads_the_app() -> None:
     command = [sys.executable, "-m", "otel_celery.cli", "check", "-A", "otel_celery.demo.app"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert "The app 'otel_celery.demo.app' is otel_celery.demo, with 9 tasks.\n" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        ("", "The app does not load otel-celery: start its worker with `-I otel_celery.hook`, or under "),
+        ("import otel_celery; otel_celery.instrument(app)", "The app calls instrument()."),
+        ("app.conf.imports = ['otel_celery.hook']", "The app imports otel_celery.hook."),
+        ("app.conf.include = ['otel_celery.hook']", "The app imports otel_celery.hook."),
+        ("import otel_celery.hook", "The app imports otel_celery.hook."),
+    ],
+    ids=["not", "instrument", "imports", "include", "import"],
+)
+def test_a_check_says_whether_the_app_loads_otel_celery(tmp_path: Path, line: str, sentence: str) -> None:
+    """An app that does not is no mistake: its worker's command line may, and the status stays."""
+    (tmp_path / "proj.py").write_text(f"from celery import Celery\n\napp = Celery('proj')\n{line}\n")
+    command = [sys.executable, "-m", "otel_celery.cli", "check", "-A", "proj"]
+    environ = {**os.environ, "PROMETHEUS_ENABLED": "true", "PROMETHEUS_PORT": str(free_port())}
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environ)
+    first, second, third = done.stdout.splitlines()
+    assert first == "The app 'proj' is proj, with 0 tasks."
+    assert second.startswith(sentence)
+    assert third.startswith("Metrics are served on ")
 
 
 def test_a_check_of_an_app_that_is_none_says_why() -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
 from tests.integration.collector.collector import running
 from tests.integration.collector.load import play
-from tests.integration.collector.readme import TEXT
+from tests.integration.collector.readme import formula
 from tests.integration.collector.series import assert_same, ended, shown, stored
 from tests.integration.collector.store import Prometheus
 from tests.integration.worker.harness import wait_until
@@ -84,11 +83,7 @@ def test_writes_what_the_ports_show(scraped):
 
 def test_has_as_many_series_as_readme_says(scraped):
     """README's formula gives the number of series that the first worker's port has, or very nearly."""
-    formula = re.search(
-        r"series = (\d+) \+ queues \+ (\d+) \S tasks \+ (\d+) \S tasks that succeeded \+ exceptions", TEXT
-    )
-    assert formula
-    own, task, ran = map(int, formula.groups())
+    own, task, ran = formula()
     scrape = scraped.workers[0].scrape()
     queues, tasks, succeeded, exceptions = (
         sum(sample.name == name for sample in scrape.samples)

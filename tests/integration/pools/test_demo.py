@@ -41,6 +41,7 @@ def test_the_demo_shows_its_pools_at_work(tmp_path: Path, ports: dict[str, str],
             fleet.process.terminate()
         else:
             os.killpg(fleet.process.pid, signal.SIGINT)
+        fleet.wait_for("Stopping: the running tasks finish; Ctrl-C once more cuts them off.")
         assert fleet.end() == 0
         fleet.gone()
         assert "Stopped. The workers' log stays in " in fleet.said()

@@ -18,6 +18,7 @@ from celery.worker.request import create_request_cls
 from kombu.message import Message
 from kombu.serialization import dumps
 
+from otel_celery.lifecycle import TaskObserver
 from otel_celery.observe.held import Held
 from otel_celery.observe.request import observed
 
@@ -70,14 +71,19 @@ class Book:
         return self
 
 
+OPENING = {"received", "in_trace"}
+"""What opens the books of a request."""
+
+
 class BrokenBook(Book):
     """Books that cannot be written, once they have been opened."""
 
     def __init__(self, life: list[str], pair: tuple[str, str]) -> None:
-        """Have all methods raise."""
+        """Have all other methods of the protocol raise."""
         super().__init__(life, pair)
-        for name in ("started", "ended", "raised", "revoked", "timed_out"):
-            setattr(self, name, self.fail)
+        for name in vars(TaskObserver).keys() - OPENING:
+            if not name.startswith("_"):
+                setattr(self, name, self.fail)
 
     def fail(self, *_: object, **__: object) -> None:
         """Fail."""

@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from prometheus_client import generate_latest
@@ -14,8 +16,12 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 
 from otel_celery.lifecycle import Exit, Limit, Outcome, Revocation, Unknown, Where
 from otel_celery.settings.settings import Bounds
+from tests.integration.collector.readme import formula
 from tests.unit.record import contract
 from tests.unit.record.fakes import FailingLevels, FakeLevels, families, recording, samples, scrape, value
+
+if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry
 
 GOLDEN = Path(__file__).with_name("exposition.txt")
 """One task's whole life, as it is exported; made by hand once, and read by a person when it changes."""
@@ -87,6 +93,27 @@ def test_a_new_book_is_exported_as_zeros() -> None:
             assert found
             assert {sample.value for sample in found} == {0.0}
             assert all(sample.labels == book | sample.labels for sample in found if "task_name" in family.labels)
+
+
+def test_a_task_has_as_many_series_as_the_collectors_page_says() -> None:
+    """The formula of collector/README.md counts a task's zeros, its first success, and an exception's class."""
+    opened = recording()
+    counts = [own_series(opened.registry)]
+    book = opened.tallies.task("proj.add", "trading")
+    counts.append(own_series(opened.registry))
+    book.received(redelivered=False)
+    book.started(0.25)
+    book.ended(Outcome.SUCCESS, 0.5, 0.125)
+    counts.append(own_series(opened.registry))
+    book.raised("ValueError")
+    counts.append(own_series(opened.registry))
+    said = formula()
+    assert [after - before for before, after in pairwise(counts)] == [said.task, said.succeeded, 1]
+
+
+def own_series(registry: CollectorRegistry) -> int:
+    """Count the series of the contract's metrics."""
+    return sum(len(samples(registry, name)) for name in contract.CONTRACT)
 
 
 @pytest.mark.parametrize(("name", "label"), contract.CLOSED)

@@ -3,7 +3,7 @@
 from celery import shared_task
 from opentelemetry import metrics
 
-receipts = metrics.get_meter("shop").create_counter("shop.receipts")
+receipts = metrics.get_meter("shop").create_counter("shop.receipts", description="Receipts that were sent.")
 
 
 @shared_task
