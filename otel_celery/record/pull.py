@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from opentelemetry.exporter.prometheus import PrometheusMetricReader
-from opentelemetry.sdk.metrics.export import ExponentialHistogram
-from prometheus_client import CollectorRegistry
+from opentelemetry.sdk.metrics.export import ExponentialHistogram, InMemoryMetricReader
 
 from otel_celery.record.families import RememberingCollector
 from otel_celery.record.producers import add_produced, metrics_of
@@ -14,15 +12,16 @@ from otel_celery.record.producers import add_produced, metrics_of
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from opentelemetry.sdk.metrics.export import CardinalityLimits, Metric, MetricsData
+    from opentelemetry.sdk.metrics.export import CardinalityLimits, Metric
+    from prometheus_client import CollectorRegistry
 
     from otel_celery.record.foreign import ForeignMetrics
     from otel_celery.record.histograms import TallyHistograms
     from otel_celery.record.producers import Producer
 
 
-class PullReader(PrometheusMetricReader):
-    """The Prometheus reader, with a collector of our own, which also reads our producers.
+class PullReader(InMemoryMetricReader):
+    """Shows each collection, with the producers' metrics added, through a collector in a registry.
 
     The text format cannot show exponential histograms, and the exporter fails the whole scrape at the first one. An
     application's view may ask for them, and it overrides a reader's preference. Then our own metrics are shown from
@@ -38,15 +37,18 @@ class PullReader(PrometheusMetricReader):
         stand_in: TallyHistograms | None = None,
     ) -> None:
         """Show in ``registry`` the metrics of the SDK and of ``producers``, to which more may be added later."""
-        super().__init__(registry=CollectorRegistry(), scope_info_enabled=False, cardinality_limits=limits)
+        super().__init__(cardinality_limits=limits)
         self._producers = producers
         self._foreign = foreign
         self._stand_in = stand_in
-        self._remembering = RememberingCollector(self.collect)
+        self._remembering = RememberingCollector(self._fetch)
         self._shown_in = registry
         registry.register(self._remembering)
 
-    def _receive_metrics(self, metrics_data: MetricsData, *_: object, **__: object) -> None:
+    def _fetch(self) -> None:
+        metrics_data = self.get_metrics_data()
+        if metrics_data is None:
+            return
         add_produced(metrics_data, self._producers)
         for resource_metrics in metrics_data.resource_metrics:
             for scope_metrics in resource_metrics.scope_metrics:

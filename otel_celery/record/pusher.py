@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 from opentelemetry.sdk.metrics import ObservableCounter
-from opentelemetry.sdk.metrics.export import AggregationTemporality, MetricExportResult, MetricReader
+from opentelemetry.sdk.metrics.export import AggregationTemporality, InMemoryMetricReader, MetricExportResult
 
 from otel_celery.export.hush import Hush
 from otel_celery.masking import plain
@@ -51,8 +51,8 @@ def preferences(exporter: MetricExporter) -> tuple[Any, Any]:
     return getattr(exporter, "_preferred_temporality", None), getattr(exporter, "_preferred_aggregation", None)
 
 
-class PushReader(MetricReader):
-    """Keeps a collection, with the producers' metrics added, until it is taken."""
+class PushReader(InMemoryMetricReader):
+    """Collects for one exporter, and adds the producers' metrics."""
 
     def __init__(
         self,
@@ -68,21 +68,17 @@ class PushReader(MetricReader):
         )
         self._producers = producers
         self._foreign = foreign
-        self._collected: MetricsData | None = None
 
-    def take(self, timeout: float) -> MetricsData | None:
-        """Collect and return the metrics, or None; ``timeout`` is in seconds. The caller holds the fork gate.
+    def take(self) -> MetricsData | None:
+        """Collect and return the metrics, or None. The caller holds the fork gate.
 
         Raises any exception of an instrument's callback.
         """
-        self.collect(timeout * 1000)
-        collected, self._collected = self._collected, None
-        return collected
-
-    def _receive_metrics(self, metrics_data: MetricsData, timeout_millis: float = 10_000, **_: object) -> None:
-        del timeout_millis
+        metrics_data = self.get_metrics_data()
+        if metrics_data is None:
+            return None
         add_produced(metrics_data, self._producers)
-        self._collected = self._foreign.tidy(metrics_data)
+        return self._foreign.tidy(metrics_data)
 
     def shutdown(self, timeout_millis: float = 30_000, **_: object) -> None:
         """Do nothing: the exporting thread shuts the exporter down."""
@@ -151,7 +147,7 @@ class Pusher:
         self._hush.heard.clear()
         try:
             with self._hold():
-                collected = self._reader.take(self._timeout)
+                collected = self._reader.take()
             if collected is None:
                 return
             result = self._isolation.export(collected, self._timeout)

@@ -16,11 +16,15 @@ if TYPE_CHECKING:
 
 
 class Interrupter:
-    """Raises at the nth line that the main thread executes in these files, from a handler of SIGUSR1."""
+    """Raises at the nth line that the main thread executes in these files, from a handler of SIGUSR1.
 
-    def __init__(self, files: tuple[str, ...]) -> None:
+    With ``calls`` it counts the beginning of each function too, before its first line.
+    """
+
+    def __init__(self, files: tuple[str, ...], *, calls: bool = False) -> None:
         """Know the files by the ends of their paths."""
         self._files = files
+        self._events = ("line", "call") if calls else ("line",)
         self._left = 0
         self.has_raised = False
         self.line = ""
@@ -39,11 +43,11 @@ class Interrupter:
             sys.settrace(tracing)
             signal.signal(signal.SIGUSR1, before)
 
-    def _enter(self, frame: FrameType, _event: str, _argument: Any) -> Any:
-        return self._line if frame.f_code.co_filename.endswith(self._files) else None
+    def _enter(self, frame: FrameType, event: str, argument: Any) -> Any:
+        return self._line(frame, event, argument) if frame.f_code.co_filename.endswith(self._files) else None
 
     def _line(self, frame: FrameType, event: str, _argument: Any) -> Any:
-        if event == "line" and not self.has_raised:
+        if event in self._events and not self.has_raised:
             if self._left == 0:
                 self.has_raised = True
                 self.line = linecache.getline(frame.f_code.co_filename, frame.f_lineno).strip()

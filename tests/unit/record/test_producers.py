@@ -43,13 +43,13 @@ def test_each_reader_asks_for_itself() -> None:
     push = PushReader(Exporter(Gate()), {}, producers, only_foreign())
     provider = MeterProvider([PullReader(registry, {}, producers, only_foreign()), push], shutdown_on_exit=False)
     provider.get_meter("known").create_counter("own").add(1)
-    before = push.take(1.0)
+    before = push.take()
     assert before is not None
     assert [len(scoped.metrics) for scoped in before.resource_metrics[0].scope_metrics] == [1]
     producers.append(fixed)
     text = generate_latest(registry).decode()
     assert [text.count(line) for line in ("\nknown_made 1.0", "\nnew_made 1.0", "\nown_total 1.0")] == [1, 1, 1]
-    taken = push.take(1.0)
+    taken = push.take()
     assert taken is not None
     scopes = {s.scope.name: [m.name for m in s.metrics] for s in taken.resource_metrics[0].scope_metrics}
     assert scopes == {"known": ["own", "known.made"], "new": ["new.made"]}

@@ -101,6 +101,39 @@ def test_a_limit_that_celery_would_swallow_reaches_the_task(kept) -> None:
     assert calls == ["begun", "begun", "done"]
 
 
+@pytest.mark.usefixtures("limit")
+def test_at_every_line_of_ours_it_reaches_the_task_and_each_handler_runs(kept, caplog) -> None:
+    """Also as a function begins, and before the first handler has noted that a task does."""
+    interrupter, number, missed = Interrupter(("trace/insistence.py", "trace/runs.py"), calls=True), 0, []
+    insistence, ran = Insistence(), []
+    runs = Runs(kept.ids, kept.spans, insistence)
+    task = SimpleNamespace(request=SimpleNamespace(headers={}))
+    begins, ends = Signal(name="begins"), Signal(name="ends")
+    begins.connect(insistence.whole(runs._on_prerun), weak=False)
+    begins.connect(insistence.whole(lambda **_: ran.append(True)), weak=False)
+    ends.connect(insistence.whole(runs._on_postrun), weak=False)
+    has_raised = True
+    while has_raised:
+        ran.clear()
+        has_reached = False
+        try:
+            with interrupter.at(number):
+                begins.send(sender=None, task=task)
+            until = time.monotonic() + 1
+            while interrupter.has_raised and time.monotonic() < until:
+                time.sleep(PAUSE)
+        except SoftTimeLimitExceeded:
+            has_reached = True
+        ends.send(sender=None, task=task, state="SUCCESS")
+        has_raised = interrupter.has_raised
+        if has_reached != has_raised or not ran:
+            missed.append((interrupter.line, has_reached, bool(ran)))
+        number += 1
+    assert number > 10
+    assert missed == []
+    assert caplog.text == ""
+
+
 def test_a_second_signal_close_behind_the_first_reaches_the_task_too(monkeypatch) -> None:
     """An application's own alarm, while the handler begins again after the time limit."""
     monkeypatch.setattr("otel_celery.interruption.PAUSE", 0.5)  # a busy machine may stand still for a while
