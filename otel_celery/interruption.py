@@ -45,6 +45,8 @@ def interrupting_signal(error: BaseException) -> int | None:
     The handler's frame is in the exception's traceback. If handlers interrupted one another, the innermost has raised.
     """
     codes = [frame.f_code for frame, _ in walk_tb(error.__traceback__)]
+    if isinstance(error, KeyboardInterrupt) and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        return signal.SIGINT  # whose handler has no frame
     found = {_code(signal.getsignal(number)): number for number in sorted(signal.valid_signals(), reverse=True)}
     return next((found[code] for code in reversed(codes) if code in found), None)
 

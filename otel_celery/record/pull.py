@@ -2,53 +2,51 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
-from opentelemetry.sdk.metrics.export import ExponentialHistogram, InMemoryMetricReader
+from opentelemetry.exporter.prometheus import PrometheusMetricReader
+from opentelemetry.sdk.metrics.export import ExponentialHistogram, InMemoryMetricReader, MetricReader
+from prometheus_client import CollectorRegistry
 
 from otel_celery.record.families import RememberingCollector
 from otel_celery.record.producers import add_produced, metrics_of
+from otel_celery.saying import say
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
-    from opentelemetry.sdk.metrics.export import CardinalityLimits, Metric
-    from prometheus_client import CollectorRegistry
+    from opentelemetry.sdk.metrics.export import CardinalityLimits, Metric, MetricsData
 
     from otel_celery.record.foreign import ForeignMetrics
     from otel_celery.record.histograms import TallyHistograms
     from otel_celery.record.producers import Producer
 
 
-class PullReader(InMemoryMetricReader):
-    """Shows each collection, with the producers' metrics added, through a collector in a registry.
+class _Shown:
+    """Shows collections, with the producers' metrics added, through a collector in a registry.
 
     The text format cannot show exponential histograms, and the exporter fails the whole scrape at the first one. An
     application's view may ask for them, and it overrides a reader's preference. Then our own metrics are shown from
     ``stand_in``, with explicit buckets, and others are left out.
     """
 
-    def __init__(
+    def _open(
         self,
         registry: CollectorRegistry,
-        limits: CardinalityLimits,
+        fetch: Callable[[], None],
         producers: Sequence[Producer],
         foreign: ForeignMetrics,
-        stand_in: TallyHistograms | None = None,
+        stand_in: TallyHistograms | None,
     ) -> None:
-        """Show in ``registry`` the metrics of the SDK and of ``producers``, to which more may be added later."""
-        super().__init__(cardinality_limits=limits)
         self._producers = producers
         self._foreign = foreign
         self._stand_in = stand_in
-        self._remembering = RememberingCollector(self._fetch)
+        self._remembering = RememberingCollector(fetch)
         self._shown_in = registry
         registry.register(self._remembering)
 
-    def _fetch(self) -> None:
-        metrics_data = self.get_metrics_data()
-        if metrics_data is None:
-            return
+    def _show(self, metrics_data: MetricsData) -> None:
         add_produced(metrics_data, self._producers)
         for resource_metrics in metrics_data.resource_metrics:
             for scope_metrics in resource_metrics.scope_metrics:
@@ -72,3 +70,51 @@ class PullReader(InMemoryMetricReader):
         if stand_in is None:
             self._foreign.leave_out(metric, scope)
         return stand_in
+
+
+class PullReader(_Shown, PrometheusMetricReader):
+    """The exporter's Prometheus reader, with a collector of our own, which also reads our producers."""
+
+    def __init__(
+        self,
+        registry: CollectorRegistry,
+        limits: CardinalityLimits,
+        producers: Sequence[Producer],
+        foreign: ForeignMetrics,
+        stand_in: TallyHistograms | None = None,
+    ) -> None:
+        """Show in ``registry`` the metrics of the SDK and of ``producers``, to which more may be added later."""
+        super().__init__(registry=CollectorRegistry(), scope_info_enabled=False, cardinality_limits=limits)
+        self._open(registry, self.collect, producers, foreign, stand_in)
+
+    def _receive_metrics(self, metrics_data: MetricsData, *_: object, **__: object) -> None:
+        self._show(metrics_data)
+
+
+class PublicPullReader(_Shown, InMemoryMetricReader):
+    """Shows the same by the SDK's public methods alone, for a release in which ``_receive_metrics`` has moved."""
+
+    def __init__(
+        self,
+        registry: CollectorRegistry,
+        limits: CardinalityLimits,
+        producers: Sequence[Producer],
+        foreign: ForeignMetrics,
+        stand_in: TallyHistograms | None = None,
+    ) -> None:
+        """Show in ``registry`` the metrics of the SDK and of ``producers``, to which more may be added later."""
+        super().__init__(cardinality_limits=limits)
+        self._open(registry, self._fetch, producers, foreign, stand_in)
+
+    def _fetch(self) -> None:
+        metrics_data = self.get_metrics_data()
+        if metrics_data is not None:
+            self._show(metrics_data)
+
+
+def pull_reader() -> type[PullReader | PublicPullReader]:
+    """Choose the exporter's reader; the other one, and say so, if the SDK no longer calls the method it overrides."""
+    if "_receive_metrics" in MetricReader.__abstractmethods__:
+        return PullReader
+    say(logging.WARNING, "the OpenTelemetry SDK has moved a private name: the port is served by another of its readers")
+    return PublicPullReader

@@ -38,7 +38,7 @@ from otel_celery.record.foreign import ForeignMetrics
 from otel_celery.record.histograms import BothHistograms, SdkHistograms, TallyHistograms
 from otel_celery.record.labels import MAX_QUEUES
 from otel_celery.record.process import ProcessFigures
-from otel_celery.record.pull import PullReader
+from otel_celery.record.pull import pull_reader
 from otel_celery.record.pushers import Pushers
 from otel_celery.record.refusals import Refusals
 from otel_celery.record.resource import resource
@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from otel_celery.lifecycle import WorkerLevels
     from otel_celery.record.histograms import Histograms
     from otel_celery.record.producers import Producer
+    from otel_celery.record.pull import PublicPullReader, PullReader
     from otel_celery.record.pusher import Hold
     from otel_celery.settings.push import Push
     from otel_celery.settings.settings import Bounds, Settings
@@ -77,7 +78,7 @@ class Recording:
         self.is_ours = found is None
         self.provider = found or _provider(worker, service, settings.push)
         self._limits = _limits(settings.bounds)
-        self._reader: PullReader | None = None
+        self._reader: PullReader | PublicPullReader | None = None
         self._sdk: SdkHistograms | None = None
         self._leave: Callable[[], None] = lambda: None
         self._began = InstrumentationScope(SCOPE, __version__), time.time_ns()
@@ -94,7 +95,7 @@ class Recording:
         self._label_length = settings.bounds.label_length
         self._refused = Refusals(self.tallies.metrics_dropped)
         if settings.port is not None:
-            self._reader = PullReader(self.registry, self._limits, self.producers, self._foreign(), stand_in)
+            self._reader = pull_reader()(self.registry, self._limits, self.producers, self._foreign(), stand_in)
             self.provider.add_metric_reader(self._reader)
         ProcessCollector(registry=self.registry)
 

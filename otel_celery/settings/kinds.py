@@ -114,9 +114,18 @@ def _try(found: EntryPoint, name: str, value: str, *, is_made: bool) -> None:
         loaded = found.load()
         if is_made:
             loaded()
-    except (Exception, SystemExit) as error:
-        why = plain(repr(error), MAX_REASON)
-        raise SettingsError(name, value, f"an entry point of {found.group} that works ({why})") from error
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # a package may raise what it likes
+        raise SettingsError(name, value, f"an entry point of {found.group} that works ({_why(error)})") from error
+
+
+def _why(error: BaseException) -> str:
+    """Return an exception's representation; if that raises, its class alone."""
+    try:
+        return plain(repr(error), MAX_REASON)
+    except BaseException:  # noqa: BLE001  a package's own representation
+        return type(error).__name__
 
 
 def _bounds(reader: Reader, name: str, default: tuple[float, ...]) -> tuple[float, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import urllib.request
+from itertools import product
 from typing import TYPE_CHECKING
 
 import pytest
@@ -164,6 +165,14 @@ BROKEN = """
 class Raising:
     def __init__(self, *_, **__):
         raise RuntimeError("it cannot be made")
+
+class Own(BaseException):
+    def __repr__(self):
+        raise Own
+
+class Odd:
+    def __init__(self, *_, **__):
+        raise Own
 """
 
 GROUPS = ("meter_provider", "tracer_provider", "propagator", "context", "id_generator", "resource_detector")
@@ -174,7 +183,7 @@ def broken(directory: Path) -> str:
     info = directory / "broken-1.0.dist-info"
     info.mkdir()
     info.joinpath("METADATA").write_text("Metadata-Version: 2.1\nName: broken\nVersion: 1.0\n")
-    names = "absent = broken_absent:It\nexits = broken_exits:It\nraises = broken:Raising\n"
+    names = "absent = broken_absent:It\nexits = broken_exits:It\nraises = broken:Raising\nodd = broken:Odd\n"
     groups = (*GROUPS, "metrics_exporter", "traces_exporter")
     info.joinpath("entry_points.txt").write_text("".join(f"[opentelemetry_{each}]\n{names}\n" for each in groups))
     directory.joinpath("broken.py").write_text(BROKEN)
@@ -194,8 +203,10 @@ OF_TRACES = {"OTEL_PYTHON_TRACER_PROVIDER", "OTEL_PYTHON_ID_GENERATOR"}
 
 
 @pytest.mark.solo
-@pytest.mark.parametrize("name", ["absent", "exits", "raises"])
-@pytest.mark.parametrize("variable", NAMING)
+@pytest.mark.parametrize(
+    ("variable", "name"),
+    [*product(NAMING, ["absent", "exits", "raises"]), ("OTEL_EXPERIMENTAL_RESOURCE_DETECTORS", "odd")],
+)
 def test_a_plugin_that_does_not_work_ends_a_strict_worker(site: Site, tmp_path: Path, variable: str, name: str) -> None:
     """It is installed and named: one sentence says which variable names it, whatever it raises."""
     if (variable, name) == ("OTEL_PYTHON_CONTEXT", "exits"):
