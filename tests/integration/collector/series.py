@@ -39,7 +39,7 @@ def ended(found: Series) -> float:
 def assert_same(own: Series, arrived: Series) -> int:
     """Hold each series of the workers' ports against what came out of a Collector; return how many are the same."""
     missing, extra = (sorted(map(str, keys)) for keys in (own.keys() - arrived.keys(), arrived.keys() - own.keys()))
-    assert (missing[:9], extra[:9]) == ([], [])
+    assert (missing, extra) == ([], []), f"missing: {missing[:9]}; extra: {extra[:9]}"
     compared = [key for key in own if not key[0].startswith(MOVING)]
     assert {key: own[key] for key in compared} == {key: arrived[key] for key in compared}
     return len(compared)
