@@ -14,7 +14,7 @@ from otel_celery.record.producers import add_produced, metrics_of
 from otel_celery.saying import say
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from opentelemetry.sdk.metrics.export import CardinalityLimits, Metric, MetricsData
 
@@ -31,20 +31,30 @@ class _Shown:
     ``stand_in``, with explicit buckets, and others are left out.
     """
 
-    def _open(
+    def __init__(
         self,
         registry: CollectorRegistry,
-        fetch: Callable[[], None],
+        limits: CardinalityLimits,
         producers: Sequence[Producer],
         foreign: ForeignMetrics,
-        stand_in: TallyHistograms | None,
+        stand_in: TallyHistograms | None = None,
     ) -> None:
+        """Show in ``registry`` the metrics of the SDK and of ``producers``, to which more may be added later."""
+        self._prepare(limits)
         self._producers = producers
         self._foreign = foreign
         self._stand_in = stand_in
-        self._remembering = RememberingCollector(fetch)
+        self._remembering = RememberingCollector(self._fetch)
         self._shown_in = registry
         registry.register(self._remembering)
+
+    def _prepare(self, limits: CardinalityLimits) -> None:
+        """Initialise the SDK's reader."""
+        raise NotImplementedError
+
+    def _fetch(self) -> None:
+        """Collect, and have the collection shown."""
+        raise NotImplementedError
 
     def _show(self, metrics_data: MetricsData) -> None:
         add_produced(metrics_data, self._producers)
@@ -75,17 +85,12 @@ class _Shown:
 class PullReader(_Shown, PrometheusMetricReader):
     """The exporter's Prometheus reader, with a collector of our own, which also reads our producers."""
 
-    def __init__(
-        self,
-        registry: CollectorRegistry,
-        limits: CardinalityLimits,
-        producers: Sequence[Producer],
-        foreign: ForeignMetrics,
-        stand_in: TallyHistograms | None = None,
-    ) -> None:
-        """Show in ``registry`` the metrics of the SDK and of ``producers``, to which more may be added later."""
-        super().__init__(registry=CollectorRegistry(), scope_info_enabled=False, cardinality_limits=limits)
-        self._open(registry, self.collect, producers, foreign, stand_in)
+    def _prepare(self, limits: CardinalityLimits) -> None:
+        registry = CollectorRegistry()  # of the exporter's own collector, which nobody scrapes
+        PrometheusMetricReader.__init__(self, registry=registry, scope_info_enabled=False, cardinality_limits=limits)
+
+    def _fetch(self) -> None:
+        self.collect()
 
     def _receive_metrics(self, metrics_data: MetricsData, *_: object, **__: object) -> None:
         self._show(metrics_data)
@@ -94,17 +99,8 @@ class PullReader(_Shown, PrometheusMetricReader):
 class PublicPullReader(_Shown, InMemoryMetricReader):
     """Shows the same by the SDK's public methods alone, for a release in which ``_receive_metrics`` has moved."""
 
-    def __init__(
-        self,
-        registry: CollectorRegistry,
-        limits: CardinalityLimits,
-        producers: Sequence[Producer],
-        foreign: ForeignMetrics,
-        stand_in: TallyHistograms | None = None,
-    ) -> None:
-        """Show in ``registry`` the metrics of the SDK and of ``producers``, to which more may be added later."""
-        super().__init__(cardinality_limits=limits)
-        self._open(registry, self._fetch, producers, foreign, stand_in)
+    def _prepare(self, limits: CardinalityLimits) -> None:
+        InMemoryMetricReader.__init__(self, cardinality_limits=limits)
 
     def _fetch(self) -> None:
         metrics_data = self.get_metrics_data()
