@@ -8,13 +8,21 @@ Every quotation of the environment, the pools file or an error goes through here
 from __future__ import annotations
 
 import re
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 from urllib.parse import unquote
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 LONGEST = 240
 """Characters of a refusal at most, so that the log line with its consequence has at most 300."""
 
 ROOM = 120
 """Characters of a quoted value at most."""
+
+MAX_REASON = 80
+"""Characters at most of the reason for which another package's code failed."""
 
 MASK = "***"
 
@@ -114,6 +122,25 @@ def plain(text: str, room: int = LONGEST) -> str:
     return _line(masked(text), room)
 
 
+def represented(value: object, room: int = LONGEST) -> str:
+    """Return any object's representation as :func:`plain` text; its class if the representation raises."""
+    return plain(_represented(value), room)
+
+
+@contextmanager
+def foreign(refusal: Callable[[str], RefusedError]) -> Iterator[None]:
+    """Run code of another package, which may raise anything: the ``refusal`` is raised instead, made with the reason.
+
+    KeyboardInterrupt passes.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        raise refusal(represented(error, MAX_REASON)) from error
+
+
 def reason(error: BaseException) -> str:
     """Return an error's message as :func:`plain` text, or its class if it has none."""
     return plain(str(error)) or type(error).__name__
@@ -134,6 +161,8 @@ def _represented(value: object) -> str:
         return repr(value)
     except ValueError:  # a number of thousands of digits
         return f"a very long {type(value).__name__}"
+    except BaseException:  # noqa: BLE001  another package's own representation
+        return type(value).__name__
 
 
 def _cut(text: str, room: int, is_cut: bool = False) -> str:  # noqa: FBT001, FBT002  private to this module

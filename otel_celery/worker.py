@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from celery import signals
 
 from otel_celery.commandline import is_spawned_child
-from otel_celery.masking import RefusedError, plain
+from otel_celery.masking import RefusedError, represented
 from otel_celery.saying import say
 from otel_celery.settings import settings as environment
 from otel_celery.trace import entry
@@ -75,7 +75,7 @@ def _enter_spawned() -> None:
     except environment.SettingsError:
         pass  # the main process has logged it, and its metrics are off
     except Exception as error:  # noqa: BLE001  the child runs on without us
-        say(logging.ERROR, f"what tasks record in this process is not shown: {plain(repr(error))}")
+        say(logging.ERROR, f"what tasks record in this process is not shown: {represented(error)}")
 
 
 class Instrumentation:
@@ -130,8 +130,10 @@ class Instrumentation:
             self._install(worker, report)
         except RefusedError as error:
             report.mistakes.append(str(error) if report.is_strict else f"{error}; metrics and spans are off")
-        except Exception as error:  # noqa: BLE001  the worker runs on without us
-            report.failures.append(f"could not start, metrics and spans are off: {plain(repr(error))}")
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # noqa: BLE001  a plug-in may raise any; the worker runs on without us
+            report.failures.append(f"could not start, metrics and spans are off: {represented(error)}")
         from otel_celery.controller import when_logging_is_set_up  # noqa: PLC0415  as Session
 
         when_logging_is_set_up(worker, report.read_out)

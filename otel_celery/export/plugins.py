@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from otel_celery.masking import RefusedError, plain
+from otel_celery.masking import RefusedError, foreign
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,10 +27,8 @@ def load(group: str, name: str, variable: str, missing: str) -> Any:
     found = find(group, name)
     if found is None:
         raise RefusedError(missing)
-    try:
+    with foreign(lambda why: RefusedError(f"{variable} names {name!r}, which cannot be loaded: {why}")):
         return found.load()
-    except (Exception, SystemExit) as error:
-        raise RefusedError(f"{variable} names {name!r}, which cannot be loaded: {plain(repr(error))}") from error
 
 
 def make(loaded: Any, name: str, variable: str, **options: Any) -> Any:
@@ -38,10 +36,8 @@ def make(loaded: Any, name: str, variable: str, **options: Any) -> Any:
 
     Raises RefusedError as above.
     """
-    try:
+    with foreign(lambda why: RefusedError(f"{variable} names {name!r}, which cannot be made: {why}")):
         return loaded(**options)
-    except (Exception, SystemExit) as error:
-        raise RefusedError(f"{variable} names {name!r}, which cannot be made: {plain(repr(error))}") from error
 
 
 def provided(get: Callable[[], T], variable: str) -> T:
@@ -49,7 +45,5 @@ def provided(get: Callable[[], T], variable: str) -> T:
 
     Raises RefusedError as above.
     """
-    try:
+    with foreign(lambda why: RefusedError(f"what {variable} names cannot be made: {why}")):
         return get()
-    except (Exception, SystemExit) as error:
-        raise RefusedError(f"what {variable} names cannot be made: {plain(repr(error))}") from error

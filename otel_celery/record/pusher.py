@@ -17,7 +17,7 @@ from opentelemetry.sdk.metrics import ObservableCounter
 from opentelemetry.sdk.metrics.export import AggregationTemporality, InMemoryMetricReader, MetricExportResult
 
 from otel_celery.export.hush import Hush
-from otel_celery.masking import plain
+from otel_celery.masking import represented
 from otel_celery.record.isolation import Isolation
 from otel_celery.record.producers import add_produced
 
@@ -141,7 +141,7 @@ class Pusher:
             try:
                 self._exporter.shutdown()
             except Exception as error:  # noqa: BLE001  the last push is over
-                logger.debug("otel-celery: the exporter %s did not shut down: %s", self._place, plain(repr(error)))
+                logger.debug("otel-celery: the exporter %s did not shut down: %s", self._place, represented(error))
 
     def _push(self) -> None:
         self._hush.heard.clear()
@@ -152,7 +152,7 @@ class Pusher:
                 return
             result = self._isolation.export(collected, self._timeout)
         except Exception as error:  # noqa: BLE001  after any error the next export is tried
-            self._tell(plain(repr(error)))
+            self._tell(represented(error))
         else:
             self._tell("" if result is MetricExportResult.SUCCESS else self._hush.reason())
 

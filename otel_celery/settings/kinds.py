@@ -10,7 +10,7 @@ from importlib.metadata import entry_points
 from itertools import pairwise
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from otel_celery.masking import plain
+from otel_celery.masking import foreign
 from otel_celery.settings.reader import SettingsError
 
 if TYPE_CHECKING:
@@ -24,9 +24,6 @@ T = TypeVar("T")
 
 MAX_BUCKETS = 60
 """Bounds of a histogram at most."""
-
-MAX_REASON = 80
-"""Characters of an error in a refusal, whose end is what must be done."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,22 +107,10 @@ def _installed(group: str) -> dict[str, EntryPoint]:
 
 def _try(found: EntryPoint, name: str, value: str, *, is_made: bool) -> None:
     """Load an entry point as the API will; a package that ends the process on its import does not load."""
-    try:
+    with foreign(lambda why: SettingsError(name, value, f"an entry point of {found.group} that works ({why})")):
         loaded = found.load()
         if is_made:
             loaded()
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:  # a package may raise what it likes
-        raise SettingsError(name, value, f"an entry point of {found.group} that works ({_why(error)})") from error
-
-
-def _why(error: BaseException) -> str:
-    """Return an exception's representation; if that raises, its class alone."""
-    try:
-        return plain(repr(error), MAX_REASON)
-    except BaseException:  # noqa: BLE001  a package's own representation
-        return type(error).__name__
 
 
 def _bounds(reader: Reader, name: str, default: tuple[float, ...]) -> tuple[float, ...]:

@@ -173,6 +173,12 @@ class Own(BaseException):
 class Odd:
     def __init__(self, *_, **__):
         raise Own
+
+class Looking:
+    raise_on_error = False
+
+    def detect(self):
+        raise Own
 """
 
 GROUPS = ("meter_provider", "tracer_provider", "propagator", "context", "id_generator", "resource_detector")
@@ -184,6 +190,7 @@ def broken(directory: Path) -> str:
     info.mkdir()
     info.joinpath("METADATA").write_text("Metadata-Version: 2.1\nName: broken\nVersion: 1.0\n")
     names = "absent = broken_absent:It\nexits = broken_exits:It\nraises = broken:Raising\nodd = broken:Odd\n"
+    names += "looks = broken:Looking\n"
     groups = (*GROUPS, "metrics_exporter", "traces_exporter")
     info.joinpath("entry_points.txt").write_text("".join(f"[opentelemetry_{each}]\n{names}\n" for each in groups))
     directory.joinpath("broken.py").write_text(BROKEN)
@@ -205,12 +212,12 @@ OF_TRACES = {"OTEL_PYTHON_TRACER_PROVIDER", "OTEL_PYTHON_ID_GENERATOR"}
 @pytest.mark.solo
 @pytest.mark.parametrize(
     ("variable", "name"),
-    [*product(NAMING, ["absent", "exits", "raises"]), ("OTEL_EXPERIMENTAL_RESOURCE_DETECTORS", "odd")],
+    list(product(NAMING, ["absent", "exits", "raises", "odd"])),
 )
 def test_a_plugin_that_does_not_work_ends_a_strict_worker(site: Site, tmp_path: Path, variable: str, name: str) -> None:
     """It is installed and named: one sentence says which variable names it, whatever it raises."""
-    if (variable, name) == ("OTEL_PYTHON_CONTEXT", "exits"):
-        pytest.skip("the API imports it with itself, and the process ends before there is a worker")
+    if variable == "OTEL_PYTHON_CONTEXT" and name in {"exits", "odd"}:
+        pytest.skip("the API makes it as it is imported, and the process ends before there is a worker")
     environment = {"PYTHONPATH": broken(tmp_path), f"{OURS}STRICT": "true"}
     if variable in OF_TRACES:
         environment["OTEL_TRACES_EXPORTER"] = "console"
@@ -242,6 +249,16 @@ def test_a_plugin_that_does_not_work_costs_the_metrics_alone(
     assert line.startswith(f"{variable}={value!r} is not allowed: it must be ")
     assert line.endswith("; metrics and spans are off")
     assert "Traceback" not in worker.log
+
+
+@pytest.mark.solo
+def test_a_detector_that_raises_anything_costs_the_metrics_alone(site: Site, tmp_path: Path) -> None:
+    """It works until it is asked: the worker runs its tasks, and says once that it has no metrics."""
+    environment = {"PYTHONPATH": broken(tmp_path), "OTEL_EXPERIMENTAL_RESOURCE_DETECTORS": "looks"}
+    worker = HOOK.start(site, "solo", environment=environment)
+    run_one(site, worker)
+    assert worker.stop() == 0
+    assert errors(worker) == ["could not start, metrics and spans are off: Own"]
 
 
 @pytest.mark.solo
