@@ -13,6 +13,7 @@ import pytest
 from tests.integration.relay.facts import call, send, shown, sold, start, wait_for
 from tests.integration.worker import proc
 from tests.integration.worker.harness import wait_until
+from tests.integration.worker.pushed import pushing
 from tests.integration.worker.test_forks import scraped
 
 FLUSH = 0.2
@@ -146,6 +147,16 @@ def test_the_last_values_arrive(site) -> None:
     wait_until(lambda: sold(worker) == 20, "tasks ran")
     assert worker.stop() == 0
     assert "last orders 20" in worker.log
+
+
+def test_what_had_arrived_is_pushed_at_a_cold_end(site, receiver) -> None:
+    """A cold shutdown hears no child out; the last push has what was shown before it."""
+    worker = start(site, concurrency=2, environment=pushing(receiver))
+    send(site, 20)
+    wait_for(worker, {"shop_orders_total": 20})
+    assert receiver.attempts == 0
+    assert worker.stop(signal.SIGQUIT) == 0
+    assert receiver.latest("shop.orders") == 20
 
 
 def test_nothing_is_left_after_a_kill(site, tmp_path) -> None:
