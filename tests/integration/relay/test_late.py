@@ -16,10 +16,32 @@ from tests.services import require
 
 if TYPE_CHECKING:
     from tests.integration.worker.conftest import Site
+    from tests.integration.worker.harness import Worker
+    from tests.otlp import Receiver
 
 pytestmark = [pytest.mark.xdist_group("relay-late"), pytest.mark.timeout(180)]
 
 NUMBER = 10
+
+
+def patched(library: str, moment: str, way: str, receiver: Receiver) -> dict[str, str]:
+    """Ask `late` for a patch by this library at this moment, and for spans."""
+    return {
+        "T_LIBRARY": library,
+        "T_MOMENT": moment,
+        "T_WAY": way,
+        "OTEL_TRACES_EXPORTER": "otlp",
+        "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.url,
+    }
+
+
+def tasks_are_heard(site: Site, worker: Worker, receiver: Receiver) -> None:
+    """Run a few tasks: their metrics and spans arrive while the worker waits for the next one."""
+    for _ in range(NUMBER):
+        site.client.send_task("late.one")
+    wait_until(lambda: worker.record()["ran one"] == NUMBER, "the tasks have run")
+    wait_until(lambda: worker.scrape().value("late_orders_total") == NUMBER, "their metrics arrive")
+    wait_until(lambda: len(receiver.spans("run/late.one")) == NUMBER, "their spans arrive")
 
 
 @pytest.mark.parametrize(
@@ -42,24 +64,14 @@ def test_a_worker_that_is_patched_late_is_heard(site: Site, way: str, library: s
     """What it recorded and its spans arrive while it waits for the next task, and a soft limit reaches the task."""
     require(find_spec(library), f"{library} is not installed: pip install --group green")
     with http_receiver() as receiver:
-        environment = {
-            "T_LIBRARY": library,
-            "T_MOMENT": moment,
-            "T_WAY": way,
-            "OTEL_TRACES_EXPORTER": "otlp",
-            "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.url,
-        }
+        environment = patched(library, moment, way, receiver)
         worker = site.start(
             app="tests.integration.relay.late",
             switch=(),
             environment=environment,
             pool=pool,
         ).wait_ready()
-        for _ in range(NUMBER):
-            site.client.send_task("late.one")
-        wait_until(lambda: worker.record()["ran one"] == NUMBER, "the tasks have run")
-        wait_until(lambda: worker.scrape().value("late_orders_total") == NUMBER, "their metrics arrive")
-        wait_until(lambda: len(receiver.spans("run/late.one")) == NUMBER, "their spans arrive")
+        tasks_are_heard(site, worker, receiver)
         begun = time.monotonic()
         for _ in range(5):  # nothing happens, and a main process that was patched turns no hub: each took 10 s
             worker.scrape()
@@ -78,13 +90,7 @@ def test_a_pool_of_greenlets_is_heard_whenever_it_is_patched(site: Site, library
     """Before or after each way to switch it on: tasks run at once, and metrics and spans arrive."""
     require(find_spec(library), f"{library} is not installed: pip install --group green")
     with http_receiver() as receiver:
-        environment = {
-            "T_LIBRARY": library,
-            "T_MOMENT": moment,
-            "T_WAY": way,
-            "OTEL_TRACES_EXPORTER": "otlp",
-            "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.url,
-        }
+        environment = patched(library, moment, way, receiver)
         worker = site.start(
             app="tests.integration.relay.late",
             switch=(),
@@ -93,10 +99,6 @@ def test_a_pool_of_greenlets_is_heard_whenever_it_is_patched(site: Site, library
             pool=library,
             concurrency=NUMBER,
         ).wait_ready()
-        for _ in range(NUMBER):
-            site.client.send_task("late.one")
-        wait_until(lambda: worker.record()["ran one"] == NUMBER, "the tasks have run")
-        wait_until(lambda: worker.scrape().value("late_orders_total") == NUMBER, "their metrics arrive")
-        wait_until(lambda: len(receiver.spans("run/late.one")) == NUMBER, "their spans arrive")
+        tasks_are_heard(site, worker, receiver)
         assert worker.settled().ends("late.one") == {"success": NUMBER}
         assert worker.stop() == 0

@@ -25,6 +25,7 @@ from otel_celery.record.refusals import Refusals
 from otel_celery.record.views import SCOPE
 from otel_celery.version import __version__
 from tests.otlp import Request
+from tests.unit.record.calls import SCALARS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -185,15 +186,6 @@ def test_what_an_observer_yields() -> None:
     assert sorted(point.value for point in bench.pushed()["m", "heat"]) == [1, 2**64, 1e308]
 
 
-SCALARS = st.one_of(
-    st.none(),
-    st.booleans(),
-    st.integers(),
-    st.just(5000).map(lambda digits: 10**digits),
-    st.floats(),
-    st.text(st.characters()),
-    st.binary(),
-)
 VALUES = st.recursive(
     SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3)
 )
