@@ -42,10 +42,12 @@ def free_port() -> int:
     """Find a port that nobody listens on now.
 
     It lies below those that the kernel gives to outgoing connections, one of which could have it by the time that a
-    server binds it, and is not given twice.
+    server binds it, and is not given twice: each of pytest-xdist's processes has ports of its own.
     """
+    processes = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    mine = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
     while True:
-        port = random.randint(20_000, 32_000)
+        port = random.randrange(20_000 + mine, 32_000, processes)
         with socket.socket() as probe, suppress(OSError):
             probe.bind((LOOPBACK, port))
             if port not in _given:

@@ -85,3 +85,14 @@ def test_a_server_that_does_not_start_says_why(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(shutil, "which", lambda _name, which=shutil.which: which("sh"))
     with pytest.raises(RuntimeError, match="is not ready, and wrote"), services.redis_server():
         pass
+
+
+def test_two_processes_of_pytest_are_given_no_port_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each has a share of its own, however often it asks."""
+    given: list[set[int]] = []
+    monkeypatch.setenv("PYTEST_XDIST_WORKER_COUNT", "3")
+    for process in range(3):
+        monkeypatch.setenv("PYTEST_XDIST_WORKER", f"gw{process}")
+        given.append({services.free_port() for _ in range(500)})
+    assert [len(ports) for ports in given] == [500] * 3
+    assert len(set.union(*given)) == 1500
