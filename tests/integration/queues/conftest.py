@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.integration.worker.conftest import site
 from tests.integration.worker.harness import ROOT, Worker, wait_until
 from tests.services import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+__all__ = ["export", "site"]
 
 INTERVAL = "2000"
 """Milliseconds between two refreshes, so that a test need not wait."""
