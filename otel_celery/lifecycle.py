@@ -13,8 +13,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, MutableMapping
     from contextlib import AbstractContextManager
 
+    Reading = Callable[[], Iterable[tuple[float, Mapping[str, str]]]]
+    """Reads one metric: a value and its labels for each series; called at each scrape and each push."""
+
 OTHER = "other"
 """The label value for a name that is not known, or was folded because a bound was reached."""
+
+SENT_HEADER = "otel_celery_sent"
+"""The message header with the time of publishing, in seconds since the epoch."""
 
 
 class Outcome(str, Enum):
@@ -95,6 +101,15 @@ class Where(str, Enum):
     LEVELS = "levels"
     PORT = "port"
     PUSH = "push"
+    QUEUES = "queues"
+    BEAT = "beat"
+
+
+class ErrorObserver(Protocol):
+    """Counts exceptions of ours."""
+
+    def swallowed(self, where: Where, error: Exception) -> None:
+        """Count an exception of ours that was kept from the host; log the first one of each place."""
 
 
 class TaskObserver(Protocol):
@@ -129,7 +144,7 @@ class TaskObserver(Protocol):
         """Return an observer for one request that records in the trace of its message's headers (``carrier``)."""
 
 
-class WorkerObserver(Protocol):
+class WorkerObserver(ErrorObserver, Protocol):
     """Counts events of the worker as a whole, and has an observer for each task."""
 
     wants_traces: bool
@@ -149,9 +164,6 @@ class WorkerObserver(Protocol):
 
     def reconnected(self) -> None:
         """Count a broker connection that the consumer lost and has again."""
-
-    def swallowed(self, where: Where, error: Exception) -> None:
-        """Count an exception of ours that was kept from the worker; log the first one of each place."""
 
 
 class RunObserver(Protocol):
@@ -216,8 +228,8 @@ class WorkerLevels(Protocol):
         """Return the attributes of ``celery.worker.info``, without ``worker``."""
 
 
-def guarded(observer: WorkerObserver, where: Where, report: Callable[..., None], *args: object) -> None:
-    """Call ``report`` with ``args``, and keep any exception of ours from the worker.
+def guarded(observer: ErrorObserver, where: Where, report: Callable[..., None], *args: object) -> None:
+    """Call ``report`` with ``args``, and keep any exception of ours from the host.
 
     ``where`` names the place in the log line, and is the ``where`` label of otel_celery_internal_errors_total.
     """

@@ -1,4 +1,4 @@
-"""Whether the worker is ready, for the port, and a sentence with the reason if not; a process that answers is alive."""
+"""Whether a process is healthy and ready, for the port, and a sentence with the reason if it is not."""
 
 from __future__ import annotations
 
@@ -12,10 +12,16 @@ LOOP_STALE_SECONDS = 30.0
 
 
 class Health(Protocol):
-    """The health of a worker; called in the endpoint's thread, so it must neither block nor wait for the worker."""
+    """The health of a worker, or of another process.
+
+    The endpoint's thread calls it, so it must neither block nor wait for the host.
+    """
+
+    def healthy(self) -> str | None:
+        """Return None if the process is alive, else the sentence that says why it has to be started again."""
 
     def ready(self) -> str | None:
-        """Return None if the worker takes tasks, else the sentence that says why it does not."""
+        """Return None if the process does its work, else the sentence that says why it does not."""
 
 
 class WorkerHealth:
@@ -24,6 +30,10 @@ class WorkerHealth:
     def __init__(self, levels: WorkerLevels) -> None:
         """Read ``levels``, which never wait for the worker."""
         self._levels = levels
+
+    def healthy(self) -> str | None:
+        """Return None: a worker whose port answers is alive, and what it waits for no new start would bring."""
+        return None
 
     def ready(self) -> str | None:
         """Return the reason why the worker takes no tasks now, or None if it does."""

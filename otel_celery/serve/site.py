@@ -53,9 +53,9 @@ class Site:
         if path == "/metrics":
             return self._allowed(method) or self._authorised(headers) or self._guarded("render", self._metrics, headers)
         if path == "/-/healthy":
-            return self._allowed(method) or sentence(200, "healthy")  # whatever the worker does
+            return self._allowed(method) or self._guarded("health", _told, self._health.healthy, "healthy")
         if path == "/-/ready":
-            return self._allowed(method) or self._guarded("health", self._ready)
+            return self._allowed(method) or self._guarded("health", _told, self._health.ready, "ready")
         return sentence(404, "not found: there are /metrics, /-/healthy and /-/ready")
 
     def _allowed(self, method: str) -> Answer | None:
@@ -83,6 +83,7 @@ class Site:
             return Answer(200, rendering.body, rendering.content_type, (vary,))
         return Answer(200, rendering.packed(), rendering.content_type, (vary, ("Content-Encoding", "gzip")))
 
-    def _ready(self) -> Answer:
-        reason = self._health.ready()
-        return sentence(200, "ready") if reason is None else sentence(503, reason)
+
+def _told(ask: Callable[[], str | None], well: str) -> Answer:
+    reason = ask()
+    return sentence(200, well) if reason is None else sentence(503, reason)

@@ -6,12 +6,13 @@ from which the table in docs/settings.md is made too.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from otel_celery.masking import plain
 from otel_celery.settings import credentials, files, misspelt, otlp, variables
 from otel_celery.settings import push as pushing
+from otel_celery.settings import queues as queueing
 from otel_celery.settings import traces as tracing
 from otel_celery.settings.reader import Reader, SettingsError
 
@@ -19,13 +20,19 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-__all__ = ["ENDS", "EX_CONFIG", "TLS", "Bounds", "Port", "Settings", "SettingsError", "is_strict", "read"]
+__all__ = ["ENDS", "EX_CONFIG", "TLS", "Bounds", "Port", "Settings", "SettingsError", "ends", "is_strict", "read"]
 
 EX_CONFIG = 78
 """The exit status for bad configuration, as in sysexits.h; for a strict worker, a taken port counts as such."""
 
-ENDS = f"; the worker ends (strict, status {EX_CONFIG})"
-"""The end of a strict worker's last sentence, so that its log tells why it has ended."""
+
+def ends(host: str) -> str:
+    """Write the end of a strict process's last sentence, so that its log tells why it has ended."""
+    return f"; the {host} ends (strict, status {EX_CONFIG})"
+
+
+ENDS = ends("worker")
+"""The end of a strict worker's last sentence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +88,7 @@ class Settings:
     """Sentences about ignored or misspelt variables, and about files that every user may read."""
     traces: tracing.Traces | None = None
     """The settings of spans; None if no spans are made."""
+    queues: queueing.Queues = field(default_factory=queueing.Queues)
     child_metrics: bool = True
     """Whether the metrics that tasks record with OpenTelemetry are exported too, also from pool children."""
 
@@ -112,6 +120,7 @@ def read(environ: Mapping[str, str]) -> Settings:
         port=port,
         push=push,
         traces=spans,
+        queues=queueing.queues(reader),
         buckets=variables.BUCKETS.read(reader),
         bounds=_bounds(reader),
         child_metrics=variables.CHILD_METRICS.read(reader),

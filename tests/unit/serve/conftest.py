@@ -33,6 +33,11 @@ class FakeHealth:
     """A worker whose state a test writes down."""
 
     busy: str | None = None
+    ill: str | None = None
+
+    def healthy(self) -> str | None:
+        """Say why it has to be started again."""
+        return self.ill
 
     def ready(self) -> str | None:
         """Say why it is not ready."""
@@ -201,6 +206,7 @@ from prometheus_client import CollectorRegistry, Counter
 from otel_celery.serve import open_endpoint
 from otel_celery.settings.settings import Port, TLS
 class Health:
+    def healthy(self): return None
     def ready(self): return None
 registry = CollectorRegistry()
 Counter("orders", "Orders.", registry=registry).inc(3)

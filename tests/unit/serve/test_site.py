@@ -58,12 +58,14 @@ def test_head(served, path: str) -> None:
 
 
 def test_healthy_and_ready(served, health) -> None:
-    """The health paths say yes in a word, and who answers is alive; why it is not ready is the worker's sentence."""
+    """The health paths say yes in a word, and why not in the sentence of the process."""
     assert served.fetch("/-/healthy").body == b"healthy\n"
     assert served.fetch("/-/ready").body == b"ready\n"
     health.busy = "the worker drains \N{EM DASH} \udcff"
     assert (served.fetch("/-/healthy").status, served.fetch("/-/ready").status) == (200, 503)
     assert served.fetch("/-/ready").body == "the worker drains \N{EM DASH} ?\n".encode()
+    health.ill = "it has stopped"
+    assert (served.fetch("/-/healthy").status, served.fetch("/-/healthy").body) == (503, b"it has stopped\n")
 
 
 def test_a_render_that_raises(serve) -> None:

@@ -1,0 +1,44 @@
+"""Which queues are asked for: those that an app declares, routes to, or gives its tasks; or the operator's."""
+
+from __future__ import annotations
+
+import pytest
+from celery import Celery
+from kombu import Queue
+from kombu.common import Broadcast
+
+from otel_celery.queues.names import named, of_app
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*'queue' task attribute:DeprecationWarning")
+
+
+def app() -> Celery:
+    """Make an app that names queues in every way."""
+    made = Celery("post", broker="memory://", set_as_current=False)
+    made.conf.task_queues = [Queue("letters"), Broadcast("news")]
+    made.conf.task_default_queue = "letters"
+    made.conf.task_routes = [{"post.fax": {"queue": "faxes"}, "post.x": "not a route"}, lambda *_: {"queue": "hidden"}]
+    made.task(name="post.wire", queue=Queue("wires"))(named)
+    return made
+
+
+def test_an_apps_queues() -> None:
+    """Broadcasts and what a function chooses are left out; each name is there once, and known to exist."""
+    asked = of_app(app())()
+    assert list(asked.names) == ["letters", "faxes", "wires"]
+    assert asked.known == {"letters", "faxes", "wires"}
+
+
+def test_queues_that_the_app_gets_later_are_asked_for_too() -> None:
+    """The names are read anew for each refresh."""
+    made = app()
+    ask = of_app(made)
+    made.amqp.queues.add("parcels")
+    assert "parcels" in ask().names
+
+
+def test_the_operators_names() -> None:
+    """They alone are asked for; which of them exist the app knows, if there is one."""
+    assert named(["letters", "x"])().known == ()
+    asked = named(["letters", "x"], app())()
+    assert (list(asked.names), "letters" in asked.known, "x" in asked.known) == (["letters", "x"], True, False)
