@@ -1,4 +1,9 @@
-"""Whether the worker is ready, for the port, and a sentence with the reason if not; a process that answers is alive."""
+"""Whether a process is healthy and ready, for the port, each with a sentence that says why it is not.
+
+Kubernetes restarts a process that is not healthy, and lets one that is not ready be. A worker that answers is healthy:
+a restart would not help it to its broker, and would interrupt its tasks. Beat answers from another thread than that
+which ticks, so it is healthy only while it ticks.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +17,13 @@ LOOP_STALE_SECONDS = 30.0
 
 
 class Health(Protocol):
-    """The health of a worker; called in the endpoint's thread, so it must neither block nor wait for the worker."""
+    """The health of a process; called in the endpoint's thread, so it must neither block nor wait for the process."""
+
+    def healthy(self) -> str | None:
+        """Return None if the process need not be restarted, else the sentence that says why it has to be."""
 
     def ready(self) -> str | None:
-        """Return None if the worker takes tasks, else the sentence that says why it does not."""
+        """Return None if the process does its work, else the sentence that says why it does not."""
 
 
 class WorkerHealth:
@@ -24,6 +32,9 @@ class WorkerHealth:
     def __init__(self, levels: WorkerLevels) -> None:
         """Read ``levels``, which never wait for the worker."""
         self._levels = levels
+
+    def healthy(self) -> str | None:
+        """Return None: a worker that answers lives, whatever it does."""
 
     def ready(self) -> str | None:
         """Return the reason why the worker takes no tasks now, or None if it does."""

@@ -30,9 +30,14 @@ if TYPE_CHECKING:
 
 @dataclass
 class FakeHealth:
-    """A worker whose state a test writes down."""
+    """A process whose state a test writes down."""
 
     busy: str | None = None
+    stuck: str | None = None
+
+    def healthy(self) -> str | None:
+        """Say why it has to be restarted."""
+        return self.stuck
 
     def ready(self) -> str | None:
         """Say why it is not ready."""
@@ -201,6 +206,7 @@ from prometheus_client import CollectorRegistry, Counter
 from otel_celery.serve import open_endpoint
 from otel_celery.settings.settings import Port, TLS
 class Health:
+    def healthy(self): return None
     def ready(self): return None
 registry = CollectorRegistry()
 Counter("orders", "Orders.", registry=registry).inc(3)
