@@ -95,6 +95,14 @@ class Where(str, Enum):
     LEVELS = "levels"
     PORT = "port"
     PUSH = "push"
+    BEAT = "beat"
+
+
+class ErrorObserver(Protocol):
+    """Counts exceptions of ours."""
+
+    def swallowed(self, where: Where, error: Exception) -> None:
+        """Count an exception of ours that was kept from the host; log the first one of each place."""
 
 
 class TaskObserver(Protocol):
@@ -129,7 +137,7 @@ class TaskObserver(Protocol):
         """Return an observer for one request that records in the trace of its message's headers (``carrier``)."""
 
 
-class WorkerObserver(Protocol):
+class WorkerObserver(ErrorObserver, Protocol):
     """Counts events of the worker as a whole, and has an observer for each task."""
 
     wants_traces: bool
@@ -150,9 +158,6 @@ class WorkerObserver(Protocol):
     def reconnected(self) -> None:
         """Count a broker connection that the consumer lost and has again."""
 
-    def swallowed(self, where: Where, error: Exception) -> None:
-        """Count an exception of ours that was kept from the worker; log the first one of each place."""
-
 
 class RunObserver(Protocol):
     """Follows single runs in the main process, to report those whose pool child was killed before it could.
@@ -171,6 +176,38 @@ class RunObserver(Protocol):
 
         The run began at ``started``, in seconds since the epoch. May be called from inside an OS signal handler.
         """
+
+
+class BeatObserver(Protocol):
+    """Counts what beat sends, by the names of tasks, which may be any text; each method may be called in any thread."""
+
+    def expect(self, names: Iterable[str]) -> None:
+        """Set counters to zero for the tasks of a schedule, before any of them is sent."""
+
+    def sent(self, name: str, lag: float | None) -> None:
+        """Count a task that was sent ``lag`` seconds after its entry was due; None where that cannot be told."""
+
+    def failed(self, name: str) -> None:
+        """Count an attempt to send a task that failed."""
+
+
+class BeatLevels(Protocol):
+    """The state of a scheduler, read at a scrape or for a probe; no method raises, and any thread may call them."""
+
+    def last_tick(self) -> float | None:
+        """Return when the scheduler last showed that it lives, in seconds since the epoch; None before it ticked."""
+
+    def entries(self) -> int | None:
+        """Count the entries of the schedule; None where the scheduler does not say."""
+
+    def silence(self) -> float | None:
+        """Return for how many seconds the scheduler has not shown that it lives; None before it ticked."""
+
+    def longest_sleep(self) -> float:
+        """Return the longest time that the scheduler sleeps between two ticks, in seconds."""
+
+    def waits_for_broker(self) -> bool:
+        """Tell whether the scheduler is trying to reach the broker, and has failed to."""
 
 
 class WorkerLevels(Protocol):
@@ -216,8 +253,8 @@ class WorkerLevels(Protocol):
         """Return the attributes of ``celery.worker.info``, without ``worker``."""
 
 
-def guarded(observer: WorkerObserver, where: Where, report: Callable[..., None], *args: object) -> None:
-    """Call ``report`` with ``args``, and keep any exception of ours from the worker.
+def guarded(observer: ErrorObserver, where: Where, report: Callable[..., None], *args: object) -> None:
+    """Call ``report`` with ``args``, and keep any exception of ours from the host.
 
     ``where`` names the place in the log line, and is the ``where`` label of otel_celery_internal_errors_total.
     """

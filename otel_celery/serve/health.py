@@ -10,10 +10,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from otel_celery.lifecycle import WorkerLevels
+    from otel_celery.lifecycle import BeatLevels, WorkerLevels
 
 LOOP_STALE_SECONDS = 30.0
 """Seconds without a turn of the event loop before the worker counts as stuck, as in the alert CeleryWorkerStuck."""
+
+BROKER_SECONDS = 60.0
+"""Seconds that may pass between two of beat's attempts to reach its broker: kombu waits up to 30, an attempt takes 30."""
+
+TICK_SECONDS = 30.0
+"""Seconds that a tick itself may take, before beat counts as stopped."""
 
 
 class Health(Protocol):
@@ -56,3 +62,29 @@ class WorkerHealth:
         if stall is not None and stall > LOOP_STALE_SECONDS:
             return f"the event loop has not turned for {stall:.0f} s"
         return None
+
+
+class BeatHealth:
+    """Tells a beat's health from its pulse; implements ``Health``."""
+
+    def __init__(self, levels: BeatLevels) -> None:
+        """Read ``levels``, which never wait for the scheduler."""
+        self._levels = levels
+
+    def healthy(self) -> str | None:
+        """Return None unless beat has stopped to tick.
+
+        A beat that has not begun is healthy: RedBeat waits, perhaps for days, until another beat gives up its lock.
+        """
+        silence, longest = self._levels.silence(), self._levels.longest_sleep()
+        if silence is None or silence <= max(longest, BROKER_SECONDS) + TICK_SECONDS:
+            return None
+        return f"beat has not ticked for {silence:.0f} s, and sleeps for {longest:.0f} s at most"
+
+    def ready(self) -> str | None:
+        """Return the reason why beat sends nothing now, or None if it does."""
+        if self._levels.silence() is None:
+            return "beat has not ticked yet"
+        if self._levels.waits_for_broker():
+            return "beat cannot reach the broker"
+        return self.healthy()
