@@ -72,6 +72,10 @@ class ForkGate:
         self._waiting: set[int] = set()
         self._forking: dict[int, Lock] = {}
 
+    def use(self) -> None:
+        """Have forks wait in this process, also if it was forked itself: threads of ours work in it from now on."""
+        self._is_needed = True
+
     def watch(self, inherited: Inherited) -> None:
         """Have every forked child abandon this object, for as long as the object lives."""
         self._watched.add(inherited)

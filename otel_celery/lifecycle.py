@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, MutableMapping
     from contextlib import AbstractContextManager
 
+    Reading = Callable[[], Iterable[tuple[float, Mapping[str, str]]]]
+    """Reads one metric: a value and its labels for each series; called at each scrape and each push."""
+
 OTHER = "other"
 """The label value for a name that is not known, or was folded because a bound was reached."""
 
@@ -95,6 +98,7 @@ class Where(str, Enum):
     LEVELS = "levels"
     PORT = "port"
     PUSH = "push"
+    QUEUES = "queues"
     BEAT = "beat"
 
 

@@ -20,34 +20,27 @@ from otel_celery.forks import Home
 from otel_celery.lifecycle import Where, guarded
 
 if TYPE_CHECKING:
+    from otel_celery.outward import Outward
     from otel_celery.record.recording import Recording
     from otel_celery.relay.main.relay import Relay
-    from otel_celery.serve.server import Endpoint
     from otel_celery.trace.worker import WorkerTraces
-
-_open: weakref.WeakSet[Outlets] = weakref.WeakSet()
-"""All open ones of this process, to name the other worker when two want the same port."""
 
 
 class Outlets:
     """The counts, port, relay and spans of one worker."""
 
-    def __init__(self, worker: str, recording: Recording, traces: WorkerTraces | None) -> None:
-        """Begin with the recording of the worker that has this node name; port and relay come later."""
-        self.worker = worker
+    def __init__(self, recording: Recording, outward: Outward, traces: WorkerTraces | None) -> None:
+        """Begin with a worker's recording, whose port and push are opened later; the relay comes later too."""
         self.recording = recording
+        self.outward = outward
         self.traces = traces
         self.relay: Relay | None = None
-        self.endpoint: Endpoint | None = None
-        self.port: int | None = None
-        """The port's number, once the port is open."""
         self.is_closed = False
         self._home = Home()
         self._lock = threading.Lock()
 
     def watch(self, worker: Any) -> None:
         """Close at the end of the process, or when this worker is garbage collected."""
-        _open.add(self)
         atexit.register(self._on_exit)
         self._finalizer = weakref.finalize(worker, self._on_collected)
         self._finalizer.atexit = False
@@ -57,16 +50,13 @@ class Outlets:
         self.relay = relay
         signals.worker_process_shutdown.connect(self._on_child_end, weak=False)
 
-    def neighbour_on(self, port: int) -> str | None:
-        """Return the name of another worker of this process that has this port open, or None."""
-        return next((other.worker for other in list(_open) if other is not self and other.port == port), None)
-
     def close(self) -> None:
         """Push the last values, close the port and stop exporting; do nothing a second time, or in a forked child."""
         until = time.monotonic() + WORKER_SECONDS
         if self._end():
             self._flush(until)
-            guarded(self.recording.tallies, Where.PORT, self._close)
+            self.outward.close()
+            guarded(self.recording.tallies, Where.PORT, self.recording.close)
             if self.traces is not None:
                 guarded(self.recording.tallies, Where.REQUEST, self.traces.uninstrument)
 
@@ -75,8 +65,7 @@ class Outlets:
         until = time.monotonic() + WORKER_SECONDS
         if self._end():
             self._flush(until)
-            if self.endpoint is not None:
-                guarded(self.recording.tallies, Where.PORT, self.endpoint.close)
+            self.outward.close()
 
     def _on_collected(self) -> None:
         """Close in a thread of its own: garbage collection may interrupt a thread that holds any lock."""
@@ -88,7 +77,7 @@ class Outlets:
 
     def _flush(self, until: float) -> None:
         """Send the last metrics and wait for them, then for the spans, whose sending has begun already."""
-        guarded(self.recording.tallies, Where.PUSH, self.recording.flush, until)
+        self.outward.flush(until)
         if self.traces is not None:
             guarded(self.recording.tallies, Where.REQUEST, self.traces.wait)
 
@@ -107,12 +96,6 @@ class Outlets:
             signals.worker_process_shutdown.disconnect(self._on_child_end)
             guarded(self.recording.tallies, Where.RELAY, self.relay.close)  # first: it adds to the last export
         return True
-
-    def _close(self) -> None:
-        if self.endpoint is not None:
-            self.endpoint.close()
-        _open.discard(self)
-        self.recording.close()
 
     def _on_child_end(self, **_: object) -> None:
         if self.relay is not None:

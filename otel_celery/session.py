@@ -22,22 +22,17 @@ from otel_celery.masking import reason
 from otel_celery.observe.children import has_processes, surround_starts
 from otel_celery.observe.watch import Watch
 from otel_celery.outlets import Outlets
+from otel_celery.outward import Outward
 from otel_celery.record.recording import Recording
 from otel_celery.saying import say
-from otel_celery.serve import taken
-from otel_celery.serve.access import AccessError
 from otel_celery.serve.health import WorkerHealth
-from otel_celery.serve.server import open_endpoint
-from otel_celery.settings.settings import ENDS, EX_CONFIG
 from otel_celery.step import add_step
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
 
-    from otel_celery.record.pushers import Pushers
-    from otel_celery.record.tallies import Tallies
-    from otel_celery.settings.settings import Port, Settings
+    from otel_celery.settings.settings import Settings
     from otel_celery.trace.worker import WorkerTraces
 
 logger = logging.getLogger("otel_celery")
@@ -55,7 +50,10 @@ class Session:
         self._watch = Watch(worker, self._recording.tallies, None if traces is None else traces.lost)
         self._levels = weakref.proxy(self._watch.levels)  # for the SDK and the port, which outlive the worker
         self._recording.register(self._levels)
-        self._outlets = Outlets(worker.hostname, self._recording, traces)
+        self._outward = Outward(
+            f"worker {worker.hostname}", self._recording, self._recording.tallies, strict=settings.strict, host="worker"
+        )
+        self._outlets = Outlets(self._recording, self._outward, traces)
         self.problems = list(self._recording.pushers.problems) if self._recording.pushers is not None else []
         """Sentences about exporters that cannot be loaded; the others work without them."""
         self._starting: Callable[[], AbstractContextManager[None]] | None = None
@@ -100,7 +98,9 @@ class Session:
             return
         if self._is_green and self._traces.has_grpc:
             try:
-                self._refuse(self._no_grpc("no spans are made by", "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"))
+                self._outward.refuse(
+                    self._outward.no_grpc("no spans are made by", "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL")
+                )
             except SystemExit:
                 self.uninstall()  # the worker is not complete, so that nothing else would stop it
                 raise
@@ -121,9 +121,8 @@ class Session:
         if self._outlets.relay is not None:
             guarded(self._recording.tallies, Where.RELAY, self._outlets.relay.start)
         if self._settings.port is not None:
-            guarded(self._recording.tallies, Where.PORT, self._open, self._settings.port)
-        if self._recording.pushers is not None:
-            guarded(self._recording.tallies, Where.PUSH, self._start_pushing, self._recording.pushers)
+            self._outward.serve(self._settings.port, WorkerHealth(self._levels))
+        self._outward.push(is_green=self._is_green)
 
     def _open_relay(self) -> None:
         """Collect the metrics that tasks record themselves; without them everything else goes on."""
@@ -150,76 +149,12 @@ class Session:
         else:
             self._outlets.take(relay)
 
-    def _open(self, port: Port) -> None:
-        if port.number == port.standard and self._recording.serves_port():
-            self._refuse(
-                "the OpenTelemetry SDK of this process already serves a Prometheus port of its own, which every pool "
-                "process inherits; set OTEL_METRICS_EXPORTER=none (and PROMETHEUS_ENABLED=true, "
-                f"PROMETHEUS_PORT={port.number}) to have worker {self._worker.hostname} served by otel-celery"
-            )
-            return
-        try:
-            self._outlets.endpoint = open_endpoint(
-                port,
-                self._recording.registry,
-                WorkerHealth(self._levels),
-                on_open=partial(_on_open, self._outlets),
-                on_taken=partial(self._on_taken, port),
-                on_error=partial(_on_port_error, self._recording.tallies),
-            )
-        except AccessError as error:
-            self._refuse(
-                f"no metrics are served for worker {self._worker.hostname}: {error}; OTEL_PYTHON_CELERY_TLS_CERT_FILE, "
-                "_TLS_KEY_FILE and _TLS_CLIENT_CA_FILE must name files that belong together"
-            )
-
-    def _start_pushing(self, pushers: Pushers) -> None:
-        name = self._worker.hostname
-        if self._recording.pushes_already():
-            logger.info(
-                "otel-celery: the SDK's MeterProvider of this process pushes the metrics of worker %s by itself", name
-            )
-            return
-        if self._is_green and pushers.has_grpc():
-            pushers.leave_out_grpc()
-            self._refuse(self._no_grpc("no metrics are pushed by", "OTEL_EXPORTER_OTLP_METRICS_PROTOCOL"))
-        for place in self._recording.start_pushing(gate().hold):
-            logger.info("otel-celery: metrics of worker %s are pushed to %s", name, place)
-        for problem in pushers.problems:
-            self._refuse(problem)
-
     @property
     def _is_green(self) -> bool:
         return self._watch.levels.info()["pool_kind"] in {"gevent", "eventlet"}
-
-    def _no_grpc(self, what: str, variable: str) -> str:
-        return (
-            f"{what} worker {self._worker.hostname}: gRPC would stop all its greenlets while it waits; "
-            f"set {variable}=http/protobuf (or OTEL_EXPORTER_OTLP_PROTOCOL)"
-        )
 
     def _on_over(self) -> None:
         if not self._outlets.is_closed:
             guarded(self._recording.tallies, Where.CONSUMER, self._watch.drained)
             self._was_over = True
             self.uninstall()
-
-    def _on_taken(self, port: Port, error: OSError) -> None:
-        text = taken.sentence(error, port, self._worker.hostname, self._outlets.neighbour_on(port.number))
-        runs_on = "; the worker runs on, and opening it is tried again until it succeeds"
-        self._refuse(text if self._settings.strict else text + runs_on)
-
-    def _refuse(self, sentence: str) -> None:
-        """Say what is wrong; raise SystemExit if the environment is strict."""
-        say(logging.ERROR, sentence + ENDS if self._settings.strict else sentence)
-        if self._settings.strict:
-            raise SystemExit(EX_CONFIG)
-
-
-def _on_open(outlets: Outlets, number: int) -> None:
-    outlets.port = number
-    logger.info("📊 Prometheus metrics server started on port %d for worker %s", number, outlets.worker)
-
-
-def _on_port_error(tallies: Tallies, _: str, error: Exception) -> None:
-    tallies.swallowed(Where.PORT, error)

@@ -1,9 +1,9 @@
 """Instrument workers and beat at their start: handlers of Celery's signals, and ``instrument``.
 
-Everything of a worker is installed at ``worker_init``: after the app and the ``-I`` modules are imported, before the pool forks,
-and at the same moment for each way to switch it on. Mistakes in the environment are reported a moment later, once the
-worker's logging is set up, and only then do they end a strict worker: a detached worker has no stderr to report on.
-Beat's is set up before its ``beat_init``.
+Everything of a worker is installed at ``worker_init``: after the app and the ``-I`` modules are imported, before the
+pool forks, and at the same moment for each way to switch it on. Mistakes in the environment are reported a moment
+later, once the worker's logging is set up, and only then do they end a strict worker: a detached worker has no stderr
+to report on. Beat's logging is set up before its ``beat_init``.
 """
 
 from __future__ import annotations

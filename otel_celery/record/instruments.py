@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from opentelemetry.metrics import CallbackOptions, Meter
 
     from otel_celery.catalogue import Metric
-    from otel_celery.lifecycle import WorkerLevels
+    from otel_celery.lifecycle import Reading, WorkerLevels
+    from otel_celery.record.errors import Errors
     from otel_celery.record.tallies import Tallies, TaskTally
 
     Read = Callable[[], Iterable[Observation]]
@@ -31,13 +32,34 @@ _readers: WeakKeyDictionary[Meter, dict[str, list[Callback]]] = WeakKeyDictionar
 
 
 def register(meter: Meter, tallies: Tallies, levels: WorkerLevels) -> Callable[[], None]:
-    """Create every observable instrument of the catalogue on ``meter``, or add callbacks to an earlier worker's.
+    """Create every observable instrument of a worker on ``meter``; return a function that takes its callbacks off."""
+    reads = {**_of_tasks(tallies), **_of_worker(tallies), **_of_levels(tallies, levels)}
+    return observe(meter, reads, tallies.errors, lambda: tallies.is_closed)
+
+
+def read_with(
+    meter: Meter, readings: Mapping[Metric, Reading], errors: Errors, is_closed: Callable[[], bool]
+) -> Callable[[], None]:
+    """Create observable instruments of plain readings; return a function that takes their callbacks off again."""
+
+    def observations(reading: Reading) -> Read:
+        return lambda: (Observation(value, attributes) for value, attributes in reading())
+
+    reads = {metric: observations(reading) for metric, reading in readings.items()}
+    return observe(meter, reads, errors, is_closed)
+
+
+def observe(
+    meter: Meter, reads: Mapping[Metric, Read], errors: Errors, is_closed: Callable[[], bool]
+) -> Callable[[], None]:
+    """Create observable instruments on ``meter``, or add callbacks to those that an earlier owner has made.
 
     Returns a function that removes the callbacks again: an application's meter outlives the worker.
     """
     known, joined = _readers.setdefault(meter, {}), []
-    for metric, read in {**_of_tasks(tallies), **_of_worker(tallies), **_of_levels(tallies, levels)}.items():
-        is_new, readers, callback = metric.name not in known, known.setdefault(metric.name, []), _guarded(read, tallies)
+    for metric, read in reads.items():
+        is_new, readers = metric.name not in known, known.setdefault(metric.name, [])
+        callback = _guarded(read, errors, is_closed)
         readers.append(callback)
         joined.append((readers, callback))
         if is_new:
@@ -59,21 +81,23 @@ def _all_of(readers: list[Callback]) -> Callback:
     return lambda options: [observation for read in list(readers) for observation in read(options)]
 
 
-def _guarded(read: Read, tallies: Tallies) -> Callable[[CallbackOptions], Iterable[Observation]]:
+def _guarded(
+    read: Read, errors: Errors, is_closed: Callable[[], bool]
+) -> Callable[[CallbackOptions], Iterable[Observation]]:
     """Wrap a callback so that its failure costs its own metric, and never the scrape.
 
-    A forked child inherits the tallies, and an application's reader in it would export them a second time. So nothing
-    is observed there, nor once the tallies are closed.
+    A forked child inherits the counts, and an application's reader in it would export them a second time. So nothing
+    is observed there, nor once the counts are closed.
     """
     home = Home()
 
     def callback(_: CallbackOptions) -> Iterable[Observation]:
-        if tallies.is_closed or not home.is_here:
+        if is_closed() or not home.is_here:
             return []
         try:
             return list(read())
         except Exception as error:  # noqa: BLE001  reported, and counted in a metric
-            tallies.swallowed(Where.LEVELS, error)
+            errors.swallowed(Where.LEVELS, error)
             return []
 
     return callback
@@ -133,9 +157,9 @@ def _of_worker(tallies: Tallies) -> dict[Metric, Read]:
     return {
         catalogue.MESSAGES_UNKNOWN: split("reason", tallies.unknown, worker),
         catalogue.PROCESS_EXITS: split("reason", tallies.exits, worker),
-        catalogue.INTERNAL_ERRORS: split("where", tallies.errors, {}),
+        catalogue.INTERNAL_ERRORS: split("where", tallies.errors.counts, {}),
         catalogue.RELAY_DROPPED: split("reason", tallies.losses, {}),
-        catalogue.FOLDED: split("what", tallies.folded, {}),
+        catalogue.FOLDED: split("what", tallies.folded.counts, {}),
         catalogue.BROKER_RECONNECTS: lambda: [Observation(tallies.reconnects, worker)],
     }
 

@@ -1,209 +1,40 @@
-"""One worker's metrics: a provider, our views and readers on it, and the tallies behind them.
-
-If the application, or ``opentelemetry-instrument``, has set an SDK MeterProvider, our readers are added to it.
-Otherwise we make one of our own, and leave the global one unset: ``set_meter_provider`` works once a process, and that
-once is the application's.
-"""
+"""One worker's metrics: its provider and readers, and the tallies behind them."""
 
 from __future__ import annotations
 
-import contextlib
-import logging
-import threading
-import time
-from functools import partial
 from typing import TYPE_CHECKING
 
-from opentelemetry import metrics
-from opentelemetry.sdk.metrics import (
-    AlwaysOffExemplarFilter,
-    AlwaysOnExemplarFilter,
-    Counter,
-    Histogram,
-    MeterProvider,
-    ObservableCounter,
-    ObservableGauge,
-    ObservableUpDownCounter,
-    TraceBasedExemplarFilter,
-    UpDownCounter,
-)
-from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
-from opentelemetry.sdk.util.instrumentation import InstrumentationScope
-from prometheus_client import CollectorRegistry, ProcessCollector
-
-from otel_celery import catalogue
-from otel_celery.export import plugins
 from otel_celery.record import instruments
-from otel_celery.record.foreign import ForeignMetrics
-from otel_celery.record.histograms import BothHistograms, SdkHistograms, TallyHistograms
-from otel_celery.record.labels import MAX_QUEUES
-from otel_celery.record.process import ProcessFigures
-from otel_celery.record.pull import pull_reader
-from otel_celery.record.pushers import Pushers
-from otel_celery.record.refusals import Refusals
-from otel_celery.record.resource import resource
-from otel_celery.record.tallies import PAIRS_PER_TASK_NAME, Tallies
-from otel_celery.record.views import SCOPE, views
-from otel_celery.settings import variables
-from otel_celery.version import __version__
+from otel_celery.record.metering import Metering
+from otel_celery.record.resource import of_worker
+from otel_celery.record.tallies import Tallies
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
-    from opentelemetry.sdk.metrics import ExemplarFilter
-    from opentelemetry.sdk.metrics.export import CardinalityLimits, MetricReader
-
-    from otel_celery.lifecycle import WorkerLevels
-    from otel_celery.record.histograms import Histograms
-    from otel_celery.record.producers import Producer
-    from otel_celery.record.pull import PublicPullReader, PullReader
-    from otel_celery.record.pusher import Hold
-    from otel_celery.settings.push import Push
-    from otel_celery.settings.settings import Bounds, Settings
-
-logger = logging.getLogger("otel_celery")
+    from otel_celery.lifecycle import Loss, WorkerLevels
+    from otel_celery.settings.settings import Settings
 
 
-class Recording:
-    """The tallies of one worker, its provider, and the registry that the port serves."""
+class Recording(Metering):
+    """The metering of one worker, with its tallies."""
 
     def __init__(self, settings: Settings, worker: str, service: str) -> None:
         """Begin to count for the worker with this node name; ``service`` is used if the environment names none."""
-        self.registry = CollectorRegistry()
-        self.producers: list[Producer] = []
-        """The sources of metrics that each of our readers has besides the SDK; more may be added at any time."""
-        self.pushers = Pushers(settings.push) if settings.push is not None else None
+        super().__init__(settings, of_worker(worker, service), self._lost)
         self.has_exemplars = settings.push is not None and settings.push.has_exemplars
-        found = application_provider() if settings.enabled else None  # with metrics off, no reader is to have them
-        self.is_ours = found is None
-        self.provider = found or _provider(worker, service, settings.push)
-        self._limits = _limits(settings.bounds)
-        self._reader: PullReader | PublicPullReader | None = None
-        self._sdk: SdkHistograms | None = None
+        self.tallies = Tallies(worker, settings.bounds, self.histograms, wants_traces=self.has_exemplars)
         self._leave: Callable[[], None] = lambda: None
-        self._began = InstrumentationScope(SCOPE, __version__), time.time_ns()
-        tallied = TallyHistograms(settings.buckets, *self._began)
-        stand_in = None
-        if self.is_ours and not (settings.push is not None and settings.push.needs_sdk):
-            histograms: Histograms = tallied
-            self.producers.append(tallied)
-        else:
-            histograms = self._sdk = SdkHistograms(self._meter(), settings.buckets)
-            if settings.port is not None and not self.is_ours:
-                histograms, stand_in = BothHistograms(self._sdk, tallied), tallied
-        self.tallies = Tallies(worker, settings.bounds, histograms, wants_traces=self.has_exemplars)
-        self._label_length = settings.bounds.label_length
-        self._refused = Refusals(self.tallies.metrics_dropped)
-        if settings.port is not None:
-            self._reader = pull_reader()(self.registry, self._limits, self.producers, self._foreign(), stand_in)
-            self.provider.add_metric_reader(self._reader)
-        ProcessCollector(registry=self.registry)
 
     def register(self, levels: WorkerLevels) -> None:
         """Create the instruments, now that the worker's levels can be read."""
-        self._leave = instruments.register(self._meter(), self.tallies, levels)
-
-    def serves_port(self) -> bool:
-        """Tell whether the SDK itself has bound the port that the specification's variables name.
-
-        ``opentelemetry-instrument`` with OTEL_METRICS_EXPORTER=prometheus does so before Celery is imported, and
-        every pool child inherits that socket.
-        """
-        found = plugins.find("opentelemetry_metrics_exporter", "prometheus")
-        served = found.load() if found is not None else ()
-        return any(isinstance(reader, served) for reader in self._their_readers())
-
-    def pushes_already(self) -> bool:
-        """Tell whether the application's provider pushes by itself, as that of ``opentelemetry-instrument`` does."""
-        return any(isinstance(reader, PeriodicExportingMetricReader) for reader in self._their_readers())
-
-    def start_pushing(self, hold: Hold) -> list[str]:
-        """Push from now on, and return the destinations; ``hold`` keeps forks waiting while metrics are collected."""
-        if self.pushers is None:
-            return []
-        figures = partial(ProcessFigures, *self._began)
-        foreign = self._foreign, self._refused
-        return self.pushers.start(self.provider, self._limits, (self.producers, figures), hold, foreign)
-
-    def flush(self, until: float) -> None:
-        """Push the last values, each reader by itself, until this moment of the monotonic clock; never raises."""
-        if self._sdk is not None:
-            self._sdk.settle()
-        threads = [
-            threading.Thread(target=_flush, args=(reader, until), daemon=True)
-            for reader in self._their_readers()
-            if isinstance(reader, PeriodicExportingMetricReader)
-        ]
-        for thread in threads:
-            with contextlib.suppress(RuntimeError):  # no thread can start at a process's end; the SDK flushes then
-                thread.start()
-        if self.pushers is not None:
-            self.pushers.finish(until)
-        for thread in threads:
-            if thread.is_alive():
-                thread.join(max(0.0, until - time.monotonic()))
+        self._leave = instruments.register(self.meter, self.tallies, levels)
 
     def close(self) -> None:
         """Stop exporting; never raises for a reader that is gone already."""
         self.tallies.is_closed = True
         self._leave()
-        if self.pushers is not None:
-            self.pushers.close()
-        if self._reader is not None:
-            self.provider.remove_metric_reader(self._reader)
-            self._reader = None
+        super().close()
 
-    def _foreign(self) -> ForeignMetrics:
-        return ForeignMetrics(self._began[0], self._label_length, self._refused)
-
-    def _meter(self) -> metrics.Meter:
-        return self.provider.get_meter(SCOPE, __version__)
-
-    def _their_readers(self) -> Sequence[MetricReader]:
-        """List the readers that the application made its provider with; the SDK has no public way to ask."""
-        if self.is_ours:
-            return ()
-        readers: Sequence[MetricReader] | None = getattr(self.provider, "_metric_readers", None)
-        if readers is None:
-            logger.warning(
-                "otel-celery: this release of the OpenTelemetry SDK does not say which readers a MeterProvider has: "
-                "where the application's pushes or serves by itself, its metrics are there twice"
-            )
-        return readers or ()
-
-
-def application_provider() -> MeterProvider | None:
-    """Return the SDK provider that the application, or ``opentelemetry-instrument``, has set; None without one.
-
-    Raises RefusedError if OTEL_PYTHON_METER_PROVIDER names a provider that cannot be made.
-    """
-    found = plugins.provided(metrics.get_meter_provider, variables.METER_PROVIDER.name)
-    return found if isinstance(found, MeterProvider) else None
-
-
-def _provider(worker: str, service: str, push: Push | None) -> MeterProvider:
-    has_exemplars = push is not None and push.has_exemplars
-    return MeterProvider(
-        resource=resource(worker, service),
-        exemplar_filter=_exemplar_filter(push) if push is not None and has_exemplars else AlwaysOffExemplarFilter(),
-        shutdown_on_exit=False,
-        views=views(has_exemplars=has_exemplars),
-    )
-
-
-def _exemplar_filter(push: Push) -> ExemplarFilter:
-    """Make the filter ourselves: the SDK refuses OTEL_METRICS_EXEMPLAR_FILTER where it is empty, or in capitals."""
-    return AlwaysOnExemplarFilter() if push.exemplars == "always_on" else TraceBasedExemplarFilter()
-
-
-def _flush(reader: MetricReader, until: float) -> None:
-    with contextlib.suppress(Exception):  # the application's exporter has logged it
-        reader.force_flush(max(0.0, until - time.monotonic()) * 1000)
-
-
-def _limits(bounds: Bounds) -> CardinalityLimits:
-    """Raise the SDK's limit of 2 000 points to our own bounds; beyond its limit the SDK drops every label."""
-    pairs = (PAIRS_PER_TASK_NAME + 1) * bounds.task_names + 1
-    points = max(pairs * max(len(catalogue.METRICS), bounds.exceptions + 1), MAX_QUEUES + 1)
-    kinds = (Counter, UpDownCounter, Histogram, ObservableCounter, ObservableUpDownCounter, ObservableGauge)
-    return dict.fromkeys(kinds, points)
+    def _lost(self, reason: Loss, number: int) -> None:
+        self.tallies.metrics_dropped(reason, number)

@@ -47,8 +47,13 @@ def _plain(described: Resource) -> dict[str, Any]:
     return made
 
 
-def resource(worker: str, service: str) -> Resource:
-    """Describe the worker with this node name; ``service`` is used where the environment names no service.
+def of_worker(worker: str, service: str) -> Resource:
+    """Describe the worker with this node name; ``service`` is used where the environment names no service."""
+    return of_process(service, Resource({WORKER_NAME: worker, POOL_NAME: worker.partition("@")[0]}))
+
+
+def of_process(service: str, further: Resource | None = None) -> Resource:
+    """Describe this process; ``service`` is used where the environment names no service.
 
     ``service.instance.id`` is the SDK's: a random UUID, the same for the life of the process. It is not made from the
     node name. During a rolling restart two workers of one name are alive at once, and their counters would be one
@@ -57,13 +62,9 @@ def resource(worker: str, service: str) -> Resource:
     asked = Resource.create()
     if str(asked.attributes.get(SERVICE_NAME, "unknown_service")).startswith("unknown_service"):
         asked = asked.merge(Resource({SERVICE_NAME: service}))
-    return _host().merge(ProcessResourceDetector().detect()).merge(_celery(worker)).merge(asked)
+    return _host().merge(ProcessResourceDetector().detect()).merge(further or Resource({})).merge(asked)
 
 
 def _host() -> Resource:
     """Describe the host by system calls alone: on some systems the SDK's own detector runs commands, which may hang."""
     return Resource({"host.name": socket.gethostname(), "host.arch": platform.machine()})
-
-
-def _celery(worker: str) -> Resource:
-    return Resource({WORKER_NAME: worker, POOL_NAME: worker.partition("@")[0]})

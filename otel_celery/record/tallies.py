@@ -9,11 +9,12 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from otel_celery import catalogue
 from otel_celery.lifecycle import OTHER, Exit, Limit, Loss, Outcome, Revocation, Unknown, Where
+from otel_celery.record.errors import Errors
+from otel_celery.record.folding import Folding
 from otel_celery.record.histograms import UNRECORDED
 from otel_celery.record.labels import Labels
 from otel_celery.record.traced import Traced
@@ -126,7 +127,8 @@ class Tallies:
     def __init__(self, worker: str, bounds: Bounds, histograms: Histograms, *, wants_traces: bool = False) -> None:
         """Begin at zero for the worker with this node name; ``wants_traces`` if the histograms have exemplars."""
         self.wants_traces = wants_traces
-        self.labels = Labels(bounds, self._fold)
+        self.folded = Folding()
+        self.labels = Labels(bounds, self.folded)
         self.worker = self.labels.clean(worker)
         self._max_pairs = PAIRS_PER_TASK_NAME * bounds.task_names
         self._histograms = histograms
@@ -134,12 +136,11 @@ class Tallies:
         self._tasks: dict[tuple[str, str], TaskTally] = {}
         self._zeros = Zeros(self.labels, self._max_pairs)
         self._at_zero: list[TaskTally] | None = []
-        self._said: set[object] = set()
+        self._is_late = False
         self.unknown = dict.fromkeys(Unknown, 0)
         self.exits = dict.fromkeys(Exit, 0)
-        self.errors = dict.fromkeys(Where, 0)
+        self.errors = Errors()
         self.losses = dict.fromkeys(Loss, 0)
-        self.folded = dict.fromkeys(("task_name", "exception", "queue"), 0)
         self.reconnects = 0
         self.is_closed = False
 
@@ -156,7 +157,8 @@ class Tallies:
             self._zeros.expect(pairs)
             self._at_zero = None
             late = len(self._zeros) - len(self._zeros.fitting(()))
-        if late and self._say_once("late"):
+            is_new, self._is_late = bool(late) and not self._is_late, self._is_late or bool(late)
+        if is_new:
             logger.warning(
                 "otel-celery: the counters of %d of the %d tasks that worker %s may be sent do not stand at zero until "
                 "they first run: OTEL_PYTHON_CELERY_MAX_TASK_NAMES has too few places",
@@ -170,7 +172,7 @@ class Tallies:
         with self._lock:
             pair = (self.labels.task_name(name), self.labels.queue(queue))
             if pair not in self._tasks and len(self._tasks) >= self._max_pairs:
-                self._fold("queue")
+                self.folded("queue")
                 pair = (pair[0], OTHER)
             if pair not in self._tasks:
                 self._tasks[pair] = self._book(pair, self._histograms)
@@ -203,30 +205,4 @@ class Tallies:
 
     def swallowed(self, where: Where, error: Exception) -> None:
         """Count an exception of ours, and log the first of its class in this place."""
-        with self._lock:
-            self.errors[where] += 1
-        with suppress(Exception):  # a user's exception may raise when it is written, and a user's log handler too
-            if self._say_once((where, id(type(error)))):  # its class may not be hashable
-                logger.error(
-                    "otel-celery: an error of its own (%s) was kept from the worker; some metrics may be missing. "
-                    "It is logged once; otel_celery_internal_errors_total counts on.",
-                    where.value,
-                    exc_info=error,
-                )
-
-    def _fold(self, what: str) -> None:
-        with self._lock:
-            self.folded[what] += 1
-        if self._say_once(what):
-            logger.warning(
-                "otel-celery: too many different values of %s: further ones are counted as %r "
-                "(see the OTEL_PYTHON_CELERY_MAX_* settings)",
-                what,
-                OTHER,
-            )
-
-    def _say_once(self, what: object) -> bool:
-        with self._lock:
-            new = what not in self._said
-            self._said.add(what)
-            return new
+        self.errors.swallowed(where, error)

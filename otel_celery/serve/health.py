@@ -16,7 +16,7 @@ LOOP_STALE_SECONDS = 30.0
 """Seconds without a turn of the event loop before the worker counts as stuck, as in the alert CeleryWorkerStuck."""
 
 BROKER_SECONDS = 60.0
-"""Seconds that may pass between two of beat's attempts to reach its broker: kombu waits up to 30, an attempt takes 30."""
+"""Seconds that may pass between two of beat's attempts to reach its broker: kombu waits 30, an attempt takes 30."""
 
 TICK_SECONDS = 30.0
 """Seconds that a tick itself may take, before beat counts as stopped."""

@@ -19,13 +19,19 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-__all__ = ["ENDS", "EX_CONFIG", "TLS", "Bounds", "Port", "Settings", "SettingsError", "is_strict", "read"]
+__all__ = ["ENDS", "EX_CONFIG", "TLS", "Bounds", "Port", "Settings", "SettingsError", "ends", "is_strict", "read"]
 
 EX_CONFIG = 78
 """The exit status for bad configuration, as in sysexits.h; for a strict worker, a taken port counts as such."""
 
-ENDS = f"; the worker ends (strict, status {EX_CONFIG})"
-"""The end of a strict worker's last sentence, so that its log tells why it has ended."""
+
+def ends(host: str) -> str:
+    """Write the end of a strict process's last sentence, so that its log tells why it has ended."""
+    return f"; the {host} ends (strict, status {EX_CONFIG})"
+
+
+ENDS = ends("worker")
+"""The end of a strict worker's last sentence."""
 
 
 @dataclass(frozen=True, slots=True)

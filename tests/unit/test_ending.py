@@ -16,6 +16,7 @@ import pytest
 from otel_celery import ending
 from otel_celery.forks import gate
 from otel_celery.outlets import Outlets
+from otel_celery.outward import Outward
 from otel_celery.record.recording import Recording
 from otel_celery.relay.main.relay import Relay
 from otel_celery.relay.wire import address, frames
@@ -107,7 +108,8 @@ def test_an_end_at_which_everything_hangs_takes_three_seconds(settings: Settings
     recording, levels, hanging = Recording(settings, "w@h", "proj"), FakeLevels(), Hanging()
     recording.register(levels)
     assert recording.start_pushing(gate().hold)
-    outlets = Outlets("w@h", recording, None)
+    outward = Outward("worker w@h", recording, recording.tallies, strict=False, host="worker")
+    outlets = Outlets(recording, outward, None)
     outlets.watch(levels)
     lost = failed = print
     relay = Relay(
@@ -117,7 +119,7 @@ def test_an_end_at_which_everything_hangs_takes_three_seconds(settings: Settings
     outlets.take(relay)
     relay.start()
     assert settings.port is not None
-    outlets.endpoint = open_endpoint(
+    outward.endpoint = open_endpoint(
         replace(settings.port, host=LOOPBACK),
         hanging,
         WorkerHealth(levels),
@@ -126,7 +128,7 @@ def test_an_end_at_which_everything_hangs_takes_three_seconds(settings: Settings
         on_error=lambda *_: None,
     )
     try:
-        with speak(environ), socket.create_connection((LOOPBACK, outlets.endpoint.port)) as client:
+        with speak(environ), socket.create_connection((LOOPBACK, outward.endpoint.port)) as client:
             client.sendall(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n")
             wait_until(hanging.reached.is_set, "the scrape hangs")
             began = time.monotonic()

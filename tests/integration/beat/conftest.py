@@ -12,7 +12,7 @@ import pytest
 import redis
 
 from tests.integration.worker.conftest import Site, database, open_site
-from tests.integration.worker.harness import ROOT, Worker, wait_until
+from tests.integration.worker.harness import PATIENCE, ROOT, Worker, wait_until
 from tests.services import free_port
 
 if TYPE_CHECKING:
@@ -113,6 +113,11 @@ def yard(redis_url: str, tmp_path: Path) -> Iterator[Yard]:
 
 
 def _end(beat: Beat) -> None:
+    """End a process in order: a worker that is killed leaves its beat behind, which would send on."""
     if beat.process.poll() is None:
-        beat.process.kill()
-        beat.process.wait()
+        beat.process.terminate()
+        try:
+            beat.process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            beat.process.kill()
+            beat.process.wait()

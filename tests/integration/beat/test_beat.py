@@ -56,7 +56,7 @@ def test_every_figure_is_what_happened(yard: Yard, scheduler: str) -> None:
     assert scrape.value("otel_celery_internal_errors_total") == 0
     assert scrape.has("process_resident_memory_bytes")
     assert [beat.get(path) for path in ("/-/healthy", "/-/ready")] == [(200, "healthy\n"), (200, "ready\n")]
-    assert f"Prometheus metrics server started on port {beat.port} for beat" in beat.log
+    assert f"Prometheus metrics server started on port {beat.port} for celery-beat" in beat.log
     assert beat.stop() == 0
     assert beat.answers("/-/healthy") == (0, "")
 
@@ -126,7 +126,7 @@ def test_off_by_itself(yard: Yard) -> None:
     beat = yard.start(PROMETHEUS_ENABLED="")
     wait_until(lambda: yard.queued, "something is sent")
     assert beat.answers("/metrics") == (0, "")
-    assert "ERROR" not in beat.log.replace("Message Error", "").replace("/ERROR/", "") or "refused" in beat.log
+    assert "otel-celery" not in beat.log
 
 
 @pytest.mark.parametrize("variable", ["OTEL_PYTHON_CELERY_BUCKETS", "OTEL_PYTHON_CELERY_BEAT_PORT"])
@@ -140,7 +140,7 @@ def test_a_mistake(yard: Yard, variable: str) -> None:
     before = yard.queued
     strict = yard.start(**{variable: "x", "OTEL_PYTHON_CELERY_STRICT": "true"})
     assert strict.process.wait(60) == EX_CONFIG
-    assert "; beat ends (strict, status 78)" in strict.log
+    assert "; the process ends (strict, status 78)" in strict.log
     assert yard.queued == before
 
 
@@ -153,18 +153,25 @@ def test_a_port_that_is_taken(yard: Yard) -> None:
         assert yard.queued == 0
         beat = yard.start(OTEL_PYTHON_CELERY_BEAT_PORT=str(taken))
         wait_until(lambda: yard.queued, "something is sent")
-        assert f"port {taken} cannot be opened for beat" in beat.log
+        assert f"port {taken} cannot be opened for celery-beat" in beat.log
     beat.port = taken
     beat.wait_for(SENT)
 
 
+EMBEDDED = ("-B", "-P", "prefork", "-c", "1", "-n", "w@localhost", "--without-gossip", "--without-mingle")
+
+
 @pytest.mark.parametrize("method", ["fork", "spawn"])
 def test_embedded_in_a_worker(yard: Yard, method: str) -> None:
-    """The worker's port is the worker's, and beat, in a process of its own, has the one that is named for it."""
+    """The worker's port is the worker's, and beat, in a process of its own, has the one that is named for it.
+
+    A spawned one knows nothing of the app's modules, and so not of ``instrument(app)``: there the launcher is the way.
+    """
     port = free_port()
-    arguments = ("-B", "-P", "prefork", "-c", "1", "-n", "w@localhost", "--without-gossip", "--without-mingle")
+    launcher = {"launcher": LAUNCHED} if method == "spawn" else {}
+    environment = {"T_START_METHOD": method, "OTEL_METRICS_EXPORTER": "none"}
     worker = yard.start(
-        *arguments, command="worker", OTEL_PYTHON_CELERY_BEAT_PORT=str(port), T_START_METHOD=method
+        *EMBEDDED, command="worker", **launcher, OTEL_PYTHON_CELERY_BEAT_PORT=str(port), **environment
     )
     worker.wait_for("celery_task_succeeded_total", 2, task_name="proj.often")
     assert not worker.scrape().has("celery_beat_entries")
@@ -174,14 +181,13 @@ def test_embedded_in_a_worker(yard: Yard, method: str) -> None:
     assert not worker.scrape().has("celery_worker_up")
     worker.port = own
     assert worker.stop() == 0
-    assert [worker.answers("/-/healthy"), Beat_at(worker, port).answers("/-/healthy")] == [(0, ""), (0, "")]
-    assert worker.log.count("Prometheus metrics server started") == 2
+    worker.port = port
+    wait_until(lambda: worker.answers("/-/healthy") == (0, ""), "beat is gone too")
 
 
 def test_embedded_without_a_port(yard: Yard) -> None:
     """The worker has the port; that beat has none is said once, with what to set."""
-    arguments = ("-B", "-P", "prefork", "-c", "1", "-n", "w@localhost", "--without-gossip", "--without-mingle")
-    worker = yard.start(*arguments, command="worker")
+    worker = yard.start(*EMBEDDED, command="worker")
     worker.wait_for("celery_task_succeeded_total", 2, task_name="proj.often")
     assert worker.log.count("set OTEL_PYTHON_CELERY_BEAT_PORT") == 1
     assert worker.get("/-/ready")[0] == 200
@@ -200,4 +206,4 @@ def test_it_is_pushed_and_traced(yard: Yard) -> None:
         wait_until(lambda: yard.queued >= 2, "something is sent")
         assert beat.stop() == 0
         assert len(receiver.spans("apply_async/proj.often")) == yard.queued
-        assert receiver.metrics("celery.beat.tasks.sent")
+        assert receiver.total("celery.beat.tasks.sent", task_name="proj.often") == yard.queued

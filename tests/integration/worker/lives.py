@@ -29,7 +29,7 @@ from opentelemetry import metrics, trace
 from prometheus_client.parser import text_string_to_metric_families
 
 import otel_celery
-from otel_celery import outlets
+from otel_celery import outward
 from tests import otlp
 from tests.integration.worker.harness import Scrape
 
@@ -120,7 +120,7 @@ def state() -> dict[str, Any]:
         "handlers": [str(signal.getsignal(number)) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)],
         "relay": os.environ.get("_OTEL_CELERY_RELAY"),
         "sockets": sum(1 for fd in Path("/proc/self/fd").iterdir() if _is_socket(fd)),
-        "open": len(outlets._open),
+        "open": len(outward._open),
     }
 
 

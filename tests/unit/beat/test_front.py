@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from celery.beat import PersistentScheduler, Scheduler, SchedulingError
-
 from kombu.exceptions import OperationalError
 
 from otel_celery.beat.front import UnobservedError, put_in_front, take_away
@@ -186,7 +185,9 @@ class Own:
 def test_one_that_nothing_can_be_put_in_front_of(kind: type, ears: Ears) -> None:
     """One sentence says why, and the scheduler is as it was."""
     scheduler = kind()
-    with pytest.raises(UnobservedError, match=rf"beat's metrics are off: its scheduler \S+\.{kind.__name__} cannot be "):
+    with pytest.raises(
+        UnobservedError, match=rf"beat's metrics are off: its scheduler \S+\.{kind.__name__} cannot be "
+    ):
         put_in_front(scheduler, Watch(ears, ears, Pulse()))
     assert type(scheduler) is kind
 

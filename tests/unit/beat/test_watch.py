@@ -26,7 +26,7 @@ def test_what_is_sent() -> None:
     ears = Ears()
     assert Watch(ears, ears, Pulse()).send(entry(), lambda: "result") == "result"
     assert ears.heard == [("sent", "proj.e")]
-    assert 30 <= ears.lags[0] < 60
+    assert ears.lags[0] == pytest.approx(45, abs=15)
 
 
 @pytest.mark.parametrize("name", [None, 3, b"proj.e", object()])
@@ -61,7 +61,7 @@ def test_an_observer_that_raises() -> None:
         def sent(self, name: str, lag: float | None) -> None:
             raise KeyError(name, lag)
 
-        failed = expect = None  # type: ignore[assignment]
+        failed = expect = None  # type: ignore[assignment]  # what is called, and cannot be
 
     broken = Broken()
     watch = Watch(broken, broken, Pulse())

@@ -431,7 +431,7 @@ def test_an_error_that_cannot_be_told_is_counted(error: type[Exception]) -> None
     """The guard's own log line never raises: not for the error's sake, nor for its class's."""
     tallies = Tallies("w@h", Bounds(), None)  # type: ignore[arg-type]
     tallies.swallowed(Where.REQUEST, hostile(Exception, error, meta=True)())
-    assert tallies.errors[Where.REQUEST] == 1
+    assert tallies.errors.counts[Where.REQUEST] == 1
 
 
 def test_what_is_plain() -> None:

@@ -9,7 +9,7 @@ import uuid
 import pytest
 from opentelemetry.sdk.resources import Resource
 
-from otel_celery.record.resource import resource
+from otel_celery.record.resource import of_worker
 
 
 @pytest.fixture(autouse=True)
@@ -20,7 +20,7 @@ def _plain(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_it_tells_of_service_worker_process_and_host() -> None:
     """Each attribute is there, and the instance's id is a random UUID."""
-    told = resource("trading@host1", "shop").attributes
+    told = of_worker("trading@host1", "shop").attributes
     assert told["service.name"] == "shop"
     assert (told["celery.worker.name"], told["celery.pool.name"]) == ("trading@host1", "trading")
     assert (told["process.pid"], told["host.name"]) == (os.getpid(), socket.gethostname())
@@ -32,7 +32,7 @@ def test_it_tells_of_service_worker_process_and_host() -> None:
 
 def test_the_instances_id_is_the_same_for_the_life_of_the_process() -> None:
     """Asked twice, it is the same, and the SDK's own for this process."""
-    ids = {str(found.attributes["service.instance.id"]) for found in (resource("w@h", "a"), resource("w@h", "a"))}
+    ids = {str(found.attributes["service.instance.id"]) for found in (of_worker("w@h", "a"), of_worker("w@h", "a"))}
     assert ids == {str(Resource.create().attributes["service.instance.id"])}
 
 
@@ -41,6 +41,6 @@ def test_the_environment_wins(monkeypatch: pytest.MonkeyPatch) -> None:
     said = "service.name=x,service.namespace=team,service.instance.id=7,host.name=h,celery.pool.name=p,process.pid=1"
     monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", said)
     monkeypatch.setenv("OTEL_SERVICE_NAME", "y")
-    told = resource("trading@host1", "shop").attributes
+    told = of_worker("trading@host1", "shop").attributes
     expected = dict(pair.split("=") for pair in said.split(",")) | {"service.name": "y"}
     assert {name: told[name] for name in expected} == expected

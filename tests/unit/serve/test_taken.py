@@ -20,9 +20,9 @@ FREE = "set PROMETHEUS_PORT to a free port"
         (errno.EACCES, None, "Permission denied", FREE),
         (
             errno.EADDRINUSE,
-            "first@h",
+            "worker first@h",
             "worker first@h of this very process has it",
-            "set PROMETHEUS_PORT to another port before w@h is made, or stop first@h",
+            "set PROMETHEUS_PORT to another port before worker w@h is made, or stop worker first@h",
         ),
         (
             errno.EADDRNOTAVAIL,
@@ -35,5 +35,5 @@ FREE = "set PROMETHEUS_PORT to a free port"
 def test_the_sentence(number: int, neighbour: str | None, why: str, advice: str) -> None:
     """Each cause has an advice of its own."""
     error = OSError(number, os.strerror(number))
-    said = sentence(error, Port(number=9101, host="10.9.8.7"), "w@h", neighbour)
+    said = sentence(error, Port(number=9101, host="10.9.8.7"), "worker w@h", neighbour)
     assert said == f"port 9101 cannot be opened for worker w@h (pid {os.getpid()}): {why}; {advice}"
