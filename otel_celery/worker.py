@@ -112,8 +112,10 @@ class Instrumentation:
         self._publisher = None
         if app is not None:
             _handles.pop(app, None)
-        for session in [*self.sessions, *self._beats]:
+        for session in list(self.sessions):
             session.uninstall()
+        for beat in self._beats:
+            beat.uninstall()
 
     def start_traces(self) -> None:
         """Set up tracing in this process now, instead of at its first message.

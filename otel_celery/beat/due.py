@@ -10,7 +10,7 @@ Several runs that were missed are one run to Celery. The lag is then counted fro
 
 from __future__ import annotations
 
-import contextlib
+import math
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -46,7 +46,8 @@ def _since_start(model: Any) -> float:
     """Return the seconds since an entry's ``start_time``; a new entry is said to have run 30 years before that."""
     start = model.start_time
     if not issubclass(type(start), datetime):
-        return float("inf")
-    with contextlib.suppress(TypeError):  # a time without a zone, where Django is told to use none
-        return (datetime.now(timezone.utc) - start).total_seconds()
-    return (datetime.now() - start).total_seconds()  # noqa: DTZ005  the same
+        return math.inf
+    now = datetime.now(timezone.utc)
+    if start.tzinfo is None:  # where Django is told to use no zones
+        now = datetime.now()  # noqa: DTZ005  the same
+    return timedelta.total_seconds(now - start)

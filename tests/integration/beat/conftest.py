@@ -82,7 +82,7 @@ class Yard:
         self,
         *arguments: str,
         app: str = PROJECT,
-        launcher: tuple[str, ...] = (sys.executable, "-m", "celery"),
+        launcher: str = f"{sys.executable} -m celery",
         command: str = "beat",
         **environment: str,
     ) -> Beat:
@@ -90,7 +90,7 @@ class Yard:
         port = free_port()
         full = self.environment(port, **environment)
         log = self.site.directory / f"{command}-{port}.log"
-        words = [*launcher, "-A", app, command, "-l", "INFO", *arguments]
+        words = [*launcher.split(), "-A", app, command, "-l", "INFO", *arguments]
         with log.open("wb") as out:
             process = subprocess.Popen(words, cwd=ROOT, env=full, stdout=out, stderr=out, stdin=subprocess.DEVNULL)
         beat = Beat(command, port, process, log, log.with_suffix(".record"), full)

@@ -105,18 +105,17 @@ def test_ticks_that_stop(yard: Yard) -> None:
     wait_until(lambda: beat.get("/-/healthy")[0] == 200, "beat is well again")
 
 
-LAUNCHED = ("opentelemetry-instrument", "celery")
+LAUNCHED = "opentelemetry-instrument celery"
 WAYS = {
     "the app's imports": {"T_INSTRUMENT": "0", "T_IMPORT": "otel_celery.hook"},
-    "the launcher": {"T_INSTRUMENT": "0", "OTEL_METRICS_EXPORTER": "none"},
+    "the launcher": {"launcher": LAUNCHED, "T_INSTRUMENT": "0", "OTEL_METRICS_EXPORTER": "none"},
 }
 
 
 @pytest.mark.parametrize("way", WAYS)
 def test_ways_to_switch_it_on(yard: Yard, way: str) -> None:
     """Beside ``instrument(app)``, without a line in the app."""
-    launcher = {"launcher": LAUNCHED} if way == "the launcher" else {}
-    beat = yard.start(**launcher, **WAYS[way])  # type: ignore[arg-type]
+    beat = yard.start(**WAYS[way])
     beat.wait_for(SENT, task_name="proj.often")
     assert beat.stop(signal.SIGINT) == 0
 
@@ -170,9 +169,7 @@ def test_embedded_in_a_worker(yard: Yard, method: str) -> None:
     port = free_port()
     launcher = {"launcher": LAUNCHED} if method == "spawn" else {}
     environment = {"T_START_METHOD": method, "OTEL_METRICS_EXPORTER": "none"}
-    worker = yard.start(
-        *EMBEDDED, command="worker", **launcher, OTEL_PYTHON_CELERY_BEAT_PORT=str(port), **environment
-    )
+    worker = yard.start(*EMBEDDED, command="worker", **launcher, OTEL_PYTHON_CELERY_BEAT_PORT=str(port), **environment)
     worker.wait_for("celery_task_succeeded_total", 2, task_name="proj.often")
     assert not worker.scrape().has("celery_beat_entries")
     own, worker.port = worker.port, port

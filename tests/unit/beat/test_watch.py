@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from celery.beat import ScheduleEntry
@@ -12,6 +12,9 @@ from otel_celery.beat.pulse import Pulse
 from otel_celery.beat.watch import Watch
 from tests.unit.beat.fakes import Ears, ago, make_app
 from tests.unit.observe.hostile import hostile
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 def entry(**more: Any) -> Any:
@@ -61,7 +64,11 @@ def test_an_observer_that_raises() -> None:
         def sent(self, name: str, lag: float | None) -> None:
             raise KeyError(name, lag)
 
-        failed = expect = None  # type: ignore[assignment]  # what is called, and cannot be
+        def failed(self, name: str) -> None:
+            raise TypeError(name)
+
+        def expect(self, names: Iterable[str]) -> None:
+            raise TypeError(names)
 
     broken = Broken()
     watch = Watch(broken, broken, Pulse())
