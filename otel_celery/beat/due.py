@@ -27,7 +27,7 @@ def lag(entry: Any) -> float | None:
     if not issubclass(type(last), datetime):
         return None
     is_djangos = any(base.__module__ == DJANGO for base in type.mro(type(entry)))
-    remaining = entry.schedule.remaining_estimate(_in_zone_of(entry.app, last) if is_djangos else last)
+    remaining = entry.schedule.remaining_estimate(_in_zone_of(entry.schedule, last) if is_djangos else last)
     if not issubclass(type(remaining), timedelta):
         return None
     late = -timedelta.total_seconds(remaining)
@@ -36,10 +36,10 @@ def lag(entry: Any) -> float | None:
     return max(0.0, late)
 
 
-def _in_zone_of(app: Any, last: datetime) -> datetime:
+def _in_zone_of(schedule: Any, last: datetime) -> datetime:
     """Convert a time as django-celery-beat does before it asks the schedule: one without a zone is in UTC."""
     aware = last if last.tzinfo is not None else last.replace(tzinfo=timezone.utc)
-    return aware.astimezone(app.timezone)
+    return aware.astimezone(schedule.tz)
 
 
 def _since_start(model: Any) -> float:

@@ -24,8 +24,8 @@ env = os.environ.get
 app = Celery("proj", broker=env("T_BROKER", "memory://"), backend=env("T_BACKEND") or None)
 app.conf.update(
     beat_schedule={
-        "often": {"task": "proj.often", "schedule": 0.5},
-        "refused": {"task": "proj.refused", "schedule": 0.5},
+        "often": {"task": "proj.often", "schedule": 0.25},
+        "refused": {"task": "proj.refused", "schedule": 0.25},
         "nightly": {"task": "proj.nightly", "schedule": crontab(hour=4, minute=0)},
     },
     beat_schedule_filename=env("T_SCHEDULE"),

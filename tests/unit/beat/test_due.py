@@ -7,6 +7,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+from celery import VERSION
 from celery.beat import ScheduleEntry
 from celery.schedules import crontab, schedule
 
@@ -47,11 +48,12 @@ def test_a_time_without_a_zone_is_the_schedules(name: str) -> None:
     assert lag(entry(due, here - timedelta(seconds=90), timezone=name)) == 30.0
 
 
+# An older Celery counts in wall time, here and when it sends.
 CLOCKS = {
     "an ordinary day": ((2026, 6, 1), (2026, 6, 2), 600.0),
     "the night that lacks an hour": ((2026, 3, 28), (2026, 3, 29), 600.0),
     "the night that has one twice": ((2026, 10, 24), (2026, 10, 25), 600.0),
-    "after three days": ((2026, 3, 27), (2026, 3, 29), 23 * 3600 + 600.0),
+    "after three days": ((2026, 3, 27), (2026, 3, 29), 23 * 3600 + 600.0 if VERSION >= (5, 7) else 24 * 3600 + 600.0),
 }
 
 

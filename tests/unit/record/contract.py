@@ -52,17 +52,24 @@ OURS = {
         "gauge", frozenset({"worker", "pool_kind", "concurrency", "celery_version", "otel_celery_version"})
     ),
     "celery_messages_unknown_total": Family("counter", frozenset({"worker", "reason"})),
-    "celery_beat_last_tick_timestamp_seconds": Family("gauge", frozenset()),
-    "celery_beat_entries": Family("gauge", frozenset()),
-    "celery_beat_tasks_sent_total": Family("counter", frozenset({"task_name"})),
-    "celery_beat_send_failures_total": Family("counter", frozenset({"task_name"})),
-    "celery_beat_lag_seconds": Family("histogram", frozenset({"task_name"})),
     "otel_celery_internal_errors_total": Family("counter", frozenset({"where"})),
     "otel_celery_relay_dropped_total": Family("counter", frozenset({"reason"})),
     "otel_celery_folded_total": Family("counter", frozenset({"what"})),
 }
 
-CONTRACT = DOCUMENTED | OURS
+WORKERS = DOCUMENTED | OURS
+"""What a worker's port says."""
+
+BEATS = {
+    "celery_beat_last_tick_timestamp_seconds": Family("gauge", frozenset()),
+    "celery_beat_entries": Family("gauge", frozenset()),
+    "celery_beat_tasks_sent_total": Family("counter", frozenset({"task_name"})),
+    "celery_beat_send_failures_total": Family("counter", frozenset({"task_name"})),
+    "celery_beat_lag_seconds": Family("histogram", frozenset({"task_name"})),
+}
+"""What beat's port says besides."""
+
+CONTRACT = WORKERS | BEATS
 
 CLOSED = {
     ("celery_tasks_total", "status"): {"success", "failure", "retry", "rejected", "ignored", "revoked", "unreported"},

@@ -62,17 +62,17 @@ def one_life(levels: FakeLevels | None = None):
 def test_every_family_of_the_contract_is_exported() -> None:
     """Each metric has its exported name and its kind, and nothing else of ours is exported."""
     found = {name: family.type for name, family in families(one_life().registry).items()}
-    assert found == {name: family.kind for name, family in contract.CONTRACT.items()}
+    assert found == {name: family.kind for name, family in contract.WORKERS.items()}
 
 
-@pytest.mark.parametrize("name", contract.CONTRACT)
+@pytest.mark.parametrize("name", contract.WORKERS)
 def test_each_sample_has_exactly_its_labels(name: str) -> None:
     """The labels of a family are the contract's on every series, and no value is empty."""
     found = samples(one_life().registry, name)
     assert found
     for sample in found:
         own = {"le"} if sample.name.endswith("_bucket") else set()
-        assert set(sample.labels) == contract.CONTRACT[name].labels | own
+        assert set(sample.labels) == contract.WORKERS[name].labels | own
         assert all(sample.labels.values()), sample
 
 
@@ -81,7 +81,7 @@ def test_a_new_book_is_exported_as_zeros() -> None:
     opened = recording()
     opened.tallies.task("proj.add", "trading")
     book = {"worker": "w@h", "task_name": "proj.add", "queue": "trading"}
-    for name, family in contract.CONTRACT.items():
+    for name, family in contract.WORKERS.items():
         found = samples(opened.registry, name)
         if family.kind == "histogram" or name in {
             "celery_task_failures_by_exception_total",
@@ -113,7 +113,7 @@ def test_a_task_has_as_many_series_as_the_collectors_page_says() -> None:
 
 def own_series(registry: CollectorRegistry) -> int:
     """Count the series of the contract's metrics."""
-    return sum(len(samples(registry, name)) for name in contract.CONTRACT)
+    return sum(len(samples(registry, name)) for name in contract.WORKERS)
 
 
 @pytest.mark.parametrize(("name", "label"), contract.CLOSED)
@@ -230,14 +230,14 @@ def test_the_whole_exposition() -> None:
 def test_openmetrics_is_well_formed() -> None:
     """The strict parser of OpenMetrics reads every family."""
     parsed = {family.name for family in openmetrics_families(scrape(one_life().registry, generate_openmetrics))}
-    assert {name.removesuffix("_total") for name in contract.CONTRACT} <= parsed
+    assert {name.removesuffix("_total") for name in contract.WORKERS} <= parsed
 
 
 def test_a_source_that_raises_costs_only_its_own_metric(caplog: pytest.LogCaptureFixture) -> None:
     """The scrape lacks one family; the error is logged once, and counted in the next."""
     opened = one_life(FailingLevels(ages={"proj.add": 12.5}))
     for _ in range(3):
-        assert contract.CONTRACT.keys() - families(opened.registry) == {"celery_worker_tasks_active"}
+        assert contract.WORKERS.keys() - families(opened.registry) == {"celery_worker_tasks_active"}
     assert value(opened.registry, "otel_celery_internal_errors_total", where="levels") in {3, 4}
     assert [record.levelname for record in caplog.records] == ["ERROR"]
     assert "no such pool" in caplog.text
