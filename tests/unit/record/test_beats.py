@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from otel_celery import catalogue
+from otel_celery.beat.pulse import Pulse
 from otel_celery.record.beats import BeatTallies
 from otel_celery.record.labels import Labels
 from otel_celery.settings.settings import Bounds
@@ -29,11 +30,12 @@ class Recorders:
         return Recorder()
 
 
-class Levels:
+class Levels(Pulse):
     """A scheduler's state."""
 
     def __init__(self, last: float | None = None, number: int | None = None) -> None:
         """Be this."""
+        super().__init__()
         self.last, self.number = last, number
 
     def last_tick(self) -> float | None:
