@@ -138,14 +138,17 @@ class Worker:
         return self
 
     def settled(self, seconds: float = PATIENCE) -> Scrape:
-        """Wait until nothing moves: no task active or reserved, and two scrapes in a row the same."""
+        """Wait until nothing moves: no task active or reserved, and three scrapes in a row the same.
+
+        A message that was just sent needs some time to arrive.
+        """
         last: list[dict[str, float]] = []
 
         def still() -> Scrape | None:
             scrape = self.scrape()
             books = scrape.books()
             last.append(books)
-            quiet = not books["active"] and not books["reserved"] and last[-2:] == [books, books]
+            quiet = not books["active"] and not books["reserved"] and last[-3:] == [books] * 3
             return scrape if quiet else None
 
         try:
