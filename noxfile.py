@@ -260,5 +260,5 @@ def pictures(session: nox.Session) -> None:
 def benchmarks(session: nox.Session) -> None:
     """Measure what a task and a scrape cost, on demand, on a machine that does nothing else; needs valgrind."""
     session.install("-e", ".[demo]", *CELERY[NEWEST_CELERY], *group("test"))
-    for program in session.posargs or ("instructions", "throughput", "scrape", "endpoint"):
+    for program in session.posargs or ("instructions", "throughput", "scrape", "endpoint", "queues"):
         session.run("python", "-m", f"tests.benchmarks.{program}")

@@ -223,6 +223,47 @@ BEAT_FAILURES = Metric(
 BEAT_LAG = Metric(
     "celery.beat.lag", Kind.HISTOGRAM, "s", ENTRY, "Seconds from when an entry was due to when beat had sent its task."
 )
+QUEUE = ("queue",)
+"""Labels of a metric of a queue, whoever consumes it."""
+
+QUEUE_LENGTH = Metric(
+    "celery.queue.length",
+    Kind.GAUGE,
+    "{message}",
+    QUEUE,
+    "Messages waiting in the queue, of all priorities; 0 for an empty queue, absent for one that does not exist.",
+)
+QUEUE_CONSUMERS = Metric(
+    "celery.queue.consumers", Kind.GAUGE, "{consumer}", QUEUE, "Consumers of the queue; not on Redis."
+)
+QUEUE_UNACKED = Metric(
+    "celery.queue.unacked",
+    Kind.GAUGE,
+    "{message}",
+    QUEUE,
+    "Messages of the queue that were delivered and not acknowledged, where the broker can tell.",
+)
+QUEUE_OLDEST = Metric(
+    "celery.queue.oldest_message.age",
+    Kind.GAUGE,
+    "s",
+    QUEUE,
+    "Seconds since the oldest waiting message was published, where that can be told.",
+)
+QUEUE_REFRESH_FAILURES = Metric(
+    "otel_celery.queue.refresh.failures",
+    Kind.COUNTER,
+    "{failure}",
+    (),
+    "Questions to the broker that failed, one for each queue and refresh.",
+)
+QUEUE_LAST_REFRESH = Metric(
+    "otel_celery.queue.last_refresh.timestamp",
+    Kind.GAUGE,
+    "s",
+    (),
+    "When the broker last told of the queues, in seconds since the epoch.",
+)
 INTERNAL_ERRORS = Metric(
     "otel_celery.internal_errors",
     Kind.COUNTER,
@@ -282,6 +323,12 @@ METRICS = (
     BEAT_SENT,
     BEAT_FAILURES,
     BEAT_LAG,
+    QUEUE_LENGTH,
+    QUEUE_CONSUMERS,
+    QUEUE_UNACKED,
+    QUEUE_OLDEST,
+    QUEUE_REFRESH_FAILURES,
+    QUEUE_LAST_REFRESH,
     INTERNAL_ERRORS,
     RELAY_DROPPED,
     FOLDED,

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 OTHER = "other"
 """The label value for a name that is not known, or was folded because a bound was reached."""
 
+SENT_HEADER = "otel_celery_sent"
+"""The message header with the time of publishing, in seconds since the epoch."""
+
 
 class Outcome(str, Enum):
     """The end of one request: the ``status`` label, save for RETURNED, which has a metric of its own."""

@@ -21,6 +21,7 @@ from otel_celery.lifecycle import Where, guarded
 
 if TYPE_CHECKING:
     from otel_celery.outward import Outward
+    from otel_celery.queues.refresher import Refresher
     from otel_celery.record.recording import Recording
     from otel_celery.relay.main.relay import Relay
     from otel_celery.trace.worker import WorkerTraces
@@ -35,6 +36,7 @@ class Outlets:
         self.outward = outward
         self.traces = traces
         self.relay: Relay | None = None
+        self.refresher: Refresher | None = None
         self.is_closed = False
         self._home = Home()
         self._lock = threading.Lock()
@@ -92,6 +94,8 @@ class Outlets:
         self._finalizer.detach()
         if self.traces is not None:
             guarded(self.recording.tallies, Where.REQUEST, self.traces.send)
+        if self.refresher is not None:
+            guarded(self.recording.tallies, Where.QUEUES, self.refresher.stop)
         if self.relay is not None:
             signals.worker_process_shutdown.disconnect(self._on_child_end)
             guarded(self.recording.tallies, Where.RELAY, self.relay.close)  # first: it adds to the last export

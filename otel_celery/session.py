@@ -120,6 +120,8 @@ class Session:
         guarded(self._recording.tallies, Where.CHILDREN, self._watch.children.look)
         if self._outlets.relay is not None:
             guarded(self._recording.tallies, Where.RELAY, self._outlets.relay.start)
+        if self._settings.queues.in_worker and self._settings.enabled:
+            guarded(self._recording.tallies, Where.QUEUES, self._ask_queues)
         if self._settings.port is not None:
             self._outward.serve(self._settings.port, WorkerHealth(self._levels))
         self._outward.push(is_green=self._is_green)
@@ -148,6 +150,17 @@ class Session:
             self.warnings.append(f"what tasks record with OpenTelemetry is not shown: {reason(error)}")
         else:
             self._outlets.take(relay)
+
+    def _ask_queues(self) -> None:
+        """Ask the broker for the app's queues, over a connection of their own."""
+        from otel_celery.queues import names, readings  # noqa: PLC0415  most workers do not
+        from otel_celery.queues.refresher import Refresher  # noqa: PLC0415  the same
+
+        app, tallies = self._worker.app, self._recording.tallies
+        tallies.errors.expect(Where.QUEUES)
+        self._outlets.refresher = Refresher(app.connection_for_read, names.of_app(app), self._settings.queues, tallies)
+        self._recording.show(readings.of(self._outlets.refresher, tallies.labels.queue))
+        self._outlets.refresher.start()
 
     @property
     def _is_green(self) -> bool:

@@ -35,7 +35,7 @@ from otel_celery.outward import Outward
 from otel_celery.record.errors import Errors
 from otel_celery.record.folding import Folding
 from otel_celery.record.instruments import read_with
-from otel_celery.record.labels import Labels
+from otel_celery.record.labels import MAX_ASKED_QUEUES, Labels
 from otel_celery.record.metering import Metering
 from otel_celery.record.resource import of_process
 from otel_celery.saying import say
@@ -81,7 +81,7 @@ class Station:
         self.errors = Errors("process", (where, Where.LEVELS, Where.PORT, Where.PUSH))
         """Counts exceptions of ours; for :func:`otel_celery.lifecycle.guarded`."""
         self._folding = Folding()
-        self.labels = Labels(settings.bounds, self._folding)
+        self.labels = Labels(settings.bounds, self._folding, MAX_ASKED_QUEUES)
         """Cleans label values, and folds those beyond the bounds into ``other``."""
         self._dropped: dict[Loss, int] = {}
         self._settings = settings

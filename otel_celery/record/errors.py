@@ -31,6 +31,10 @@ class Errors:
         self._said: set[tuple[Where, int]] = set()
         self._lock = threading.RLock()
 
+    def expect(self, where: Where) -> None:
+        """Have one more place stand at zero."""
+        self.counts.setdefault(where, 0)
+
     def swallowed(self, where: Where, error: Exception) -> None:
         """Count an exception, and log the first of its class in this place."""
         with self._lock:

@@ -14,7 +14,10 @@ if TYPE_CHECKING:
     from otel_celery.settings.settings import Bounds
 
 MAX_QUEUES = 500
-"""Queue labels at most. The operator chooses a worker's queues, so this only contains a mistake."""
+"""Queue labels of a worker at most. The operator chooses a worker's queues, so this only contains a mistake."""
+
+MAX_ASKED_QUEUES = 5_000
+"""Queue labels at most of a process that asks brokers for the queues that an app or an operator names."""
 
 
 class Places:
@@ -48,11 +51,11 @@ class Places:
 class Labels:
     """The label values of one worker; a value that has occurred stays admitted."""
 
-    def __init__(self, bounds: Bounds, folded: Callable[[str], None]) -> None:
+    def __init__(self, bounds: Bounds, folded: Callable[[str], None], max_queues: int = MAX_QUEUES) -> None:
         """``folded`` is called with the label's name when a value becomes ``other`` because the bound is reached."""
         self._bounds = bounds
         self._folded = folded
-        limits = {"task_name": bounds.task_names, "exception": bounds.exceptions, "queue": MAX_QUEUES}
+        limits = {"task_name": bounds.task_names, "exception": bounds.exceptions, "queue": max_queues}
         self._places = {what: Places(limit) for what, limit in limits.items()}
         self._queues_left_out = 0
 

@@ -35,7 +35,7 @@ from otel_celery import catalogue
 from otel_celery.export import plugins
 from otel_celery.record.foreign import ForeignMetrics
 from otel_celery.record.histograms import BothHistograms, SdkHistograms, TallyHistograms
-from otel_celery.record.labels import MAX_QUEUES
+from otel_celery.record.labels import MAX_ASKED_QUEUES
 from otel_celery.record.process import ProcessFigures
 from otel_celery.record.pull import pull_reader
 from otel_celery.record.pushers import Pushers
@@ -202,6 +202,6 @@ def _flush(reader: MetricReader, until: float) -> None:
 def _limits(bounds: Bounds) -> CardinalityLimits:
     """Raise the SDK's limit of 2 000 points to our own bounds; beyond its limit the SDK drops every label."""
     pairs = (PAIRS_PER_TASK_NAME + 1) * bounds.task_names + 1
-    points = max(pairs * max(len(catalogue.METRICS), bounds.exceptions + 1), MAX_QUEUES + 1)
+    points = max(pairs * max(len(catalogue.METRICS), bounds.exceptions + 1), MAX_ASKED_QUEUES + 1)
     kinds = (Counter, UpDownCounter, Histogram, ObservableCounter, ObservableUpDownCounter, ObservableGauge)
     return dict.fromkeys(kinds, points)

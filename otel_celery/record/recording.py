@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from otel_celery.record import instruments
@@ -10,9 +11,10 @@ from otel_celery.record.resource import of_worker
 from otel_celery.record.tallies import Tallies
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
-    from otel_celery.lifecycle import Loss, WorkerLevels
+    from otel_celery.catalogue import Metric
+    from otel_celery.lifecycle import Loss, Reading, WorkerLevels
     from otel_celery.settings.settings import Settings
 
 
@@ -24,16 +26,22 @@ class Recording(Metering):
         super().__init__(settings, of_worker(worker, service), self._lost)
         self.has_exemplars = settings.push is not None and settings.push.has_exemplars
         self.tallies = Tallies(worker, settings.bounds, self.histograms, wants_traces=self.has_exemplars)
-        self._leave: Callable[[], None] = lambda: None
+        self._leaves: list[Callable[[], None]] = []
 
     def register(self, levels: WorkerLevels) -> None:
         """Create the instruments, now that the worker's levels can be read."""
-        self._leave = instruments.register(self.meter, self.tallies, levels)
+        self._leaves.append(instruments.register(self.meter, self.tallies, levels))
+
+    def show(self, readings: Mapping[Metric, Reading]) -> None:
+        """Show readings of something besides, such as the queues."""
+        is_closed = partial(getattr, self.tallies, "is_closed")
+        self._leaves.append(instruments.read_with(self.meter, readings, self.tallies.errors, is_closed))
 
     def close(self) -> None:
         """Stop exporting; never raises for a reader that is gone already."""
         self.tallies.is_closed = True
-        self._leave()
+        while self._leaves:
+            self._leaves.pop()()
         super().close()
 
     def _lost(self, reason: Loss, number: int) -> None:

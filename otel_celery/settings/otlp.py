@@ -166,13 +166,13 @@ def _endpoint(reader: Reader, variable: str, protocol: str) -> str:
     value = reader.text(variable)
     if value is None:
         return "http://localhost:4317" if protocol == GRPC else "http://localhost:4318"
-    if not _is_place(value, {"http", "https", ""} if protocol == GRPC else {"http", "https"}):
+    if not is_place(value, {"http", "https", ""} if protocol == GRPC else {"http", "https"}):
         raise SettingsError(variable, value, "a URL that begins with http:// or https://")
-    _keep_secrets(value)
+    keep_secrets(value)
     return value
 
 
-def _is_place(value: str, schemes: set[str]) -> bool:
+def is_place(value: str, schemes: set[str]) -> bool:
     """Tell whether a text is a URL with one of these schemes and a valid host."""
     if len(value) > MAX_ENDPOINT or not value.isprintable() or " " in value:
         return False
@@ -184,7 +184,8 @@ def _is_place(value: str, schemes: set[str]) -> bool:
     return has_port and url.scheme in schemes and is_host(url.hostname or "")
 
 
-def _keep_secrets(endpoint: str) -> None:
+def keep_secrets(endpoint: str) -> None:
+    """Have the user, the password and the query of a URL masked wherever they turn up."""
     url = urlsplit(endpoint if "://" in endpoint else f"//{endpoint}")
     keep_user(endpoint)
     for secret in (url.password, url.query, *(v for _, v in parse_qsl(url.query))):

@@ -6,12 +6,13 @@ from which the table in docs/settings.md is made too.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from otel_celery.masking import plain
 from otel_celery.settings import credentials, files, misspelt, otlp, variables
 from otel_celery.settings import push as pushing
+from otel_celery.settings import queues as queueing
 from otel_celery.settings import traces as tracing
 from otel_celery.settings.reader import Reader, SettingsError
 
@@ -87,6 +88,7 @@ class Settings:
     """Sentences about ignored or misspelt variables, and about files that every user may read."""
     traces: tracing.Traces | None = None
     """The settings of spans; None if no spans are made."""
+    queues: queueing.Queues = field(default_factory=queueing.Queues)
     child_metrics: bool = True
     """Whether the metrics that tasks record with OpenTelemetry are exported too, also from pool children."""
 
@@ -131,6 +133,7 @@ def read(environ: Mapping[str, str]) -> Settings:
         push=push,
         traces=spans,
         beat_port=variables.BEAT_PORT.read(reader) or None,
+        queues=queueing.queues(reader),
         buckets=variables.BUCKETS.read(reader),
         bounds=_bounds(reader),
         child_metrics=variables.CHILD_METRICS.read(reader),

@@ -36,6 +36,7 @@ class Part(Enum):
     PUSH = "Push"
     OTLP = "OTLP, for metrics and for spans"
     TRACES = "Spans"
+    QUEUES = "Queues"
     SERIES = "Series"
 
 
@@ -301,6 +302,30 @@ TRACER_PROVIDER = Variable(
     "the TracerProvider that OpenTelemetry's API makes if none is set; unset it rather than set it to an empty value",
 )
 BATCHES = Variable("OTEL_BSP_…", Part.TRACES, kinds.OF_THE_SDK, "", "the sizes and delays of span batches", "the SDK's")
+
+QUEUES = Variable(
+    f"{PREFIX}QUEUES",
+    Part.QUEUES,
+    kinds.BOOLEAN,
+    False,  # noqa: FBT003
+    "`true`: the worker shows the lengths of its app's queues too (see [queues](queues.md)); one worker of an app is "
+    "enough",
+)
+QUEUES_INTERVAL = Variable(
+    f"{PREFIX}QUEUES_INTERVAL",
+    Part.QUEUES,
+    kinds.whole_number(1_000, 3_600_000, "milliseconds"),
+    15_000,
+    "from the start of one refresh to the start of the next; no figure is shown for longer than two of these",
+)
+QUEUES_MANAGEMENT = Variable(
+    f"{PREFIX}QUEUES_MANAGEMENT_URL",
+    Part.QUEUES,
+    kinds.URL,
+    "",
+    "RabbitMQ's management API, such as `http://user:password@rabbitmq:15672`, for what AMQP does not tell",
+    "not asked",
+)
 
 BUCKETS = Variable(
     f"{PREFIX}BUCKETS",

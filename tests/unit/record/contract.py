@@ -69,7 +69,17 @@ BEATS = {
 }
 """What beat's port says besides."""
 
-CONTRACT = WORKERS | BEATS
+QUEUES = {
+    "celery_queue_length": Family("gauge", frozenset({"queue"})),
+    "celery_queue_consumers": Family("gauge", frozenset({"queue"})),
+    "celery_queue_unacked": Family("gauge", frozenset({"queue"})),
+    "celery_queue_oldest_message_age_seconds": Family("gauge", frozenset({"queue"})),
+    "otel_celery_queue_refresh_failures_total": Family("counter", frozenset()),
+    "otel_celery_queue_last_refresh_timestamp_seconds": Family("gauge", frozenset()),
+}
+"""What the port of a process that asks brokers says besides."""
+
+CONTRACT = WORKERS | BEATS | QUEUES
 
 CLOSED = {
     ("celery_tasks_total", "status"): {"success", "failure", "retry", "rejected", "ignored", "revoked", "unreported"},

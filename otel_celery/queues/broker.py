@@ -1,0 +1,93 @@
+"""One connection to a broker, which is nobody else's: opened when it is needed, and closed after any error of it.
+
+Every wait on it has a limit, as far as its transport takes one: a broker that hangs must not hold a thread for ever.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Any
+
+from otel_celery import forks
+from otel_celery.queues.amqp import AmqpAsker
+from otel_celery.queues.redis import RedisAsker
+from otel_celery.queues.virtual import VirtualAsker
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from otel_celery.queues.figures import Answer, Asked, Asker, Trouble
+    from otel_celery.queues.management import Management
+
+    Make = Callable[..., Any]
+    """Makes a kombu Connection, with these arguments besides its own."""
+
+
+class Broker:
+    """A broker to be asked, by one thread."""
+
+    def __init__(self, make: Make, timeout: float, management: Management | None, trouble: Trouble) -> None:
+        """``timeout`` is the limit of each wait in seconds; ``trouble`` hears of what fails beside the broker."""
+        self._make = make
+        self._timeout = timeout
+        self._management = management
+        self._trouble = trouble
+        self._connection: Any = None
+        self._asker: Asker | None = None
+
+    def ask(self, asked: Asked, until: float) -> Iterator[tuple[str, Answer]]:
+        """Yield each queue's answer, and stop at ``until`` on the monotonic clock.
+
+        Raises whatever its library raises, if the broker is away; the connection is closed then.
+        """
+        try:
+            if self._asker is None:
+                self._asker = self._opened()
+            yield from self._asker.ask(asked, until)
+        except GeneratorExit:
+            raise
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Close the connection; the next question opens another."""
+        connection, self._connection, self._asker = self._connection, None, None
+        forks.gate().forget(self)
+        if connection is not None:
+            with contextlib.suppress(Exception):  # it may be broken, which is why it is closed
+                connection.release()
+
+    def abandon(self) -> None:
+        """Close a forked child's copy of the connection's socket, without a word to the broker."""
+        amqp = getattr(self._connection, "connection", None) if self._is_amqp() else None
+        sock = getattr(getattr(amqp, "transport", None), "sock", None)
+        if sock is not None:
+            forks.abandon(sock)
+
+    def _opened(self) -> Asker:
+        driver = str(self._make().get_transport_cls().driver_type)
+        self._connection = self._make(
+            connect_timeout=self._timeout, heartbeat=0, transport_options=_limits(driver, self._timeout)
+        )
+        forks.gate().watch(self)
+        tries = max(1, len(self._connection.alt or ()))
+        self._connection.ensure_connection(
+            max_retries=tries, interval_start=0, interval_step=0, reraise_as_library_errors=False
+        )
+        if driver == "amqp":
+            return AmqpAsker(self._connection, self._management, self._trouble)
+        channel = self._connection.channel()
+        return RedisAsker(channel) if driver == "redis" else VirtualAsker(self._connection, channel)
+
+    def _is_amqp(self) -> bool:
+        return isinstance(self._asker, AmqpAsker)
+
+
+def _limits(driver: str, seconds: float) -> dict[str, Any]:
+    """Return the transport options that limit each wait."""
+    if driver == "amqp":
+        return {"read_timeout": seconds, "write_timeout": seconds}
+    if driver == "redis":
+        return {"socket_timeout": seconds, "socket_connect_timeout": seconds, "retry_on_timeout": False}
+    return {}
