@@ -63,7 +63,13 @@ INSIDE = (
 
 On the newest Celery they are among the `rest`.
 """
-CELERY_SIDE = ("tests/unit/observe", "tests/unit/trace", "tests/unit/test_auto.py", "tests/unit/test_worker.py")
+CELERY_SIDE = (
+    "tests/unit/observe",
+    "tests/unit/beat",
+    "tests/unit/trace",
+    "tests/unit/test_auto.py",
+    "tests/unit/test_worker.py",
+)
 """The unit tests that an older Celery could fail."""
 ROOMS = ("tests/unit",)
 PYTHON_SIDE = (*ROOMS, "tests/integration/relay/test_instruments.py")
@@ -156,7 +162,7 @@ def rest(session: nox.Session) -> None:
 
 def install_for_tests(session: nox.Session) -> None:
     """Install all that the tests import, on any pool."""
-    groups = group("test", "green", "dashboard", "kubernetes", "frameworks")
+    groups = group("test", "green", "dashboard", "kubernetes", "frameworks", "beat")
     session.install("-e", ".[demo]", *CELERY[NEWEST_CELERY], *groups)
     session.install("--no-deps", BATCHES)
 

@@ -1,4 +1,4 @@
-"""Entry points for ``opentelemetry-instrument celery -A proj worker``.
+"""Entry points for ``opentelemetry-instrument celery -A proj worker``, and ``beat``.
 
 They run before any app exists, and before gevent or eventlet have patched the standard library. So this module must not
 import Celery at module level.
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class CeleryWorkerInstrumentor(BaseInstrumentor):
-    """Instruments every worker of this process, as ``otel_celery.instrument`` does the workers of one app."""
+    """Instruments every worker and beat of this process, as ``otel_celery.instrument`` does those of one app."""
 
     def instrumentation_dependencies(self) -> Collection[str]:
         """Name the versions of Celery that this works with."""
@@ -28,6 +28,7 @@ class CeleryWorkerInstrumentor(BaseInstrumentor):
         from celery import signals  # noqa: PLC0415  not before the pool's patches
 
         signals.worker_init.connect(_on_worker_init, weak=False)
+        signals.beat_init.connect(_on_beat_init, weak=False)
         if is_spawned_child(sys.orig_argv):
             signals.worker_process_init.connect(_on_worker_process_init, weak=False)
 
@@ -35,6 +36,7 @@ class CeleryWorkerInstrumentor(BaseInstrumentor):
         from celery import signals  # noqa: PLC0415
 
         signals.worker_init.disconnect(_on_worker_init)
+        signals.beat_init.disconnect(_on_beat_init)
         signals.worker_process_init.disconnect(_on_worker_process_init)
 
 
@@ -54,6 +56,12 @@ def _on_worker_init(sender: Any, **kwargs: Any) -> None:
     from otel_celery.worker import on_worker_init  # noqa: PLC0415
 
     on_worker_init(sender, **kwargs)
+
+
+def _on_beat_init(sender: Any, **kwargs: Any) -> None:
+    from otel_celery.worker import on_beat_init  # noqa: PLC0415
+
+    on_beat_init(sender, **kwargs)
 
 
 def _on_worker_process_init(**kwargs: Any) -> None:

@@ -19,6 +19,8 @@ WORKER = ("worker",)
 """Labels of a metric of the worker as a whole."""
 TASK = ("worker", "task_name", "queue")
 """Labels of a metric of a task."""
+ENTRY = ("task_name",)
+"""Labels of a metric of an entry of beat's schedule: the name of its task, since entries come and go."""
 
 
 class Kind(str, Enum):
@@ -200,6 +202,27 @@ MESSAGES_UNKNOWN = Metric(
     ("worker", "reason"),
     "Messages that never became a task, by reason: unknown_task, undecodable, invalid.",
 )
+BEAT_LAST_TICK = Metric(
+    "celery.beat.last_tick.timestamp",
+    Kind.GAUGE,
+    "s",
+    (),
+    "When beat last ticked, or tried to reach a broker that is away, in seconds since the epoch.",
+)
+BEAT_ENTRIES = Metric(
+    "celery.beat.entries", Kind.GAUGE, "{entry}", (), "Entries of the schedule, as the scheduler has read it."
+)
+BEAT_SENT = Metric("celery.beat.tasks.sent", Kind.COUNTER, "{task}", ENTRY, "Tasks of entries that beat sent.")
+BEAT_FAILURES = Metric(
+    "celery.beat.send.failures",
+    Kind.COUNTER,
+    "{attempt}",
+    ENTRY,
+    "Attempts of beat to send an entry's task that failed, those to reach the broker for it included.",
+)
+BEAT_LAG = Metric(
+    "celery.beat.lag", Kind.HISTOGRAM, "s", ENTRY, "Seconds from when an entry was due to when beat had sent its task."
+)
 QUEUE = ("queue",)
 """Labels of a metric of a queue, whoever consumes it."""
 
@@ -295,6 +318,11 @@ METRICS = (
     QUEUE_INFO,
     WORKER_INFO,
     MESSAGES_UNKNOWN,
+    BEAT_LAST_TICK,
+    BEAT_ENTRIES,
+    BEAT_SENT,
+    BEAT_FAILURES,
+    BEAT_LAG,
     QUEUE_LENGTH,
     QUEUE_CONSUMERS,
     QUEUE_UNACKED,

@@ -185,6 +185,38 @@ class RunObserver(Protocol):
         """
 
 
+class BeatObserver(Protocol):
+    """Counts what beat sends, by the names of tasks, which may be any text; each method may be called in any thread."""
+
+    def expect(self, names: Iterable[str]) -> None:
+        """Set counters to zero for the tasks of a schedule, before any of them is sent."""
+
+    def sent(self, name: str, lag: float | None) -> None:
+        """Count a task that was sent ``lag`` seconds after its entry was due; None where that cannot be told."""
+
+    def failed(self, name: str) -> None:
+        """Count an attempt to send a task that failed."""
+
+
+class BeatLevels(Protocol):
+    """The state of a scheduler, read at a scrape or for a probe; no method raises, and any thread may call them."""
+
+    def last_tick(self) -> float | None:
+        """Return when the scheduler last showed that it lives, in seconds since the epoch; None before it ticked."""
+
+    def entries(self) -> int | None:
+        """Count the entries of the schedule; None where the scheduler does not say."""
+
+    def silence(self) -> float | None:
+        """Return for how many seconds the scheduler has not shown that it lives; None before it ticked."""
+
+    def longest_sleep(self) -> float:
+        """Return the longest time that the scheduler sleeps between two ticks, in seconds."""
+
+    def waits_for_broker(self) -> bool:
+        """Tell whether the scheduler is trying to reach the broker, and has failed to."""
+
+
 class WorkerLevels(Protocol):
     """The gauges of a live worker, read at a scrape; no method raises, and any thread may call them."""
 

@@ -1,8 +1,9 @@
-"""Instrument workers at their start: handlers of ``worker_init`` and ``worker_process_init``, and ``instrument``.
+"""Instrument workers and beat at their start: handlers of Celery's signals, and ``instrument``.
 
-Everything is installed at ``worker_init``: after the app and the ``-I`` modules are imported, before the pool forks,
-and at the same moment for each way to switch it on. Mistakes in the environment are reported a moment later, once the
-worker's logging is set up, and only then do they end a strict worker: a detached worker has no stderr to report on.
+Everything of a worker is installed at ``worker_init``: after the app and the ``-I`` modules are imported, before the
+pool forks, and at the same moment for each way to switch it on. Mistakes in the environment are reported a moment
+later, once the worker's logging is set up, and only then do they end a strict worker: a detached worker has no stderr
+to report on. Beat's logging is set up before its ``beat_init``.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from otel_celery.settings import settings as environment
 from otel_celery.trace import entry
 
 if TYPE_CHECKING:
+    from otel_celery.beat_session import BeatSession
     from otel_celery.session import Session
 
 logger = logging.getLogger("otel_celery")
@@ -31,7 +33,7 @@ _handles: weakref.WeakKeyDictionary[Any, Instrumentation] = weakref.WeakKeyDicti
 
 
 def instrument(app: Any) -> Instrumentation:
-    """Instrument the workers of ``app``: they export metrics and spans if the environment switches these on.
+    """Instrument the workers of ``app``, and its beat: they export what the environment switches on.
 
     Returns the same handle for the same app. A bad value in the environment never raises here: it is logged when a
     worker starts, and ends that worker only under OTEL_PYTHON_CELERY_STRICT.
@@ -57,6 +59,11 @@ def on_worker_init(sender: Any, **_: object) -> None:
     instrument(sender.app).start(sender)
 
 
+def on_beat_init(sender: Any, **_: object) -> None:
+    """Instrument the app of the beat that starts, for the same ways; ``sender`` is its Service."""
+    instrument(sender.app).start_beat(sender)
+
+
 def on_worker_process_init(sender: str, **_: object) -> None:
     """Set up a spawned pool child to send its spans and its tasks' metrics; a forked child inherits them."""
     _enter_spawned()
@@ -79,7 +86,7 @@ def _enter_spawned() -> None:
 
 
 class Instrumentation:
-    """The instrumentation of one app's workers; :func:`instrument` returns it."""
+    """The instrumentation of one app's workers and beat; :func:`instrument` returns it."""
 
     def __init__(self, app: Any) -> None:
         """Connect to the signals of ``app``'s workers, and make spans of the messages that this process publishes."""
@@ -87,7 +94,9 @@ class Instrumentation:
         self._started: weakref.WeakSet[Any] = weakref.WeakSet()
         self.sessions: weakref.WeakSet[Session] = weakref.WeakSet()
         """The sessions of this app's workers; each lives as long as its worker."""
+        self._beats: list[BeatSession] = []
         signals.worker_init.connect(self._on_worker_init)
+        signals.beat_init.connect(self._on_beat_init)
         if is_spawned_child(sys.orig_argv):
             signals.worker_process_init.connect(on_worker_process_init, weak=False)
         self._publisher = entry.for_publisher(app)
@@ -95,6 +104,7 @@ class Instrumentation:
     def uninstrument(self) -> None:
         """Stop observing and making spans, remove the metric readers and close the ports; safe when nothing runs."""
         signals.worker_init.disconnect(self._on_worker_init)
+        signals.beat_init.disconnect(self._on_beat_init)
         signals.worker_process_init.disconnect(on_worker_process_init)
         if self._publisher is not None:
             self._publisher.uninstrument()
@@ -104,6 +114,8 @@ class Instrumentation:
             _handles.pop(app, None)
         for session in list(self.sessions):
             session.uninstall()
+        for beat in self._beats:
+            beat.uninstall()
 
     def start_traces(self) -> None:
         """Set up tracing in this process now, instead of at its first message.
@@ -138,6 +150,21 @@ class Instrumentation:
 
         when_logging_is_set_up(worker, report.read_out)
 
+    def start_beat(self, service: Any) -> None:
+        """Install metrics in a beat at its ``beat_init``; ignore a second call for the same service.
+
+        Raises SystemExit in a strict environment with a mistake, or a port that is taken.
+        """
+        if service in self._started:
+            return
+        self._started.add(service)
+        from otel_celery import beat_session  # noqa: PLC0415  a process that is no beat need not load it
+
+        in_worker = is_spawned_child(sys.orig_argv) or any(not session.is_over for session in self.sessions)
+        session = beat_session.begin(service, is_embedded=in_worker)
+        if session is not None:
+            self._beats.append(session)
+
     def _install(self, worker: Any, report: _Report) -> None:
         settings = environment.read(os.environ)
         spans = entry.for_worker(worker, settings.traces, report.mistakes.append)
@@ -161,6 +188,10 @@ class Instrumentation:
     def _on_worker_init(self, sender: Any, **_: object) -> None:
         if sender.app is self._app():
             self.start(sender)
+
+    def _on_beat_init(self, sender: Any, **_: object) -> None:
+        if sender.app is self._app():
+            self.start_beat(sender)
 
 
 class _Report:

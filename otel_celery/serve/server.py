@@ -41,7 +41,7 @@ def open_endpoint(  # noqa: PLR0913  four are keywords, and none can be left out
     on_error: Callable[[str, Exception], None],
     retry_seconds: float = 1.0,
 ) -> Endpoint:
-    """Serve a registry and a worker's health on a port.
+    """Serve a registry and a process's health on a port.
 
     ``on_open`` gets the port's number once the port is open, in the caller's thread if it is free at once. A port that
     cannot be bound is reported once to ``on_taken``; unless that raises, the endpoint's thread tries again every

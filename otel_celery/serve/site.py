@@ -41,7 +41,7 @@ class Site:
         credentials: Credentials | None,
         on_error: Callable[[str, Exception], None],
     ) -> None:
-        """Serve an exposition and a worker's health; ``on_error`` gets each exception with its place."""
+        """Serve an exposition and a process's health; ``on_error`` gets each exception with its place."""
         self._exposition = exposition
         self._health = health
         self._credentials = credentials
@@ -53,9 +53,9 @@ class Site:
         if path == "/metrics":
             return self._allowed(method) or self._authorised(headers) or self._guarded("render", self._metrics, headers)
         if path == "/-/healthy":
-            return self._allowed(method) or self._guarded("health", _told, self._health.healthy, "healthy")
+            return self._allowed(method) or self._healthy()
         if path == "/-/ready":
-            return self._allowed(method) or self._guarded("health", _told, self._health.ready, "ready")
+            return self._allowed(method) or self._guarded("health", self._ready)
         return sentence(404, "not found: there are /metrics, /-/healthy and /-/ready")
 
     def _allowed(self, method: str) -> Answer | None:
@@ -83,7 +83,15 @@ class Site:
             return Answer(200, rendering.body, rendering.content_type, (vary,))
         return Answer(200, rendering.packed(), rendering.content_type, (vary, ("Content-Encoding", "gzip")))
 
+    def _healthy(self) -> Answer:
+        """Answer that the process lives, also where its health cannot be told: an error of ours must not end it."""
+        try:
+            reason = self._health.healthy()
+        except Exception as error:  # noqa: BLE001  the same
+            self._on_error("health", error)
+            reason = None
+        return sentence(200, "healthy") if reason is None else sentence(503, reason)
 
-def _told(ask: Callable[[], str | None], well: str) -> Answer:
-    reason = ask()
-    return sentence(200, well) if reason is None else sentence(503, reason)
+    def _ready(self) -> Answer:
+        reason = self._health.ready()
+        return sentence(200, "ready") if reason is None else sentence(503, reason)

@@ -6,7 +6,7 @@ from which the table in docs/settings.md is made too.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from otel_celery.masking import plain
@@ -92,6 +92,18 @@ class Settings:
     child_metrics: bool = True
     """Whether the metrics that tasks record with OpenTelemetry are exported too, also from pool children."""
 
+    beat_port: int | None = None
+    """The number of beat's port, where it is another than ``port`` has."""
+
+    def of_beat(self, *, is_embedded: bool) -> Settings:
+        """Return the settings of beat; a worker in which it ``is_embedded`` has the port, and has said its warnings."""
+        port = self.port
+        if port is not None and self.beat_port is not None:
+            port = replace(port, number=self.beat_port)
+        elif is_embedded:
+            port = None
+        return replace(self, port=port, warnings=() if is_embedded else self.warnings)
+
     @property
     def enabled(self) -> bool:
         """Whether metrics are recorded: for the port, or for a push."""
@@ -120,6 +132,7 @@ def read(environ: Mapping[str, str]) -> Settings:
         port=port,
         push=push,
         traces=spans,
+        beat_port=variables.BEAT_PORT.read(reader) or None,
         queues=queueing.queues(reader),
         buckets=variables.BUCKETS.read(reader),
         bounds=_bounds(reader),

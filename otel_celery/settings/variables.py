@@ -143,6 +143,15 @@ PORT = Variable(
     "Service called `prometheus` (`tcp://…`) is ignored, with a warning",
     "",
 )
+BEAT_PORT = Variable(
+    f"{PREFIX}BEAT_PORT",
+    Part.PORT,
+    kinds.PORT,
+    0,
+    "the port of beat; wins over the others there; `celery worker -B` needs it, since the worker has those; alone it "
+    "enables nothing (see [beat](beat.md))",
+    "",
+)
 HOST = Variable(
     "OTEL_EXPORTER_PROMETHEUS_HOST",
     Part.PORT,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
+from billiard.util import Finalize
 from celery import signals
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
@@ -75,7 +76,7 @@ class ProcessTracing:
         """
         self._instrument()
         signals.worker_process_init.connect(self._on_child, weak=False)
-        signals.beat_embedded_init.connect(self._on_child, weak=False)
+        signals.beat_embedded_init.connect(self._on_beat, weak=False)
         signals.worker_process_shutdown.connect(self._on_child_end, weak=False)
         if not self._is_ours:
             return
@@ -129,6 +130,11 @@ class ProcessTracing:
         self._instrument()
         self._offer()
 
+    def _on_beat(self, **_: object) -> None:
+        """Instrument the process of a worker's beat (``-B``), which billiard ends, without a signal of Celery's."""
+        self._on_child()
+        Finalize(None, self._on_child_end, exitpriority=0)
+
     def _on_child_end(self, **_: object) -> None:
         """Send a child's last spans, within the bound: the child's slot in the pool stays empty meanwhile."""
         flush = self._flush()
@@ -157,7 +163,7 @@ class ProcessTracing:
         """Make no more spans."""
         self._is_over = True
         signals.worker_process_init.disconnect(self._on_child)
-        signals.beat_embedded_init.disconnect(self._on_child)
+        signals.beat_embedded_init.disconnect(self._on_beat)
         signals.worker_process_shutdown.disconnect(self._on_child_end)
         self._runs.disconnect()
         self._forks_children = False

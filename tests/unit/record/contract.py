@@ -60,6 +60,15 @@ OURS = {
 WORKERS = DOCUMENTED | OURS
 """What a worker's port says."""
 
+BEATS = {
+    "celery_beat_last_tick_timestamp_seconds": Family("gauge", frozenset()),
+    "celery_beat_entries": Family("gauge", frozenset()),
+    "celery_beat_tasks_sent_total": Family("counter", frozenset({"task_name"})),
+    "celery_beat_send_failures_total": Family("counter", frozenset({"task_name"})),
+    "celery_beat_lag_seconds": Family("histogram", frozenset({"task_name"})),
+}
+"""What beat's port says besides."""
+
 QUEUES = {
     "celery_queue_length": Family("gauge", frozenset({"queue"})),
     "celery_queue_consumers": Family("gauge", frozenset({"queue"})),
@@ -70,7 +79,7 @@ QUEUES = {
 }
 """What the port of a process that asks brokers says besides."""
 
-CONTRACT = WORKERS | QUEUES
+CONTRACT = WORKERS | BEATS | QUEUES
 
 CLOSED = {
     ("celery_tasks_total", "status"): {"success", "failure", "retry", "rejected", "ignored", "revoked", "unreported"},

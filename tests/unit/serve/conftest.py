@@ -30,14 +30,14 @@ if TYPE_CHECKING:
 
 @dataclass
 class FakeHealth:
-    """A worker whose state a test writes down."""
+    """A process whose state a test writes down."""
 
     busy: str | None = None
-    ill: str | None = None
+    stuck: str | None = None
 
     def healthy(self) -> str | None:
-        """Say why it has to be started again."""
-        return self.ill
+        """Say why it has to be restarted."""
+        return self.stuck
 
     def ready(self) -> str | None:
         """Say why it is not ready."""

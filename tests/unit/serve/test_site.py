@@ -58,14 +58,27 @@ def test_head(served, path: str) -> None:
 
 
 def test_healthy_and_ready(served, health) -> None:
-    """The health paths say yes in a word, and why not in the sentence of the process."""
+    """The health paths say yes in a word; why it is not ready is the worker's sentence, and does not make it ill."""
     assert served.fetch("/-/healthy").body == b"healthy\n"
     assert served.fetch("/-/ready").body == b"ready\n"
     health.busy = "the worker drains \N{EM DASH} \udcff"
     assert (served.fetch("/-/healthy").status, served.fetch("/-/ready").status) == (200, 503)
     assert served.fetch("/-/ready").body == "the worker drains \N{EM DASH} ?\n".encode()
-    health.ill = "it has stopped"
-    assert (served.fetch("/-/healthy").status, served.fetch("/-/healthy").body) == (503, b"it has stopped\n")
+
+
+def test_a_process_that_has_to_be_restarted(served, health) -> None:
+    """What the health object says is the answer."""
+    health.stuck = "beat has not ticked for 400 s"
+    reply = served.fetch("/-/healthy")
+    assert (reply.status, reply.body) == (503, b"beat has not ticked for 400 s\n")
+    assert served.fetch("/-/ready").status == 200
+
+
+def test_health_that_cannot_be_told_is_good(served, health) -> None:
+    """An error of ours is reported, and nobody is restarted for it."""
+    health.healthy = lambda: 1 // 0
+    assert served.fetch("/-/healthy").body == b"healthy\n"
+    assert [where for where, _ in served.errors] == ["health"]
 
 
 def test_a_render_that_raises(serve) -> None:
