@@ -71,7 +71,10 @@ PYTHON_SIDE = (*ROOMS, "tests/integration/relay/test_instruments.py")
 QUICK = (*ROOMS, "tests/integration/stack/test_rules.py", "tests/integration/stack/test_alerts.py")
 """The rooms, and Prometheus's own check of the exposition and of the alerts."""
 DEMO = "tests/integration/pools/test_demo.py"
-"""Runs beside the ends, which mostly wait: the unit tests leave its ten processes too little of two cores."""
+"""Runs beside the ends, which mostly wait: the unit tests leave its processes too little of two cores.
+
+It is named first, since its tests run one after the other and take longest.
+"""
 ENDS = "tests/integration/worker/test_ends.py"
 ONCE = "not late and not early-results and not killed_demo"
 """Each way to end once on each pool, and the demo; what a killed one leaves behind is timed, and so for `rest`."""
@@ -133,7 +136,7 @@ def tests(session: nox.Session) -> None:
         return
     session.run("coverage", "erase")
     session.run(*MEASURED, *QUICK, *SLOWEST, *THREE, "-m", "not alone")
-    session.run(*MEASURED, ENDS, DEMO, *SLOWEST, *FOUR, "-k", ONCE)
+    session.run(*MEASURED, DEMO, ENDS, *SLOWEST, *FOUR, "-k", ONCE)
     if MEASURED[0] == "coverage":
         session.run("coverage", "combine", "--quiet")
         session.run("coverage", "report")
