@@ -12,7 +12,7 @@ import time
 import weakref
 from typing import TYPE_CHECKING, Any
 
-from otel_celery.interruption import is_interruption
+from otel_celery.interruption import interruption
 from otel_celery.plain import class_name
 from otel_celery.publish import header
 from otel_celery.publish.routes import Routes
@@ -102,20 +102,18 @@ class Front:
         try:
             header.stamp(message, options)
         except Exception as error:  # noqa: BLE001  no exception of ours may reach the publisher
-            self._swallow(error)
+            if (interrupted := interruption(error)) is not None:
+                raise interrupted from None
+            self.observer.swallowed(error)
 
     def _report(self, routes: Routes, name: Any, options: Any, began: float, error: BaseException | None) -> None:
         try:
             exception = None if error is None else class_name(type(error))
             self.observer.published(name, routes.queue_of(options), time.monotonic() - began, exception)
         except Exception as failure:  # noqa: BLE001  as above
-            self._swallow(failure)
-
-    def _swallow(self, error: Exception) -> None:
-        """Keep an exception of ours from the publisher, but pass on what a signal's handler has raised meanwhile."""
-        if is_interruption(error):
-            raise error
-        self.observer.swallowed(error)
+            if (interrupted := interruption(failure)) is not None:
+                raise interrupted from None
+            self.observer.swallowed(failure)
 
 
 def _made(amqp: Any) -> Send:

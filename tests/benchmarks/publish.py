@@ -1,7 +1,7 @@
 """What a message costs its publisher: without us, with the header alone, and with each way to record.
 
-What is ours is measured with nothing behind it, since a whole message takes far longer, and varies by
-more than all of it. Each figure is the fastest of many rounds, in CPU time of the thread. The bytes are a message's in Redis.
+What is ours is measured with nothing behind it, since a whole message takes far longer, and varies by more than all of
+it. Each figure is the fastest of many rounds, in CPU time of the thread. The bytes are a message's in Redis.
 
     python -m tests.benchmarks.publish
 """

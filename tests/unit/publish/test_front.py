@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import gc
 import json
+import signal
 import time
 import weakref
 from typing import Any
@@ -203,3 +204,27 @@ def test_the_app_can_be_freed() -> None:
     gc.collect()
     assert app() is None
     front.remove()
+
+
+def test_a_soft_time_limit_that_arrives_in_our_code_reaches_the_task() -> None:
+    """A signal's handler raises it while the message is reported; the message is sent."""
+
+    class LimitError(Exception):
+        pass
+
+    def raise_limit(*_: object) -> None:
+        raise LimitError
+
+    class Interrupted(Heard):
+        def published(self, *_: object) -> None:
+            signal.raise_signal(signal.SIGUSR2)
+
+    bench, before = Bench(), signal.signal(signal.SIGUSR2, raise_limit)
+    bench.front.observer = heard = Interrupted()
+    try:
+        with pytest.raises(LimitError):
+            bench.task.delay()
+    finally:
+        signal.signal(signal.SIGUSR2, before)
+    assert heard.errors == []
+    assert len(bench.headers()) == 1
