@@ -101,6 +101,7 @@ class Where(str, Enum):
     LEVELS = "levels"
     PORT = "port"
     PUSH = "push"
+    PUBLISH = "publish"
     QUEUES = "queues"
     BEAT = "beat"
 
@@ -121,8 +122,12 @@ class TaskObserver(Protocol):
         Only the consumer's thread calls this.
         """
 
-    def started(self, waited: float) -> None:
-        """Count a request that the pool accepted ``waited`` seconds after its reception, or after a later ETA."""
+    def started(self, waited: float, queued: float | None = None) -> None:
+        """Count a request that the pool accepted ``waited`` seconds after its reception, or after a later ETA.
+
+        ``queued`` is the time since its message was published, or since a later ETA; it is negative if the publisher's
+        clock is ahead, and None if there is nothing to observe.
+        """
 
     def ended(self, outcome: Outcome, duration: float | None, runtime: float | None) -> None:
         """Count the end of a request.
@@ -164,6 +169,19 @@ class WorkerObserver(ErrorObserver, Protocol):
 
     def reconnected(self) -> None:
         """Count a broker connection that the consumer lost and has again."""
+
+
+class PublishObserver(Protocol):
+    """Counts what one app publishes; any thread may call it."""
+
+    def published(self, name: Any, queue: Any, seconds: float, exception: str | None) -> None:
+        """Count one publish that took ``seconds``, and the class of the exception that it failed with, if it did.
+
+        ``name`` and ``queue`` may be anything that the publisher takes for the name of a task or a queue.
+        """
+
+    def swallowed(self, error: Exception) -> None:
+        """Note an exception of ours that was kept from the publisher; log the first."""
 
 
 class RunObserver(Protocol):

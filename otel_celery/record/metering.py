@@ -32,6 +32,7 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from prometheus_client import CollectorRegistry, ProcessCollector
 
 from otel_celery import catalogue
+from otel_celery.catalogue import SCOPE
 from otel_celery.export import plugins
 from otel_celery.record.foreign import ForeignMetrics
 from otel_celery.record.histograms import BothHistograms, SdkHistograms, TallyHistograms
@@ -41,7 +42,7 @@ from otel_celery.record.pull import pull_reader
 from otel_celery.record.pushers import Pushers
 from otel_celery.record.refusals import Refusals
 from otel_celery.record.tallies import PAIRS_PER_TASK_NAME
-from otel_celery.record.views import SCOPE, views
+from otel_celery.record.views import views
 from otel_celery.settings import variables
 from otel_celery.version import __version__
 
@@ -78,7 +79,7 @@ class Metering:
         found = application_provider() if settings.enabled else None  # with metrics off, no reader is to have them
         self.is_ours = found is None
         self.provider = found or _provider(described, settings.push)
-        self._limits = _limits(settings.bounds)
+        self._limits = limits(settings.bounds)
         self._reader: PullReader | PublicPullReader | None = None
         self._began = InstrumentationScope(SCOPE, __version__), time.time_ns()
         self._label_length = settings.bounds.label_length
@@ -199,7 +200,7 @@ def _flush(reader: MetricReader, until: float) -> None:
         reader.force_flush(max(0.0, until - time.monotonic()) * 1000)
 
 
-def _limits(bounds: Bounds) -> CardinalityLimits:
+def limits(bounds: Bounds) -> CardinalityLimits:
     """Raise the SDK's limit of 2 000 points to our own bounds; beyond its limit the SDK drops every label."""
     pairs = (PAIRS_PER_TASK_NAME + 1) * bounds.task_names + 1
     points = max(pairs * max(len(catalogue.METRICS), bounds.exceptions + 1), MAX_ASKED_QUEUES + 1)

@@ -5,8 +5,12 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
+from otel_celery.forks import Home
+from otel_celery.lifecycle import Where
 from otel_celery.record import instruments
+from otel_celery.record.meter_sink import MeterSink
 from otel_celery.record.metering import Metering
+from otel_celery.record.publishes import Publishes
 from otel_celery.record.resource import of_worker
 from otel_celery.record.tallies import Tallies
 
@@ -36,6 +40,17 @@ class Recording(Metering):
         """Show readings of something besides, such as the queues."""
         is_closed = partial(getattr, self.tallies, "is_closed")
         self._leaves.append(instruments.read_with(self.meter, readings, self.tallies.errors, is_closed))
+
+    def publishes(self, settings: Settings) -> Publishes:
+        """Count what the worker publishes, in its main process, and in its pool's children if the relay hears them."""
+        return Publishes(
+            MeterSink(self.meter, settings.buckets),
+            settings.bounds,
+            self.tallies.worker,
+            home=None if settings.child_metrics else Home(),
+            folded=self.tallies.folded,
+            swallowed=partial(self.tallies.swallowed, Where.PUBLISH),
+        )
 
     def close(self) -> None:
         """Stop exporting; never raises for a reader that is gone already."""

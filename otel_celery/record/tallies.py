@@ -50,10 +50,12 @@ class TaskTally:
         "lock",
         "received_count",
         "record_duration",
+        "record_queue_wait",
         "record_runtime",
         "record_wait",
         "redelivered_count",
         "revocations",
+        "skew_count",
         "started_count",
         "timeouts",
     )
@@ -65,7 +67,7 @@ class TaskTally:
         self.attributes = attributes
         self.label_exception = label_exception
         self.lock = threading.RLock()
-        self.received_count = self.redelivered_count = self.started_count = 0
+        self.received_count = self.redelivered_count = self.started_count = self.skew_count = 0
         self.ends = dict.fromkeys(Outcome, 0)
         self.revocations = dict.fromkeys(Revocation, 0)
         self.timeouts = dict.fromkeys(Limit, 0)
@@ -74,6 +76,7 @@ class TaskTally:
         # The bound methods, since each is called once a task.
         self.record_duration = histograms.series(catalogue.DURATION, attributes).record
         self.record_runtime = histograms.series(catalogue.RUNTIME, attributes).record
+        self.record_queue_wait = histograms.series(catalogue.QUEUE_WAIT, attributes).record
         self.record_wait = histograms.series(catalogue.PREFETCH_WAIT, attributes).record
 
     def received(self, *, redelivered: bool) -> None:
@@ -81,11 +84,16 @@ class TaskTally:
         self.received_count += 1
         self.redelivered_count += redelivered
 
-    def started(self, waited: float) -> None:
+    def started(self, waited: float, queued: float | None = None) -> None:
         """Count a request that the pool accepted."""
         with self.lock:
             self.started_count += 1
             self.record_wait(waited)
+            if queued is not None:
+                if queued < 0.0:
+                    self.skew_count += 1
+                    queued = 0.0
+                self.record_queue_wait(queued)
 
     def ended(self, outcome: Outcome, duration: float | None, runtime: float | None) -> None:
         """Count a request's end."""
