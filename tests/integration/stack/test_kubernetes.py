@@ -115,7 +115,7 @@ def test_the_parts_mean_the_same_pods_and_port(everything: list[manifests.Manife
 
 @pytest.mark.parametrize("directory", SCALED)
 def test_the_autoscaler_moves_the_pool_that_it_reads(directory: str) -> None:
-    """The ScaledObject's target is the Deployment beside it, which leaves the number of its pods to it, down to none."""
+    """Its target is the Deployment beside it, which leaves the number of its pods to it, down to none."""
     built_alone = manifests.load(manifests.build(directory))
     assert len(built_alone) == OF_SCALED // len(SCALED)
     ((scaled,), (deployment,), (config,)) = (
@@ -132,7 +132,7 @@ def test_the_autoscaler_moves_the_pool_that_it_reads(directory: str) -> None:
 
 
 def test_the_autoscalers_ask_what_they_say(everything: list[manifests.Manifest], tmp_path: Path) -> None:
-    """From the first message on, and while anything runs, a trigger is active; of what nobody reads there is no data."""
+    """From the first message on, and while anything runs, a trigger is active; what nobody reads has no data."""
     pods.write_rules(everything, tmp_path)
     queries = {
         (scaled["spec"]["scaleTargetRef"]["name"], trigger["name"]): trigger["metadata"]["query"]
