@@ -6,6 +6,7 @@ import Celery at module level.
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -30,12 +31,18 @@ class CeleryWorkerInstrumentor(BaseInstrumentor):
         signals.worker_init.connect(_on_worker_init, weak=False)
         if is_spawned_child(sys.orig_argv):
             signals.worker_process_init.connect(_on_worker_process_init, weak=False)
+        elif not is_worker(sys.argv, sys.orig_argv):
+            _stamp()
 
     def _uninstrument(self, **_: Any) -> None:
         from celery import signals  # noqa: PLC0415
 
         signals.worker_init.disconnect(_on_worker_init)
         signals.worker_process_init.disconnect(_on_worker_process_init)
+        if "otel_celery.publish.header" in sys.modules:
+            from otel_celery.publish import header  # noqa: PLC0415  as above
+
+            header.stamp_nothing()
 
 
 def pre_instrument() -> None:
@@ -48,6 +55,15 @@ def pre_instrument() -> None:
         import celery  # noqa: PLC0415
 
         celery.maybe_patch_concurrency(sys.argv)
+
+
+def _stamp() -> None:
+    """Put the time of publishing on every message of a process that is no worker, whose apps nobody names here."""
+    from otel_celery.publish import header  # noqa: PLC0415  as above
+    from otel_celery.settings import settings  # noqa: PLC0415
+
+    if settings.sends_header(os.environ):
+        header.stamp_everything()
 
 
 def _on_worker_init(sender: Any, **kwargs: Any) -> None:

@@ -12,6 +12,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
+SCOPE = "otel_celery"
+"""The name of the instrumentation scope of every instrument."""
+
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0)
 """Default upper bounds of the histograms, in seconds. They are floats: an int would be exported as ``le="1"``."""
 
@@ -115,6 +118,13 @@ FAILURES_BY_EXCEPTION = Metric(
 TIMEOUTS = Metric(
     "celery.task.timeouts", Kind.COUNTER, "{task}", (*TASK, "limit"), "Time limits reached, by limit: soft, hard."
 )
+QUEUE_WAIT = Metric(
+    "celery.task.queue.wait",
+    Kind.HISTOGRAM,
+    "s",
+    TASK,
+    "Seconds from publishing, or a later ETA, to accepted by the pool; the publisher needs otel-celery as well.",
+)
 PREFETCH_WAIT = Metric(
     "celery.task.prefetch.wait",
     Kind.HISTOGRAM,
@@ -214,12 +224,40 @@ RELAY_DROPPED = Metric(
     ("reason",),
     "Dropped data points that tasks recorded, by reason: torn, malformed, limit, mismatch, unsupported, value, name.",
 )
+CLOCK_SKEW = Metric(
+    "otel_celery.clock_skew",
+    Kind.COUNTER,
+    "{message}",
+    (),
+    "Messages whose publisher's clock was ahead of the worker's, so that their wait counts as zero.",
+)
 FOLDED = Metric(
     "otel_celery.folded",
     Kind.COUNTER,
     "{value}",
     ("what",),
     "Label values folded into `other`, by kind: task_name, exception, queue.",
+)
+PUBLISHED = Metric(
+    "celery.task.published",
+    Kind.COUNTER,
+    "{message}",
+    TASK,
+    "Messages published, in the publisher's process; `worker` only where a worker publishes.",
+)
+PUBLISH_FAILURES = Metric(
+    "celery.task.publish.failures",
+    Kind.COUNTER,
+    "{message}",
+    (*TASK, "exception"),
+    "Messages that could not be published, by the class of the exception; `worker` as above.",
+)
+PUBLISH_DURATION = Metric(
+    "celery.task.publish.duration",
+    Kind.HISTOGRAM,
+    "s",
+    TASK,
+    "Seconds that publishing a message took, kombu's own retries and failures included; `worker` as above.",
 )
 
 METRICS = (
@@ -239,6 +277,7 @@ METRICS = (
     REVOKED,
     FAILURES_BY_EXCEPTION,
     TIMEOUTS,
+    QUEUE_WAIT,
     PREFETCH_WAIT,
     LAST_SUCCESS,
     OLDEST_ACTIVE,
@@ -256,6 +295,10 @@ METRICS = (
     MESSAGES_UNKNOWN,
     INTERNAL_ERRORS,
     RELAY_DROPPED,
+    CLOCK_SKEW,
     FOLDED,
+    PUBLISHED,
+    PUBLISH_FAILURES,
+    PUBLISH_DURATION,
 )
 """Every metric, in the order of the reference table: the documented ones first."""

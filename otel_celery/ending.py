@@ -7,6 +7,8 @@ until SPANS_SECONDS have passed since the beginning. Then the port is closed, an
 THREAD_SECONDS later. That is three seconds, if everything hangs, unless OTEL_PYTHON_CELERY_TRACE_FLUSH_TIMEOUT asks for
 a longer wait than WORKER_SECONDS: then it is that wait and THREAD_SECONDS.
 
+The end of a process that only publishes waits for its last metrics until PUBLISHER_SECONDS have passed.
+
 A child's end waits for CHILD_METRICS_SECONDS and for SPANS_SECONDS, one after the other.
 
 Whatever is not done by then is left to a daemon thread, which ends with the process.
@@ -35,6 +37,9 @@ Its turns take milliseconds; only a scrape that hangs in a collector of the appl
 
 CHILD_METRICS_SECONDS = 0.5
 """How long a child's end waits for its last metrics to be sent. Its slot in the pool is empty meanwhile."""
+
+PUBLISHER_SECONDS = 2.0
+"""How long the end of a process that only publishes waits for its last metrics: a web server, a script, beat."""
 
 SPANS_SECONDS = 0.5
 """How long a process's end waits for its last spans, unless OTEL_PYTHON_CELERY_TRACE_FLUSH_TIMEOUT says otherwise.

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 OTHER = "other"
 """The label value for a name that is not known, or was folded because a bound was reached."""
 
+SENT_HEADER = "otel_celery_sent"
+"""The message header with the time of publishing, in seconds since the epoch."""
+
 
 class Outcome(str, Enum):
     """The end of one request: the ``status`` label, save for RETURNED, which has a metric of its own."""
@@ -95,6 +98,7 @@ class Where(str, Enum):
     LEVELS = "levels"
     PORT = "port"
     PUSH = "push"
+    PUBLISH = "publish"
 
 
 class TaskObserver(Protocol):
@@ -106,8 +110,12 @@ class TaskObserver(Protocol):
         Only the consumer's thread calls this.
         """
 
-    def started(self, waited: float) -> None:
-        """Count a request that the pool accepted ``waited`` seconds after its reception, or after a later ETA."""
+    def started(self, waited: float, queued: float | None = None) -> None:
+        """Count a request that the pool accepted ``waited`` seconds after its reception, or after a later ETA.
+
+        ``queued`` is the time since its message was published, or since a later ETA; it is negative if the publisher's
+        clock is ahead, and None if there is nothing to observe.
+        """
 
     def ended(self, outcome: Outcome, duration: float | None, runtime: float | None) -> None:
         """Count the end of a request.
@@ -152,6 +160,19 @@ class WorkerObserver(Protocol):
 
     def swallowed(self, where: Where, error: Exception) -> None:
         """Count an exception of ours that was kept from the worker; log the first one of each place."""
+
+
+class PublishObserver(Protocol):
+    """Counts what one app publishes; any thread may call it."""
+
+    def published(self, name: Any, queue: Any, seconds: float, exception: str | None) -> None:
+        """Count one publish that took ``seconds``, and the class of the exception that it failed with, if it did.
+
+        ``name`` and ``queue`` may be anything that the publisher takes for the name of a task or a queue.
+        """
+
+    def swallowed(self, error: Exception) -> None:
+        """Note an exception of ours that was kept from the publisher; log the first."""
 
 
 class RunObserver(Protocol):

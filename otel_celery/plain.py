@@ -27,6 +27,15 @@ MAX_ITEMS = 10_000
 """Items of one label at most, on all its levels together: a ``range``, or lists nested in lists, may hold billions."""
 
 
+_name = type.__dict__["__name__"].__get__
+"""Reads a class's name as Python keeps it: a metaclass may have a ``__name__`` of its own."""
+
+
+def class_name(kind: type) -> str:
+    """Return a class's name as a plain ``str``, without running any code of the class's."""
+    return str.__str__(_name(kind))  # a copy, where the name is of a str subclass
+
+
 def number(value: Any) -> int | float:
     """Convert a number to the type that OTLP would give it: integers to ``int``, all others to ``float``.
 

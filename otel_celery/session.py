@@ -60,6 +60,8 @@ class Session:
         """Sentences about exporters that cannot be loaded; the others work without them."""
         self._starting: Callable[[], AbstractContextManager[None]] | None = None
         """A context manager around the start of each child, so that the child is known as this worker's."""
+        self.publishes = self._recording.publishes(settings) if settings.enabled else None
+        """Counts what this worker publishes, also in its pool's children; None with metrics off."""
         self._was_over = False
         self.on_end: Callable[[], None] = lambda: None
         self.warnings: list[str] = []

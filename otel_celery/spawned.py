@@ -10,21 +10,31 @@ import os
 from typing import TYPE_CHECKING
 
 from celery import signals
+from opentelemetry import metrics
 from opentelemetry.sdk.metrics import AlwaysOffExemplarFilter, MeterProvider
 
+from otel_celery.catalogue import SCOPE
 from otel_celery.forks import gate
+from otel_celery.record.meter_sink import MeterSink
+from otel_celery.record.publishes import Publishes
 from otel_celery.record.views import views
 from otel_celery.relay.child import child
+from otel_celery.version import __version__
 
 if TYPE_CHECKING:
     from otel_celery.settings.settings import Settings
 
 
-def enter(settings: Settings) -> None:
-    """Begin to send metrics, if an instrumented main process has spawned this child; else do nothing."""
+def enter(settings: Settings, worker: str) -> Publishes | None:
+    """Begin to send metrics, if an instrumented main process has spawned this child; else do nothing.
+
+    Returns what counts the messages that this child of ``worker`` publishes.
+    """
     length = settings.bounds.label_length
-    if child.enter_spawned(os.environ, _provider, length, gate()):
-        signals.worker_process_shutdown.connect(say_goodbye, weak=False)
+    if not child.enter_spawned(os.environ, _provider, length, gate()):
+        return None
+    signals.worker_process_shutdown.connect(say_goodbye, weak=False)
+    return Publishes(MeterSink(metrics.get_meter(SCOPE, __version__), settings.buckets), settings.bounds, worker)
 
 
 def _provider() -> MeterProvider:

@@ -13,8 +13,9 @@ import sys
 import weakref
 from typing import TYPE_CHECKING, Any
 
-from celery import signals
+from celery import current_app, signals
 
+from otel_celery import publishing
 from otel_celery.commandline import is_spawned_child
 from otel_celery.masking import RefusedError, represented
 from otel_celery.saying import say
@@ -22,6 +23,7 @@ from otel_celery.settings import settings as environment
 from otel_celery.trace import entry
 
 if TYPE_CHECKING:
+    from otel_celery.lifecycle import PublishObserver
     from otel_celery.session import Session
 
 logger = logging.getLogger("otel_celery")
@@ -30,8 +32,11 @@ _handles: weakref.WeakKeyDictionary[Any, Instrumentation] = weakref.WeakKeyDicti
 """The handle of each app. A handle refers to its app weakly, so that both are freed together."""
 
 
-def instrument(app: Any) -> Instrumentation:
-    """Instrument the workers of ``app``: they export metrics and spans if the environment switches these on.
+def instrument(app: Any, *, registry: Any = None) -> Instrumentation:
+    """Instrument ``app``: its workers, and what it publishes in any process, if the environment switches these on.
+
+    With ``registry``, a CollectorRegistry of prometheus_client's, the metrics of what a process other than a worker
+    publishes are kept there, in multiprocess mode too.
 
     Returns the same handle for the same app. A bad value in the environment never raises here: it is logged when a
     worker starts, and ends that worker only under OTEL_PYTHON_CELERY_STRICT.
@@ -39,6 +44,8 @@ def instrument(app: Any) -> Instrumentation:
     app = _itself(app)
     if app not in _handles:
         _handles[app] = Instrumentation(app)
+    if registry is not None:
+        _handles[app].publish_to(registry)
     return _handles[app]
 
 
@@ -59,23 +66,32 @@ def on_worker_init(sender: Any, **_: object) -> None:
 
 def on_worker_process_init(sender: str, **_: object) -> None:
     """Set up a spawned pool child to send its spans and its tasks' metrics; a forked child inherits them."""
-    _enter_spawned()
+    instrument(current_app)  # a spawned child has an app of its own, which no module of the application knows
+    _enter_spawned(sender)
     for handle in list(_handles.values()):
         handle.close_publisher()
     entry.for_spawned_child(sender)
 
 
-def _enter_spawned() -> None:
+def _enter_spawned(worker: str) -> None:
+    observer: PublishObserver | None = None
     try:
         settings = environment.read(os.environ)
-        if settings.enabled and settings.child_metrics:
+        if not settings.enabled:
+            return
+        observer = publishing.NOBODY
+        if settings.child_metrics:
             from otel_celery import spawned  # noqa: PLC0415  only where metrics are asked for
 
-            spawned.enter(settings)
+            observer = spawned.enter(settings, worker) or observer
     except environment.SettingsError:
         pass  # the main process has logged it, and its metrics are off
     except Exception as error:  # noqa: BLE001  the child runs on without us
         say(logging.ERROR, f"what tasks record in this process is not shown: {represented(error)}")
+    finally:
+        for handle in list(_handles.values()):
+            if observer is not None:
+                handle.publish_for(observer)
 
 
 class Instrumentation:
@@ -91,6 +107,7 @@ class Instrumentation:
         if is_spawned_child(sys.orig_argv):
             signals.worker_process_init.connect(on_worker_process_init, weak=False)
         self._publisher = entry.for_publisher(app)
+        self._publishing = publishing.for_app(app, os.environ)
 
     def uninstrument(self) -> None:
         """Stop observing and making spans, remove the metric readers and close the ports; safe when nothing runs."""
@@ -98,12 +115,24 @@ class Instrumentation:
         signals.worker_process_init.disconnect(on_worker_process_init)
         if self._publisher is not None:
             self._publisher.uninstrument()
+        if self._publishing is not None:
+            self._publishing.uninstrument()
         app = self._app()
         self._publisher = None
         if app is not None:
             _handles.pop(app, None)
         for session in list(self.sessions):
             session.uninstall()
+
+    def publish_to(self, registry: Any) -> None:
+        """Keep the metrics of what this process publishes in a registry of prometheus_client's."""
+        if self._publishing is not None:
+            self._publishing.publish_to(registry)
+
+    def publish_for(self, observer: PublishObserver) -> None:
+        """Report what this process publishes to a worker's observer."""
+        if self._publishing is not None:
+            self._publishing.hand_to(observer)
 
     def start_traces(self) -> None:
         """Set up tracing in this process now, instead of at its first message.
@@ -149,14 +178,19 @@ class Instrumentation:
             session.install()
             session.on_end = self._on_session_end
             self.sessions.add(session)
+            if session.publishes is not None:
+                self.publish_for(session.publishes)
             report.mistakes += session.problems
             report.warnings += session.warnings
         report.warnings += settings.warnings
 
     def _on_session_end(self) -> None:
         """Make publishers' spans again, when the last worker of the app is over."""
-        if self._publisher is not None and all(session.is_over for session in self.sessions):
-            self._publisher.reopen()
+        if all(session.is_over for session in self.sessions):
+            if self._publisher is not None:
+                self._publisher.reopen()
+            if self._publishing is not None:
+                self._publishing.take_back()
 
     def _on_worker_init(self, sender: Any, **_: object) -> None:
         if sender.app is self._app():

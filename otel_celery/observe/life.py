@@ -18,7 +18,7 @@ from billiard.exceptions import Terminated, WorkerLostError
 from celery.exceptions import Ignore, Reject, Retry
 from celery.utils.serialization import UnpickleableExceptionWrapper
 
-from otel_celery.lifecycle import Limit, Outcome, Revocation, Where
+from otel_celery.lifecycle import SENT_HEADER, Limit, Outcome, Revocation, Where
 from otel_celery.observe import plain
 
 if TYPE_CHECKING:
@@ -32,6 +32,8 @@ else:
     _Base = object  # a mixin: its real base is the class that it is put before
 
 _INFINITE = float("inf")
+_EARLIEST, _LATEST = 1e9, 1e10
+"""Seconds since the epoch, from 2001 to 2286: a time of publishing outside of these is no time."""
 _SUCCESS = Outcome.SUCCESS
 """A module global is looked up faster than an enum member, and this one is read for each task."""
 
@@ -60,6 +62,8 @@ class Life(_Base):
     _otel_watch: RequestWatch
     _otel_books: TaskObserver | None = None
     _otel_runnable_at: float = 0.0
+    _otel_age: float | None = None
+    """Seconds from the publishing of the message, or a later ETA, to ``_otel_runnable_at``; None if not known."""
     _otel_accepted_at: float | None = None
     _otel_holder: Holder | None = None
     _otel_end: list[Outcome] | None = None
@@ -118,11 +122,21 @@ def received(request: Any, message: Any) -> None:
         return
     request._otel_books = books
     request._otel_runnable_at = time.monotonic()
-    books.received(redelivered=info.get("redelivered") is True)
+    redelivered = info.get("redelivered") is True
+    books.received(redelivered=redelivered)
     eta = request.eta
     if eta is not None:
         request._otel_watch.hold(request)
         request._otel_runnable_at += max(0.0, eta.timestamp() - time.time())
+    sent = message.headers.get(SENT_HEADER)
+    # It may be anything: another program can use the name. A float between these is neither NaN nor infinite.
+    if type(sent) is float and _EARLIEST < sent < _LATEST and not redelivered:
+        request._otel_age = time.time() - sent if eta is None else _age(sent, eta.timestamp())
+
+
+def _age(sent: float, eta: float) -> float:
+    """Return how long before it can run a message was published, or due if that is later."""
+    return max(time.time(), eta) - max(sent, eta)
 
 
 def started(request: Any, time_accepted: float) -> None:
@@ -135,7 +149,10 @@ def started(request: Any, time_accepted: float) -> None:
     if request._otel_holder is not None:
         request._otel_holder.started(request)
     waited = time_accepted - request._otel_runnable_at
-    request._otel_books.started(waited if waited > 0.0 else 0.0)  # noqa: FURB136  as in end
+    if not waited > 0.0:  # max() would cost three times that
+        waited = 0.0
+    age = request._otel_age
+    request._otel_books.started(waited, age if age is None else age + waited)
 
 
 def came_back(request: Any, result: Any) -> None:

@@ -10,13 +10,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
-_name = type.__dict__["__name__"].__get__
-"""Reads a class's name as Python keeps it: a metaclass may have a ``__name__`` of its own."""
+from otel_celery.plain import class_name
 
-
-def class_name(kind: type) -> str:
-    """Return a class's name as a plain ``str``."""
-    return str.__str__(_name(kind))  # a copy, where the name is of a str subclass
+__all__ = ["class_name", "seconds", "text"]
 
 
 def text(value: Any) -> str | None:

@@ -6,12 +6,10 @@ consumer tag can be looked up. Otherwise the queues' bindings decide, if exactly
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from otel_celery.bindings import bound, label
 from otel_celery.lifecycle import OTHER
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 
 class QueueNames:
@@ -36,7 +34,7 @@ class QueueNames:
         queues = self._last
         if queues is None:
             queues = list(self._worker.app.amqp.queues.consume_from.values())
-        return {_label(queue): queue for queue in queues}
+        return {label(queue): queue for queue in queues}
 
     def of(self, exchange: str | None, routing_key: str | None, consumer_tag: str | None) -> str:
         """Return the label of the queue that a message with this delivery information came from, or ``other``."""
@@ -45,54 +43,13 @@ class QueueNames:
         name = self._by_tag(consumer_tag) if consumer_tag else None
         if name is not None:
             return self._alias(name)
-        bound = [label for label, queue in self.consumed().items() if _is_bound(queue, exchange, routing_key or "")]
-        return bound[0] if len(bound) == 1 else OTHER
+        return bound(self.consumed().items(), exchange, routing_key or "")
 
     def _alias(self, name: str) -> str:
         queue = next((queue for queue in self.consumed().values() if queue.name == name), None)
-        return name if queue is None else _label(queue)
+        return name if queue is None else label(queue)
 
     def _by_tag(self, consumer_tag: str) -> str | None:
         """Look up a consumer tag in kombu's consumer; tags change with each connection."""
         tags = getattr(getattr(self._worker.consumer, "task_consumer", None), "_active_tags", None) or {}
         return next((name for name, tag in list(tags.items()) if tag == consumer_tag), None)
-
-
-def _label(queue: Any) -> str:
-    """Return a Broadcast queue's alias, else the queue's name.
-
-    The name of a Broadcast queue is ``bcast.<uuid>``, new for every worker and restart.
-    """
-    return str(getattr(queue, "alias", None) or queue.name)
-
-
-def _is_bound(queue: Any, exchange: str, routing_key: str) -> bool:
-    return any(
-        source.name == exchange and _matches(source.type, pattern or "", routing_key)
-        for source, pattern in _bindings(queue)
-    )
-
-
-def _bindings(queue: Any) -> Iterator[tuple[Any, str]]:
-    if queue.exchange:
-        yield queue.exchange, queue.routing_key
-    for binding in queue.bindings or ():
-        yield binding.exchange, binding.routing_key
-
-
-def _matches(exchange_type: str, pattern: str, routing_key: str) -> bool:
-    if exchange_type == "fanout":
-        return True
-    if exchange_type == "topic":
-        return _topic_matches(pattern.split("."), routing_key.split("."))
-    return pattern == routing_key
-
-
-def _topic_matches(pattern: list[str], words: list[str]) -> bool:
-    """Match as AMQP's topic exchange does: ``*`` stands for one word, ``#`` for any number of them."""
-    if not pattern:
-        return not words
-    head, rest = pattern[0], pattern[1:]
-    if head == "#":
-        return any(_topic_matches(rest, words[skip:]) for skip in range(len(words) + 1))
-    return bool(words) and head in {"*", words[0]} and _topic_matches(rest, words[1:])

@@ -135,6 +135,7 @@ def _of_worker(tallies: Tallies) -> dict[Metric, Read]:
         catalogue.PROCESS_EXITS: split("reason", tallies.exits, worker),
         catalogue.INTERNAL_ERRORS: split("where", tallies.errors, {}),
         catalogue.RELAY_DROPPED: split("reason", tallies.losses, {}),
+        catalogue.CLOCK_SKEW: lambda: [Observation(sum(task.skew_count for task in tallies.tasks()), {})],
         catalogue.FOLDED: split("what", tallies.folded, {}),
         catalogue.BROKER_RECONNECTS: lambda: [Observation(tallies.reconnects, worker)],
     }

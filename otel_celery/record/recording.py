@@ -32,18 +32,23 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from prometheus_client import CollectorRegistry, ProcessCollector
 
 from otel_celery import catalogue
+from otel_celery.catalogue import SCOPE
 from otel_celery.export import plugins
+from otel_celery.forks import Home
+from otel_celery.lifecycle import Where
 from otel_celery.record import instruments
 from otel_celery.record.foreign import ForeignMetrics
 from otel_celery.record.histograms import BothHistograms, SdkHistograms, TallyHistograms
 from otel_celery.record.labels import MAX_QUEUES
+from otel_celery.record.meter_sink import MeterSink
 from otel_celery.record.process import ProcessFigures
+from otel_celery.record.publishes import Publishes
 from otel_celery.record.pull import pull_reader
 from otel_celery.record.pushers import Pushers
 from otel_celery.record.refusals import Refusals
 from otel_celery.record.resource import resource
 from otel_celery.record.tallies import PAIRS_PER_TASK_NAME, Tallies
-from otel_celery.record.views import SCOPE, views
+from otel_celery.record.views import views
 from otel_celery.settings import variables
 from otel_celery.version import __version__
 
@@ -77,7 +82,7 @@ class Recording:
         found = application_provider() if settings.enabled else None  # with metrics off, no reader is to have them
         self.is_ours = found is None
         self.provider = found or _provider(worker, service, settings.push)
-        self._limits = _limits(settings.bounds)
+        self._limits = limits(settings.bounds)
         self._reader: PullReader | PublicPullReader | None = None
         self._sdk: SdkHistograms | None = None
         self._leave: Callable[[], None] = lambda: None
@@ -124,6 +129,17 @@ class Recording:
         figures = partial(ProcessFigures, *self._began)
         foreign = self._foreign, self._refused
         return self.pushers.start(self.provider, self._limits, (self.producers, figures), hold, foreign)
+
+    def publishes(self, settings: Settings) -> Publishes:
+        """Count what the worker publishes, in its main process, and in its pool's children if the relay hears them."""
+        return Publishes(
+            MeterSink(self._meter(), settings.buckets),
+            settings.bounds,
+            self.tallies.worker,
+            home=None if settings.child_metrics else Home(),
+            folded=self.tallies.fold,
+            swallowed=partial(self.tallies.swallowed, Where.PUBLISH),
+        )
 
     def flush(self, until: float) -> None:
         """Push the last values, each reader by itself, until this moment of the monotonic clock; never raises."""
@@ -201,7 +217,7 @@ def _flush(reader: MetricReader, until: float) -> None:
         reader.force_flush(max(0.0, until - time.monotonic()) * 1000)
 
 
-def _limits(bounds: Bounds) -> CardinalityLimits:
+def limits(bounds: Bounds) -> CardinalityLimits:
     """Raise the SDK's limit of 2 000 points to our own bounds; beyond its limit the SDK drops every label."""
     pairs = (PAIRS_PER_TASK_NAME + 1) * bounds.task_names + 1
     points = max(pairs * max(len(catalogue.METRICS), bounds.exceptions + 1), MAX_QUEUES + 1)

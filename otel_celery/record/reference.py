@@ -22,7 +22,7 @@ def text() -> str:
     """Format the catalogue for a terminal."""
     width = max(len(exported_name(metric)) for metric in METRICS)
     return "\n".join(
-        f"{exported_name(metric):<{width}}  {metric.kind.value:<9}  {', '.join(metric.attributes)}\n"
+        f"{exported_name(metric):<{width}}  {metric.kind.value:<9}  {', '.join(metric.attributes) or 'none'}\n"
         f"{'':<{width}}  {metric.description}"
         for metric in METRICS
     )
@@ -32,7 +32,7 @@ def markdown() -> str:
     """Format the catalogue as the table of docs/metrics.md, the documented metrics in bold."""
     rows = [
         f"| {'**' * metric.documented}`{exported_name(metric)}`{'**' * metric.documented} | {metric.kind.value} | "
-        f"{', '.join(metric.attributes)} | {metric.description} |"
+        f"{', '.join(metric.attributes) or 'none'} | {metric.description} |"
         for metric in METRICS
     ]
     return "\n".join(["| metric | kind | labels | meaning |", "| --- | --- | --- | --- |", *rows])

@@ -54,10 +54,20 @@ def resource(worker: str, service: str) -> Resource:
     node name. During a rolling restart two workers of one name are alive at once, and their counters would be one
     series with two writers.
     """
+    return _host().merge(ProcessResourceDetector().detect()).merge(_celery(worker)).merge(_asked(service))
+
+
+def publisher_resource(service: str) -> Resource:
+    """Describe a process that only publishes; ``service`` is used where the environment names no service."""
+    return _host().merge(ProcessResourceDetector().detect()).merge(_asked(service))
+
+
+def _asked(service: str) -> Resource:
+    """Read what the environment says of the resource."""
     asked = Resource.create()
     if str(asked.attributes.get(SERVICE_NAME, "unknown_service")).startswith("unknown_service"):
-        asked = asked.merge(Resource({SERVICE_NAME: service}))
-    return _host().merge(ProcessResourceDetector().detect()).merge(_celery(worker)).merge(asked)
+        return asked.merge(Resource({SERVICE_NAME: service}))
+    return asked
 
 
 def _host() -> Resource:

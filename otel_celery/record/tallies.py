@@ -49,10 +49,12 @@ class TaskTally:
         "lock",
         "received_count",
         "record_duration",
+        "record_queue_wait",
         "record_runtime",
         "record_wait",
         "redelivered_count",
         "revocations",
+        "skew_count",
         "started_count",
         "timeouts",
     )
@@ -64,7 +66,7 @@ class TaskTally:
         self.attributes = attributes
         self.label_exception = label_exception
         self.lock = threading.RLock()
-        self.received_count = self.redelivered_count = self.started_count = 0
+        self.received_count = self.redelivered_count = self.started_count = self.skew_count = 0
         self.ends = dict.fromkeys(Outcome, 0)
         self.revocations = dict.fromkeys(Revocation, 0)
         self.timeouts = dict.fromkeys(Limit, 0)
@@ -73,6 +75,7 @@ class TaskTally:
         # The bound methods, since each is called once a task.
         self.record_duration = histograms.series(catalogue.DURATION, attributes).record
         self.record_runtime = histograms.series(catalogue.RUNTIME, attributes).record
+        self.record_queue_wait = histograms.series(catalogue.QUEUE_WAIT, attributes).record
         self.record_wait = histograms.series(catalogue.PREFETCH_WAIT, attributes).record
 
     def received(self, *, redelivered: bool) -> None:
@@ -80,11 +83,16 @@ class TaskTally:
         self.received_count += 1
         self.redelivered_count += redelivered
 
-    def started(self, waited: float) -> None:
+    def started(self, waited: float, queued: float | None = None) -> None:
         """Count a request that the pool accepted."""
         with self.lock:
             self.started_count += 1
             self.record_wait(waited)
+            if queued is not None:
+                if queued < 0.0:
+                    self.skew_count += 1
+                    queued = 0.0
+                self.record_queue_wait(queued)
 
     def ended(self, outcome: Outcome, duration: float | None, runtime: float | None) -> None:
         """Count a request's end."""
@@ -126,7 +134,7 @@ class Tallies:
     def __init__(self, worker: str, bounds: Bounds, histograms: Histograms, *, wants_traces: bool = False) -> None:
         """Begin at zero for the worker with this node name; ``wants_traces`` if the histograms have exemplars."""
         self.wants_traces = wants_traces
-        self.labels = Labels(bounds, self._fold)
+        self.labels = Labels(bounds, self.fold)
         self.worker = self.labels.clean(worker)
         self._max_pairs = PAIRS_PER_TASK_NAME * bounds.task_names
         self._histograms = histograms
@@ -170,7 +178,7 @@ class Tallies:
         with self._lock:
             pair = (self.labels.task_name(name), self.labels.queue(queue))
             if pair not in self._tasks and len(self._tasks) >= self._max_pairs:
-                self._fold("queue")
+                self.fold("queue")
                 pair = (pair[0], OTHER)
             if pair not in self._tasks:
                 self._tasks[pair] = self._book(pair, self._histograms)
@@ -214,7 +222,8 @@ class Tallies:
                     exc_info=error,
                 )
 
-    def _fold(self, what: str) -> None:
+    def fold(self, what: str) -> None:
+        """Count a label value that was folded into ``other``, and log the first of its kind."""
         with self._lock:
             self.folded[what] += 1
         if self._say_once(what):

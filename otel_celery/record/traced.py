@@ -38,9 +38,9 @@ class Traced:
         """Pass it on; no histogram takes part."""
         self._books.received(redelivered=redelivered)
 
-    def started(self, waited: float) -> None:
-        """Observe the wait, in seconds, in the trace."""
-        self._within(self._books.started, waited)
+    def started(self, waited: float, queued: float | None = None) -> None:
+        """Observe both waits, in seconds, in the trace."""
+        self._within(self._books.started, waited, queued)
 
     def ended(self, outcome: Outcome, duration: float | None, runtime: float | None) -> None:
         """Observe duration and runtime, in seconds, in the trace."""

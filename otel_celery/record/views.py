@@ -8,12 +8,11 @@ from opentelemetry.sdk.metrics import ExemplarReservoir
 from opentelemetry.sdk.metrics.view import DropAggregation, View
 
 from otel_celery import catalogue
+from otel_celery.catalogue import SCOPE
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.metrics import Exemplar
     from opentelemetry.util.types import Attributes
-
-SCOPE = "otel_celery"
 
 CONTRIB_RUNTIME = "flower.task.runtime.seconds"
 """A histogram of opentelemetry-instrumentation-celery: the same times again, under labels with another meaning."""

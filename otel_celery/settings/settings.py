@@ -6,6 +6,7 @@ from which the table in docs/settings.md is made too.
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -103,6 +104,7 @@ def read(environ: Mapping[str, str]) -> Settings:
     port = _port(reader) if "prometheus" in exporters else None
     push = pushing.push(reader, tuple(name for name in exporters if name != "prometheus"))
     spans = tracing.traces(reader)
+    variables.SENT_HEADER.read(reader)
     if port is not None or push is not None:
         variables.EXEMPLARS.read(reader)  # checked for a port alone as well: the SDK reads it, and raises
     if port is not None or push is not None or spans is not None:
@@ -135,6 +137,35 @@ def traces(environ: Mapping[str, str]) -> tracing.Traces | None:
     if spans is not None:
         _check_those_of_the_api(reader)
     return spans
+
+
+def publisher(environ: Mapping[str, str]) -> Settings:
+    """Read what concerns a process that only publishes: its push, the buckets and the bounds, and never a port.
+
+    Raises SettingsError on the first value that is not allowed.
+    """
+    reader = Reader(environ)
+    if variables.SDK_DISABLED.read(reader):
+        return Settings()
+    variables.SENT_HEADER.read(reader)
+    push = pushing.push(reader, tuple(name for name in _exporters(reader) if name != "prometheus"))
+    if push is not None:
+        _check_those_of_the_api(reader)
+    return Settings(push=push, buckets=variables.BUCKETS.read(reader), bounds=_bounds(reader))
+
+
+def sends_header(environ: Mapping[str, str]) -> bool | None:
+    """Tell whether messages get the header with their time; None if nothing is to be installed.
+
+    A value that is not allowed counts as unset here: whoever reads all settings reports it.
+    """
+    reader = Reader(environ)
+    with contextlib.suppress(SettingsError):
+        if variables.SDK_DISABLED.read(reader):
+            return None
+    with contextlib.suppress(SettingsError):
+        return variables.SENT_HEADER.read(reader)
+    return True
 
 
 def is_strict(environ: Mapping[str, str]) -> bool:

@@ -100,6 +100,13 @@ CHILD_METRICS = Variable(
     True,  # noqa: FBT003
     "`false`: the metrics that tasks record themselves are not exported (see [your own metrics](own-metrics.md))",
 )
+SENT_HEADER = Variable(
+    f"{PREFIX}SENT_HEADER",
+    Part.EVERYTHING,
+    kinds.BOOLEAN,
+    True,  # noqa: FBT003
+    "`false`: published messages have no header with their time, so that workers cannot tell how long they waited",
+)
 CONTEXT = Variable(
     "OTEL_PYTHON_CONTEXT",
     Part.EVERYTHING,

@@ -16,10 +16,12 @@ import re
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 from celery.worker.request import Request
 
+from otel_celery.lifecycle import SENT_HEADER
 from otel_celery.observe.watch import Watch
 from tests.benchmarks.rig import table
 from tests.unit.observe.fakes import Bench, Worker
@@ -38,8 +40,9 @@ def live(tasks: int, *, is_observed: bool) -> None:
         watch = Watch(Worker(bench.app, consumer_cls="celery.worker.consumer:Consumer"), recording().tallies)
         watch.install()
         kind = bench.request_class(watch=watch)
+    more = {SENT_HEADER: time.time()}  # on each message, observed or not
     for _ in range(tasks):
-        bench.started(bench.request(kind)).on_success((0, None, 0.001))
+        bench.started(bench.request(kind, more=more)).on_success((0, None, 0.001))
 
 
 def total(mode: str, tasks: int) -> int:

@@ -35,6 +35,7 @@ class Book:
         """Write into a life."""
         self.life, self.pair = life, pair
         self.waits: list[float] = []
+        self.queued: list[float | None] = []
         self.durations: list[float | None] = []
         self.runtimes: list[float | None] = []
 
@@ -42,10 +43,11 @@ class Book:
         """Write it down."""
         self.life.append("received again" if redelivered else "received")
 
-    def started(self, waited: float) -> None:
+    def started(self, waited: float, queued: float | None = None) -> None:
         """Write it down."""
         self.life.append("started")
         self.waits.append(waited)
+        self.queued.append(queued)
 
     def ended(self, outcome: Outcome, duration: float | None, runtime: float | None) -> None:
         """Write it down."""

@@ -35,6 +35,7 @@ OURS = {
     "celery_task_revoked_total": Family("counter", TASK | {"reason"}),
     "celery_task_failures_by_exception_total": Family("counter", TASK | {"exception"}),
     "celery_task_timeouts_total": Family("counter", TASK | {"limit"}),
+    "celery_task_queue_wait_seconds": Family("histogram", TASK),
     "celery_task_prefetch_wait_seconds": Family("histogram", TASK),
     "celery_task_last_success_timestamp_seconds": Family("gauge", TASK),
     "celery_worker_oldest_active_task_seconds": Family("gauge", frozenset({"worker", "task_name"})),
@@ -54,6 +55,10 @@ OURS = {
     "celery_messages_unknown_total": Family("counter", frozenset({"worker", "reason"})),
     "otel_celery_internal_errors_total": Family("counter", frozenset({"where"})),
     "otel_celery_relay_dropped_total": Family("counter", frozenset({"reason"})),
+    "otel_celery_clock_skew_total": Family("counter", frozenset()),
+    "celery_task_published_total": Family("counter", TASK),
+    "celery_task_publish_failures_total": Family("counter", TASK | {"exception"}),
+    "celery_task_publish_duration_seconds": Family("histogram", TASK),
     "otel_celery_folded_total": Family("counter", frozenset({"what"})),
 }
 

@@ -9,11 +9,10 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from otel_celery.catalogue import BUCKETS
+from otel_celery.catalogue import BUCKETS, SCOPE
 from otel_celery.record.foreign import ForeignMetrics
 from otel_celery.record.recording import Recording
 from otel_celery.record.refusals import Refusals
-from otel_celery.record.views import SCOPE
 from otel_celery.settings.settings import Bounds, Port, Settings
 
 if TYPE_CHECKING:

@@ -19,9 +19,9 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 
 from otel_celery import catalogue
+from otel_celery.catalogue import SCOPE
 from otel_celery.record.histograms import SdkHistograms, TallyHistograms
 from otel_celery.record.pull import PullReader
-from otel_celery.record.views import SCOPE
 from tests.unit.record.fakes import only_foreign, scrape
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from prometheus_client.openmetrics.exposition import generate_latest as generate
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics_families
 
 from otel_celery.lifecycle import Exit, Limit, Outcome, Revocation, Unknown, Where
-from otel_celery.settings.settings import Bounds
+from otel_celery.settings.settings import Bounds, Settings
 from tests.integration.collector.readme import formula
 from tests.unit.record import contract
 from tests.unit.record.fakes import FailingLevels, FakeLevels, families, recording, samples, scrape, value
@@ -46,7 +46,7 @@ def one_life(levels: FakeLevels | None = None):
     opened = recording(levels=levels or FakeLevels(ages={"proj.add": 12.5}), buckets=(0.1, 1.0))
     book = opened.tallies.task("proj.add", "trading")
     book.received(redelivered=True)
-    book.started(0.25)
+    book.started(0.25, -0.5)
     for outcome in Outcome:
         book.ended(outcome, 0.5, 0.125)
     book.raised("ValueError")
@@ -56,6 +56,9 @@ def one_life(levels: FakeLevels | None = None):
     opened.tallies.message_unknown(Unknown.INVALID)
     opened.tallies.process_exited(Exit.KILLED)
     opened.tallies.reconnected()
+    publishes = opened.publishes(Settings(buckets=(0.1, 1.0)))
+    publishes.published("proj.add", "trading", 0.5, None)
+    publishes.published("proj.add", "trading", 0.25, "OperationalError")
     return opened
 
 
@@ -85,6 +88,8 @@ def test_a_new_book_is_exported_as_zeros() -> None:
         found = samples(opened.registry, name)
         if family.kind == "histogram" or name in {
             "celery_task_failures_by_exception_total",
+            "celery_task_published_total",
+            "celery_task_publish_failures_total",
             "celery_task_last_success_timestamp_seconds",
             "celery_worker_oldest_active_task_seconds",
         }:

@@ -11,12 +11,12 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from prometheus_client import CollectorRegistry, generate_latest
 
 from otel_celery import catalogue
+from otel_celery.catalogue import SCOPE
 from otel_celery.lifecycle import Loss
 from otel_celery.record.foreign import ForeignMetrics
 from otel_celery.record.histograms import BothHistograms, SdkHistograms, TallyHistograms
 from otel_celery.record.pull import PullReader
 from otel_celery.record.refusals import Refusals
-from otel_celery.record.views import SCOPE
 from tests.unit.record.fakes import only_foreign
 
 if TYPE_CHECKING:

@@ -19,10 +19,10 @@ from opentelemetry.sdk.metrics.view import ExponentialBucketHistogramAggregation
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
+from otel_celery.catalogue import SCOPE
 from otel_celery.lifecycle import Loss
 from otel_celery.record.foreign import ForeignMetrics
 from otel_celery.record.refusals import Refusals
-from otel_celery.record.views import SCOPE
 from otel_celery.version import __version__
 from tests.otlp import Request
 from tests.unit.record.calls import SCALARS

@@ -10,10 +10,10 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.trace import get_current_span
 from opentelemetry.trace.span import INVALID_SPAN
 
+from otel_celery.catalogue import SCOPE
 from otel_celery.lifecycle import Limit, Outcome, Revocation
 from otel_celery.record.histograms import SdkHistograms
 from otel_celery.record.tallies import Tallies
-from otel_celery.record.views import SCOPE
 from otel_celery.settings.settings import Bounds
 
 TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"

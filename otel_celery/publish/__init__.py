@@ -1,0 +1,1 @@
+"""Celery's side of publishing: the time of publishing goes onto each message, and each publish is reported."""

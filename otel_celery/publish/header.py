@@ -1,0 +1,44 @@
+"""Put the time of publishing on a message, so that its worker can tell for how long it has waited.
+
+The header is always overwritten: a retry is published with the headers of the message that it retries.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from celery import signals
+
+from otel_celery.lifecycle import SENT_HEADER
+
+if TYPE_CHECKING:
+    from collections.abc import MutableMapping
+
+
+def stamp(message: Any, options: MutableMapping[str, Any]) -> None:
+    """Put the header on the message that ``send_task_message`` is called with.
+
+    Headers among the options win over those of the message, and may be the caller's own dictionary, which stays as it
+    is.
+    """
+    headers = options.get("headers")
+    if headers and SENT_HEADER in headers:
+        options["headers"] = {**headers, SENT_HEADER: time.time()}
+    else:
+        message[0][SENT_HEADER] = time.time()
+
+
+def stamp_everything() -> None:
+    """Put the header on the messages of every app of this process, where no app can be named."""
+    signals.before_task_publish.connect(_on_publish, weak=False)
+
+
+def stamp_nothing() -> None:
+    """Undo :func:`stamp_everything`."""
+    signals.before_task_publish.disconnect(_on_publish)
+
+
+def _on_publish(headers: Any = None, **_: object) -> None:
+    if type(headers) is dict:
+        headers[SENT_HEADER] = time.time()
