@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import redis
 
+from otel_celery.lifecycle import SENT_HEADER
 from tests.benchmarks.app import app
 from tests.integration.worker.harness import Worker, start_worker
 from tests.services import LOOPBACK, redis_server
@@ -69,7 +70,7 @@ class Rig:
         with app.connection_for_write(self.url) as connection, app.amqp.Producer(connection) as producer:
             for name, number in numbers.items():
                 for _ in range(number):
-                    app.send_task(name, producer=producer, queue=QUEUE)
+                    app.send_task(name, producer=producer, queue=QUEUE, headers={SENT_HEADER: time.time()})
         self.server.rename(QUEUE, key)
 
     def release(self, key: str) -> int:

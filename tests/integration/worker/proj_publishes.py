@@ -61,7 +61,7 @@ def everything() -> None:
 
 
 EXPECTED = {"p.leaf": 8, "p.again": 2, "p.replaced": 1, "p.bad": 1, "p.errback": 1}
-"""How often each is published by one ``p.all``; leaves are alone, in a chain, a group and a chord, and a replacement."""
+"""How often each is published by one ``p.all``; leaves: alone, of a chain, a group, a chord, a replacement."""
 
 if __name__ == "__main__":
     everything.delay()

@@ -1,0 +1,187 @@
+"""Where a process that is no worker records what it publishes, and what a worker and a fork change."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from opentelemetry import metrics
+from prometheus_client import CollectorRegistry
+
+from otel_celery import publishing
+from otel_celery.lifecycle import SENT_HEADER
+from otel_celery.publish.front import NAME
+from tests.integration.worker.harness import ROOT
+from tests.otlp import http_receiver
+from tests.unit.observe.fakes import make_app, nothing
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from celery import Celery
+
+VARIABLES = ("OTEL_METRICS_EXPORTER", "OTEL_SDK_DISABLED", "PROMETHEUS_ENABLED", "OTEL_PYTHON_CELERY_SENT_HEADER")
+LABELS = {"task_name": "proj.add", "queue": "celery"}
+
+
+@pytest.fixture(autouse=True)
+def _bare(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Begin with an environment without our variables."""
+    for name in VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def app() -> Celery:
+    """Make an app with one task."""
+    app = make_app()
+    app.task(shared=False, name="proj.add")(nothing)
+    return app
+
+
+@pytest.fixture
+def made(app: Celery) -> Iterator[publishing.Publishing]:
+    """Stand in front of it."""
+    found = publishing.for_app(app, os.environ)
+    assert found is not None
+    yield found
+    found.uninstrument()
+
+
+def count(registry: CollectorRegistry) -> float | None:
+    """Read how many were published."""
+    return registry.get_sample_value("celery_task_published_total", LABELS)
+
+
+def test_a_registry_has_what_is_published(app: Celery, made: publishing.Publishing) -> None:
+    """Where the application has asked for it."""
+    registry = CollectorRegistry()
+    made.publish_to(registry)
+    app.tasks["proj.add"].delay()
+    assert count(registry) == 1
+
+
+def test_a_worker_counts_in_place_of_it_and_gives_it_back(app: Celery, made: publishing.Publishing) -> None:
+    """While the worker lives its own observer hears of messages."""
+    registry, others = CollectorRegistry(), CollectorRegistry()
+    made.publish_to(registry)
+    worker = publishing.PlainPublisher("w")
+    worker.registry = others
+    made.hand_to(worker)
+    app.tasks["proj.add"].delay()
+    made.take_back()
+    app.tasks["proj.add"].delay()
+    assert (count(others), count(registry)) == (1, 1)
+
+
+def test_a_registry_with_our_name_in_it_stops_no_message(
+    app: Celery, made: publishing.Publishing, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is said once, and messages go on."""
+    registry = CollectorRegistry()
+    made.publish_to(registry)
+    from prometheus_client import Counter
+
+    Counter("celery_task_published", "the application's own", registry=registry)
+    for _ in range(3):
+        app.tasks["proj.add"].delay()
+    assert sum("is not counted" in record.message for record in caplog.records) == 1
+
+
+def test_a_bad_value_stops_no_message(
+    app: Celery,
+    made: publishing.Publishing,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The variable is named once."""
+    del made
+    monkeypatch.setenv("OTEL_PYTHON_CELERY_BUCKETS", "nonsense")
+    for _ in range(3):
+        app.tasks["proj.add"].delay()
+    assert sum("OTEL_PYTHON_CELERY_BUCKETS" in record.message for record in caplog.records) == 1
+
+
+@pytest.mark.parametrize(("value", "expected"), [("", True), ("true", True), ("nonsense", True), ("false", False)])
+def test_the_header_can_be_switched_off(
+    app: Celery, monkeypatch: pytest.MonkeyPatch, value: str, *, expected: bool
+) -> None:
+    """By one variable."""
+    monkeypatch.setenv("OTEL_PYTHON_CELERY_SENT_HEADER", value)
+    made = publishing.for_app(app, os.environ)
+    assert made is not None
+    message = app.amqp.as_task_v2("1", "proj.add")
+    with app.producer_or_acquire() as producer:
+        app.amqp.send_task_message(producer, "proj.add", message, queue="celery")
+    made.uninstrument()
+    assert (SENT_HEADER in message.headers) == expected
+
+
+def test_nothing_stands_there_with_the_sdk_disabled(app: Celery, monkeypatch: pytest.MonkeyPatch) -> None:
+    """OTEL_SDK_DISABLED leaves everything as it was."""
+    monkeypatch.setenv("OTEL_SDK_DISABLED", "true")
+    app.tasks["proj.add"].delay()
+    assert publishing.for_app(app, os.environ) is None
+    assert not hasattr(vars(app.amqp)[NAME], "otel_celery_front")
+
+
+PROGRAM = """
+import sys
+from celery import Celery
+from otel_celery import instrument
+app = Celery("shop", broker="memory://")
+handle = instrument(app)
+app.send_task("proj.add")
+print(sorted(name for name in sys.modules if name.startswith("opentelemetry.")))
+"""
+
+LATE = """
+from celery import Celery
+from opentelemetry import metrics
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from otel_celery import instrument
+app = Celery("shop", broker="memory://")
+instrument(app)
+app.send_task("proj.add")
+reader = InMemoryMetricReader()
+metrics.set_meter_provider(MeterProvider([reader]))
+for _ in range(3):
+    app.send_task("proj.add")
+found = {m.name: m.data.data_points for m in reader.get_metrics_data().resource_metrics[0].scope_metrics[0].metrics}
+(point,) = found["celery.task.published"]
+print(point.value, dict(point.attributes))
+"""
+
+
+def run(program: str, **environment: str) -> str:
+    """Run a program in a process of its own."""
+    own: dict[str, Any] = {"PYTHONPATH": str(ROOT), **environment}
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, env=own)
+    assert done.returncode == 0, done.stderr
+    assert not done.stderr
+    return done.stdout.strip()
+
+
+def test_nothing_is_imported_where_nothing_is_asked_for() -> None:
+    """A script without settings pays for the header alone."""
+    assert run(PROGRAM) == "[]"
+
+
+def test_a_provider_that_the_application_sets_later_is_used() -> None:
+    """What was published before that is not counted."""
+    assert run(LATE) == "3 {'task_name': 'proj.add', 'queue': 'celery'}"
+
+
+def test_a_script_without_a_provider_pushes_at_its_end() -> None:
+    """By the standard variables, as the service that the app is called, with the application's provider left unset."""
+    with http_receiver() as receiver:
+        run(PROGRAM, OTEL_METRICS_EXPORTER="otlp", OTEL_EXPORTER_OTLP_ENDPOINT=receiver.url)
+        (point,) = receiver.points("celery.task.published")
+    assert point.value == 1
+    assert point.resource["service.name"] == "shop"
+    assert type(metrics.get_meter_provider()).__name__ != "MeterProvider"
+    assert {found.name.split(".")[0] for found in receiver.points()} == {"celery"}
