@@ -45,7 +45,7 @@ ALL_VALUES: dict[str, Any] = {
         "queues": ["trading", "mar,ket"],
         "imagePullSecrets": [{"name": "registry"}],
         "env": [{"name": "OTEL_METRICS_EXPORTER", "value": "prometheus,otlp"}],
-        "extraArgs": ["--interval=5"],
+        "extraArgs": ['--option=global_keyprefix="shop:"'],
         "podLabels": {"tier": "watch"},
         "podAnnotations": {"note": "yes"},
         "nodeSelector": {"disk": "none"},
@@ -156,7 +156,7 @@ def test_each_part_can_be_switched_off(default: str, home: Path, part: str) -> N
     [
         ("queueExporter.prot", 9106),
         ("queueExporter.port", "9106"),
-        ("queueExporter.queues", []),
+        ("queueExporter.queues", [""]),
         ("queueExporter.broker.secretName", ""),
         ("workers.podMonitor.selector", "celery"),
         ("prometheusRules.alerts.disabled", "CeleryTargetsMissing"),
@@ -227,6 +227,24 @@ def test_its_monitors_scrape_as_the_manifests_do(default: str) -> None:
     assert {endpoint["port"], *(port["name"] for port in container["ports"])} == {"metrics"}
     environ = {variable["name"]: variable.get("value") for variable in container["env"]}
     assert environ["PROMETHEUS_PORT"] == str(container["ports"][0]["containerPort"])
+
+
+@pytest.mark.parametrize(
+    ("values", "arguments"),
+    [
+        ({}, ["--broker=$(CELERY_BROKER_URL)", "--queue=celery"]),
+        ({"queues": ["a", "b c"]}, ["--broker=$(CELERY_BROKER_URL)", "--queue=a", "--queue=b c"]),
+        ({"app": "proj"}, ["--app=proj"]),
+        ({"app": "proj", "queues": ["a"], "extraArgs": ["--port=9"]}, ["--app=proj", "--queue=a", "--port=9"]),
+    ],
+)
+def test_the_exporter_watches_what_it_is_told(home: Path, values: dict[str, Any], arguments: list[str]) -> None:
+    """Queues by name, those of an app, or some of them; of a broker whose URL is nowhere but in a Secret."""
+    (deployment,) = manifests.of_kind(manifests.load(rendered(home, {"queueExporter": values})), "Deployment")
+    container = pods.container(deployment)
+    assert [*container["command"], *container["args"]] == ["otel-celery", "queues", "serve", *arguments]
+    secret = {"secretKeyRef": {"name": "celery-broker", "key": "CELERY_BROKER_URL"}}
+    assert {"name": "CELERY_BROKER_URL", "valueFrom": secret} in container["env"]
 
 
 def test_the_chart_is_of_this_version() -> None:
