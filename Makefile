@@ -29,10 +29,11 @@ check: $(VENV)/.developed ## Run everything on each Python that is here, after i
 	@$(VENV)/bin/python -m tests.tools
 	@$(RUN)/python -m nox
 
-generated: $(VENV)/.developed ## Write anew what is made: the tables of metrics and variables, the dashboard, Kubernetes' rules
+generated: $(VENV)/.developed ## Write anew what is made: the tables of metrics and variables, the dashboard, Kubernetes' rules, the chart's files
 	@$(RUN)/python .ci/reference.py
 	@$(RUN)/python -m devops.monitoring.dashboard
 	@$(RUN)/python devops/kubernetes/rules.py
+	@$(RUN)/python devops/helm/files.py
 
 pictures: $(VENV)/.developed ## Draw docs/images anew, from the demo and the dashboard (needs Go, npm and Chromium)
 	@$(RUN)/python -m nox --session pictures --force-python $(VENV)/bin/python

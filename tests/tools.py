@@ -90,6 +90,7 @@ TOOLS = (
     ),
     _module("compose", docker_compose="github.com/docker/compose/v2/cmd"),
     _installed("kubeconform", "github.com/yannh/kubeconform/cmd/kubeconform@v0.8.0"),
+    _installed("helm", "helm.sh/helm/v4/cmd/helm@v4.3.1"),
     _installed("kustomize", "sigs.k8s.io/kustomize/kustomize/v5@v5.8.1"),
     _files(
         "crds",
@@ -97,6 +98,7 @@ TOOLS = (
             "github.com/prometheus-operator/prometheus-operator@v0.85.0": (
                 "example/prometheus-operator-crd/monitoring.coreos.com_podmonitors.yaml",
                 "example/prometheus-operator-crd/monitoring.coreos.com_prometheusrules.yaml",
+                "example/prometheus-operator-crd/monitoring.coreos.com_servicemonitors.yaml",
             ),
             "github.com/kedacore/keda/v2@v2.21.0": ("config/crd/bases/keda.sh_scaledobjects.yaml",),
         },

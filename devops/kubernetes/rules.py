@@ -25,11 +25,15 @@ spec:
 """
 
 
+def taken(file: str) -> str:
+    """Take a rule file's text without the group that is left out."""
+    groups = re.split(r"(?<=\n\n)(?=  [#-])", (HERE.parent / "monitoring" / file).read_text())  # with their comments
+    return "".join(group for group in groups if f"  - name: {LEFT_OUT}\n" not in group)
+
+
 def resource(name: str, file: str) -> str:
     """Make one resource of one rule file."""
-    groups = re.split(r"(?<=\n\n)(?=  [#-])", (HERE.parent / "monitoring" / file).read_text())  # with their comments
-    text = "".join(group for group in groups if f"  - name: {LEFT_OUT}\n" not in group)
-    return HEAD.format(name=name, file=file) + "".join(f"  {line}".rstrip() + "\n" for line in text.splitlines())
+    return HEAD.format(name=name, file=file) + "".join(f"  {line}".rstrip() + "\n" for line in taken(file).splitlines())
 
 
 def renewed() -> str:

@@ -9,14 +9,24 @@ from grafana_foundation_sdk.builders.dashboard import Dashboard, Row
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models.dashboard import DashboardCursorSync
 
-from devops.monitoring.dashboard import broker, detail, links, overview, processes, saturation, waiting
+from devops.monitoring.dashboard import (
+    broker,
+    detail,
+    links,
+    overview,
+    processes,
+    publishers,
+    queues,
+    saturation,
+    waiting,
+)
 from devops.monitoring.dashboard.annotations import events
 from devops.monitoring.dashboard.variables import INPUT, variables
 
 if TYPE_CHECKING:
     from grafana_foundation_sdk.models import dashboard as models
 
-ROWS = (saturation, detail, waiting, processes, broker)
+ROWS = (saturation, detail, waiting, queues, publishers, processes, broker)
 """The rows below the documented panels, which stand first and in no row."""
 
 

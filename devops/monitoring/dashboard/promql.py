@@ -24,6 +24,7 @@ VARIABLES = {"pool": "$pool", "worker": "$worker", "task_name": "$task"}
 RECORDED = {
     "worker": ("worker", "pool", "job"),
     "pool_task": ("pool", "task_name", "job"),
+    "queue": ("queue",),
 }
 """The levels of the recording rules that are read here, and the labels that each leaves."""
 
@@ -38,7 +39,6 @@ FOREIGN = {
     "process_max_fds": (),
     "process_start_time_seconds": (),
     "redis_up": (),
-    "redis_key_size": ("db", "key"),
     "redis_memory_used_bytes": (),
     "redis_connected_clients": (),
     "redis_blocked_clients": (),

@@ -42,6 +42,9 @@ LEAVING = 'job="celery",instance="leaving:1",pool="pipeline"'
 GHOST = 'job="celery",instance="ghost:1",pool="general"'
 TASK = 'worker="w@stuck",task_name="orders.place",queue="market"'
 NIGHTLY = 'worker="w@stuck",task_name="reports.nightly",queue="market"'
+WEB = 'job="web",instance="web:1"'
+SENT = 'task_name="orders.place",queue="market"'
+BEAT = 'job="celery-beat",instance="beat:1"'
 SELF = 'job="prometheus",instance="prometheus:1"'
 
 HISTORY: dict[str, Callable[[int], float]] = {
@@ -94,6 +97,19 @@ HISTORY: dict[str, Callable[[int], float]] = {
     'task:celery_worker_oldest_active_task_seconds:maximum{task_name="orders.place"}': always(60),
     # Nobody consumes a queue, which grows; the servers behind the exporters are down, then the exporters.
     'redis_key_size{job="redis",instance="redis:1",db="db0",key="nobody"}': growing(1),
+    'celery_queue_oldest_message_age_seconds{job="celery-queues",instance="queues:1",queue="nobody"}': growing(1),
+    'otel_celery_queue_last_refresh_timestamp_seconds{job="celery-queues",instance="queues:1"}': always(1e9),
+    'otel_celery_queue_refresh_failures_total{job="celery-queues",instance="queues:1"}': growing(0.1),
+    # Publishing fails; beat sent its entries late, fails, and has stopped.
+    f'celery_task_publish_failures_total{{{WEB},{SENT},exception="OSError"}}': growing(0.1),
+    f"celery_task_published_total{{{WEB},{SENT}}}": growing(1),
+    f"celery_task_publish_duration_seconds_sum{{{WEB},{SENT}}}": growing(1),
+    f"celery_task_publish_duration_seconds_count{{{WEB},{SENT}}}": growing(1),
+    f"celery_beat_last_tick_timestamp_seconds{{{BEAT}}}": always(1e9),
+    f'celery_beat_send_failures_total{{{BEAT},task_name="reports.nightly"}}': growing(0.1),
+    f'celery_beat_lag_seconds_bucket{{{BEAT},task_name="reports.nightly",le="30.0"}}': always(0),
+    f'celery_beat_lag_seconds_bucket{{{BEAT},task_name="reports.nightly",le="60.0"}}': growing(0.1),
+    f'celery_beat_lag_seconds_bucket{{{BEAT},task_name="reports.nightly",le="+Inf"}}': growing(0.1),
     'redis_up{job="redis",instance="redis:1"}': always(0),
     'up{job="redis",instance="redis:1"}': always(0),
     'pg_up{job="postgres",instance="postgres:1"}': always(0),

@@ -18,12 +18,19 @@ if TYPE_CHECKING:
 KUBERNETES = Path(__file__).parents[3] / "devops" / "kubernetes"
 PUBLISHED = files("kubernetes_validate") / "kubernetes-json-schema"
 """Kubernetes' own schemas, of each of its versions; they refer to one another by a path of their package's own."""
-BUILT_IN = ("configmap-v1", "deployment-apps-v1", "networkpolicy-networking-v1", "poddisruptionbudget-policy-v1")
+BUILT_IN = (
+    "configmap-v1",
+    "deployment-apps-v1",
+    "networkpolicy-networking-v1",
+    "poddisruptionbudget-policy-v1",
+    "service-v1",
+)
 VERSIONS = ("1.26.0", "1.37.0")
 """The oldest Kubernetes whose PodDisruptionBudget has all that ours says, and the newest that has schemas."""
 CRDS = (
     "monitoring.coreos.com_podmonitors.yaml",
     "monitoring.coreos.com_prometheusrules.yaml",
+    "monitoring.coreos.com_servicemonitors.yaml",
     "keda.sh_scaledobjects.yaml",
 )
 """The definitions that prometheus-operator and KEDA publish, taken from their Go modules."""

@@ -1,8 +1,9 @@
-"""Dashboards made for danihodovic/celery-exporter (Grafana 17508 and 17509) go on working, and ours are as before."""
+"""Dashboards and alerts made for danihodovic/celery-exporter go on working, and ours are as before."""
 
 from __future__ import annotations
 
 import http.server
+import math
 import threading
 import time
 from contextlib import ExitStack, contextmanager
@@ -12,6 +13,7 @@ import pytest
 import yaml
 
 from tests.integration.stack.intervals import hastened
+from tests.integration.stack.mixin import ALERTS, COUNTERS, panels
 from tests.integration.stack.servers import MONITORING, Server, start_prometheus, wait_until
 from tests.services import LOOPBACK, free_port
 
@@ -21,20 +23,20 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.xdist_group("celery_exporter")
 
-COUNTERS = ("received", "started", "succeeded", "failed", "retried", "rejected", "revoked")
-"""The counters that it and we have under one name."""
+QUEUE = 'queue="orders"'
+TASK = f'task_name="shop.pay",{QUEUE}'
+WORKERS = f'worker="trading@host1",{TASK}'
 
-THEIRS = ("name", "hostname", "queue_name")
 
-
-class Worker(http.server.BaseHTTPRequestHandler):
-    """A worker's port whose numbers are known: every counter grows by 10 a second, and half of the runs take 2 s."""
+class Targets(http.server.BaseHTTPRequestHandler):
+    """A worker, a queue exporter and a web process, whose numbers are known: every counter grows by 10 a second."""
 
     begun: ClassVar[float] = time.monotonic()
 
     def do_GET(self) -> None:
         """Answer in the text format, with our names."""
-        body = exposition(10 * (time.monotonic() - self.begun)).encode()
+        told = {"/metrics": of_a_worker, "/queues": of_queues, "/web": of_a_publisher}[self.path]
+        body = ("\n".join(told(10 * (time.monotonic() - self.begun))) + "\n").encode()
         self.send_response(200)
         self.send_header("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
         self.send_header("Content-Length", str(len(body)))
@@ -45,26 +47,37 @@ class Worker(http.server.BaseHTTPRequestHandler):
         """Say nothing."""
 
 
-def exposition(count: float) -> str:
-    """Write what a worker of one task says after so many runs of it."""
-    task = 'worker="trading@host1",task_name="shop.pay",queue="orders"'
-    lines = [f"celery_task_{counter}_total{{{task}}} {count}" for counter in COUNTERS if counter != "revoked"]
-    lines += [f'celery_task_revoked_total{{{task},reason="expired"}} {count}']
-    lines += [f'celery_tasks_total{{{task},status="success"}} {count}']
-    for metric in ("celery_task_runtime_seconds", "celery_task_duration_seconds"):
-        buckets = {"1.0": count / 2, "2.5": count, "+Inf": count}
-        lines += [f'{metric}_bucket{{{task},le="{bound}"}} {number}' for bound, number in buckets.items()]
-        lines += [f"{metric}_count{{{task}}} {count}", f"{metric}_sum{{{task}}} {count * 1.5}"]
-    lines += ['celery_worker_up{worker="trading@host1"} 1', 'celery_worker_tasks_active{worker="trading@host1"} 2']
-    lines += ['celery_worker_pool_size{worker="trading@host1"} 8', 'celery_queue_length{queue="orders"} 7']
-    lines += [f'celery_task_published_total{{task_name="shop.pay",queue="orders"}} {count}']
-    return "\n".join(lines) + "\n"
+def of_a_worker(count: float) -> Iterator[str]:
+    """Write what a worker of one task says after so many runs of it, half of which take 2 s, and wait for as long."""
+    for counter in COUNTERS:
+        reason = ',reason="expired"' if counter == "revoked" else ""
+        yield f"celery_task_{counter}_total{{{WORKERS}{reason}}} {count}"
+    yield f'celery_tasks_total{{{WORKERS},status="success"}} {count}'
+    for metric in ("runtime", "duration", "queue_wait"):
+        for bound, number in {"1.0": count / 2, "2.5": count, "+Inf": count}.items():
+            yield f'celery_task_{metric}_seconds_bucket{{{WORKERS},le="{bound}"}} {number}'
+        yield f"celery_task_{metric}_seconds_count{{{WORKERS}}} {count}"
+        yield f"celery_task_{metric}_seconds_sum{{{WORKERS}}} {count * 1.5}"
+    for level, value in {"up": 1, "tasks_active": 2, "pool_size": 8}.items():
+        yield f'celery_worker_{level}{{worker="trading@host1"}} {value}'
+    yield f'celery_worker_queue_info{{worker="trading@host1",{QUEUE}}} 1'
+    yield f'celery_task_published_total{{worker="trading@host1",{TASK}}} {count}'
+
+
+def of_queues(_: float) -> Iterator[str]:
+    """Write what a queue exporter says of one queue: more waits than its alert allows."""
+    yield f"celery_queue_length{{{QUEUE}}} 700"
+
+
+def of_a_publisher(count: float) -> Iterator[str]:
+    """Write what a web process says."""
+    yield f"celery_task_published_total{{{TASK}}} {count}"
 
 
 @contextmanager
-def known_worker() -> Iterator[int]:
-    """Serve it; give its port."""
-    server = http.server.ThreadingHTTPServer((LOOPBACK, 0), Worker)
+def known_targets() -> Iterator[int]:
+    """Serve them; give their port."""
+    server = http.server.ThreadingHTTPServer((LOOPBACK, 0), Targets)
     thread = threading.Thread(target=server.serve_forever, args=(0.02,))
     thread.start()
     yield server.server_address[1]
@@ -73,28 +86,35 @@ def known_worker() -> Iterator[int]:
     server.server_close()
 
 
-def configured(port: int, *, switched_on: bool) -> str:
+def configured(port: int, directory: Path, *, switched_on: bool) -> str:
     """Take the job from prometheus.yml, scraping this port each second, and what the head of the file says to add."""
     config: dict[str, Any] = yaml.safe_load(hastened((MONITORING / "prometheus.yml").read_text(), "1s"))
-    (job,) = (one for one in config["scrape_configs"] if one["job_name"] == "celery")
-    job["static_configs"] = [{"targets": [f"{LOOPBACK}:{port}"], "labels": {"pool": "trading"}}]
-    del job["file_sd_configs"]
+    (workers,) = (one for one in config["scrape_configs"] if one["job_name"] == "celery")
+    del workers["file_sd_configs"]
+    queues = {"job_name": "celery-queues", "metrics_path": "/queues"}
+    jobs = [workers, queues, {"job_name": "web", "metrics_path": "/web"}]
+    for job in jobs:
+        job["static_configs"] = [{"targets": [f"{LOOPBACK}:{port}"]}]
+    workers["static_configs"][0]["labels"] = {"pool": "trading"}
     rules = [str(MONITORING / "rules.yml")]
     if switched_on:
-        job |= yaml.safe_load((MONITORING / "relabel-celery-exporter.yml").read_text())
-        rules.append(str(MONITORING / "rules-celery-exporter.yml"))
-    return yaml.safe_dump({"global": config["global"], "rule_files": rules, "scrape_configs": [job]})
+        for job in (workers, queues):
+            job.update(yaml.safe_load((MONITORING / "relabel-celery-exporter.yml").read_text()))
+        alerts = [{"alert": name, "expr": alert, "for": "1h"} for name, alert in ALERTS.items()]
+        (directory / "mixin.yml").write_text(yaml.safe_dump({"groups": [{"name": "mixin", "rules": alerts}]}))
+        rules += [str(MONITORING / "rules-celery-exporter.yml"), "mixin.yml"]
+    return yaml.safe_dump({"global": config["global"], "rule_files": rules, "scrape_configs": jobs})
 
 
 @pytest.fixture(scope="module")
 def prometheuses(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, Server]]:
-    """Run two that scrape the same worker: one as celery-exporter's users have it, one without."""
+    """Run two that scrape the same targets: one as celery-exporter's users have it, one without."""
     with ExitStack() as running:
-        port = running.enter_context(known_worker())
+        port = running.enter_context(known_targets())
 
         def start(name: str, *, switched_on: bool) -> Server:
             directory: Path = tmp_path_factory.mktemp(name)
-            config = configured(port, switched_on=switched_on)
+            config = configured(port, directory, switched_on=switched_on)
             return running.enter_context(start_prometheus(config, directory, port=free_port()))
 
         yield start("with", switched_on=True), start("without", switched_on=False)
@@ -105,51 +125,69 @@ def prometheus(prometheuses: tuple[Server, Server]) -> Server:
     """Give the one that celery-exporter's users have, once it has rates."""
     server = prometheuses[0]
     server.wait_for("irate(celery_task_runtime_bucket[1m]) and on () celery_task_sent_total", "rules were evaluated")
-    wait_until(lambda: (server.value("count_over_time(up[1m])") or 0) > 5, "there were several scrapes")
+    wait_until(lambda: (server.value("count_over_time(up{job='web'}[1m])") or 0) > 5, "there were several scrapes")
     return server
 
 
-@pytest.mark.parametrize("counter", COUNTERS)
-def test_the_counters_answer_to_its_labels(prometheus: Server, counter: str) -> None:
-    """As its panels ask for them: chosen by queue_name and name, and summed by each of its labels."""
-    chosen = f'celery_task_{counter}_total{{job=~"celery", queue_name=~"orders", queue_name!~"None", name=~"shop.pay"}}'
-    moment = str(time.time())
-    (ours,) = prometheus.query(f'sum(rate(celery_task_{counter}_total{{task_name="shop.pay"}}[1m]))', time=moment)
-    assert float(ours["value"][1]) > 0
-    for label, value in (("name", "shop.pay"), ("queue_name", "orders"), ("hostname", "host1")):
-        (theirs,) = prometheus.query(f"sum(rate({chosen}[1m])) by ({label})", time=moment)
-        assert theirs["metric"] == {label: value}
-        assert theirs["value"] == ours["value"]
-
-
-def test_runtimes_answer_to_its_name(prometheus: Server) -> None:
-    """celery_task_runtime, without the unit: quantiles and the mean of a task, as its panels compute them."""
-    chosen = '{queue_name=~"orders", name=~"shop.pay", hostname="host1"}[1m]'
-    buckets = f"sum(irate(celery_task_runtime_bucket{chosen})) by (name, job, le)"
-    median = prometheus.value(f"histogram_quantile(0.50, {buckets})")
-    assert median == pytest.approx(1.0, abs=0.1)
-    sums = f"sum(rate(celery_task_runtime_sum{chosen})) by (name)"
-    assert prometheus.value(f"{sums} / sum(rate(celery_task_runtime_count{chosen})) by (name)") == pytest.approx(1.5)
-
-
-def test_queues_and_publishers_answer_to_its_names(prometheus: Server) -> None:
-    """celery_queue_length has queue_name, and what publishers count is celery_task_sent_total."""
-    assert prometheus.value('sum(celery_queue_length{queue_name!~"None"}) by (queue_name)') == 7
-    sent = prometheus.value('sum(increase(celery_task_sent_total{queue_name="orders", name="shop.pay"}[1m])) by (name)')
-    assert sent is not None
-    assert sent > 0
+@pytest.mark.parametrize("dashboard", ["overview", "by task", "tasks"])
+def test_every_panel_has_data(prometheus: Server, dashboard: str) -> None:
+    """Each of the mixin's panels, chosen by the values that its variables find, answers with numbers."""
+    asked = list(panels(dashboard))
+    assert len(asked) > 20
+    for title, expression in asked:
+        values = [float(found["value"][1]) for found in prometheus.query(expression)]
+        assert values, f"{title}: {expression}"
+        assert not any(map(math.isnan, values)), f"{title}: {expression}"
 
 
 def test_its_variables_have_values(prometheus: Server) -> None:
     """What label_values asks for."""
-    series = prometheus.api("series", **{"match[]": 'celery_task_received_total{queue_name!~"None"}'})
-    assert {(one["name"], one["queue_name"], one["job"]) for one in series} == {("shop.pay", "orders", "celery")}
+    for metric in ("celery_task_received_total", "celery_task_sent_total"):
+        series = prometheus.api("series", **{"match[]": f'{metric}{{queue_name!~"None"}}'})
+        assert {(one["name"], one["queue_name"], one["job"]) for one in series} == {("shop.pay", "orders", "celery")}
+    assert {one["job"] for one in prometheus.api("series", **{"match[]": "celery_worker_up"})} == {"celery"}
 
 
-def test_workers_answer_without_its_labels(prometheus: Server) -> None:
-    """Its panels count and sum them, whatever the host is."""
-    assert prometheus.value('count(celery_worker_up{queue_name!~"None"} == 1)') == 1
-    assert prometheus.value('sum(celery_worker_tasks_active{queue_name!~"None"})') == 2
+def test_its_alerts_load_and_see(prometheus: Server) -> None:
+    """They are evaluated without an error; those that are about what is wrong here hold, with its labels."""
+
+    def loaded() -> dict[str, dict[str, Any]]:
+        groups = prometheus.api("rules", type="alert")["groups"]
+        return {rule["name"]: rule for group in groups for rule in group["rules"]}
+
+    wait_until(lambda: {rule["health"] for rule in loaded().values()} == {"ok"}, "the alerts were evaluated")
+    held = {name: rule["alerts"] for name, rule in loaded().items()}
+    assert held["CeleryWorkerDown"] == []
+    (failing,), (length,) = held["CeleryTaskHighFailRate"], held["CeleryHighQueueLength"]
+    assert (failing["labels"]["name"], failing["labels"]["queue_name"]) == ("shop.pay", "orders")
+    assert (length["labels"]["queue_name"], length["value"]) == ("orders", "7e+02")
+
+
+@pytest.mark.parametrize("counter", COUNTERS)
+def test_the_counters_answer_to_its_labels(prometheus: Server, counter: str) -> None:
+    """The same figure, summed by each of its labels."""
+    moment = str(time.time())
+    (ours,) = prometheus.query(f'sum(rate(celery_task_{counter}_total{{task_name="shop.pay"}}[1m]))', time=moment)
+    assert float(ours["value"][1]) > 0
+    for label, value in (("name", "shop.pay"), ("queue_name", "orders"), ("hostname", "host1")):
+        (theirs,) = prometheus.query(f"sum(rate(celery_task_{counter}_total[1m])) by ({label})", time=moment)
+        assert theirs["metric"] == {label: value}
+        assert theirs["value"] == ours["value"]
+
+
+def test_what_has_another_name_has_the_same_figures(prometheus: Server) -> None:
+    """Runtimes and waits without the unit, and what was sent, by workers and by others; who consumes a queue."""
+    for metric in ("celery_task_runtime", "celery_task_queue_wait_time"):
+        chosen = f'{metric}_bucket{{name="shop.pay", queue_name="orders", hostname="host1"}}[1m]'
+        median = prometheus.value(f"histogram_quantile(0.50, sum(irate({chosen})) by (name, job, le))")
+        assert median == pytest.approx(1.0, abs=0.1)
+        mean = prometheus.value(f"sum(rate({metric}_sum[1m])) / sum(rate({metric}_count[1m]))")
+        assert mean == pytest.approx(1.5)
+    of_workers = 'count(celery_task_sent_total{queue_name="orders", name="shop.pay", hostname="host1"})'
+    assert prometheus.value(of_workers) == 1
+    assert prometheus.value('count(celery_task_sent_total{queue_name="orders", name="shop.pay"})') == 2
+    for what, number in {"worker": 1, "process": 8, "consumer": 1}.items():
+        assert prometheus.value(f'celery_active_{what}_count{{queue_name="orders"}}') == number
 
 
 def test_our_own_labels_stay(prometheus: Server) -> None:

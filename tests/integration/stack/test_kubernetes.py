@@ -25,19 +25,21 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.xdist_group("kubernetes")
 
 HERE = Path(__file__).parent
-SCALED = "autoscaling/trading"
+SCALED = ("autoscaling/pipeline", "autoscaling/trading")
+OF_SCALED = 4 * len(SCALED)
+"""How many manifests these have: a ConfigMap, a Deployment, a PodDisruptionBudget and a ScaledObject each."""
 POOLS = plan.read(plan.EXAMPLE)
 
 
 @pytest.fixture(scope="module")
 def text() -> str:
-    """Build everything, by kustomize, and the pool that is scaled besides."""
-    return f"{manifests.build()}---\n{manifests.build(SCALED)}"
+    """Build everything, by kustomize, and the pools that are scaled besides."""
+    return "---\n".join(map(manifests.build, (".", *SCALED)))
 
 
 @pytest.fixture(scope="module")
 def everything(text: str) -> list[manifests.Manifest]:
-    """Parse it; the scaled pool's manifests are the last ones."""
+    """Parse it; the scaled pools' manifests are the last ones."""
     return manifests.load(text)
 
 
@@ -83,7 +85,7 @@ def test_a_misspelt_key_is_refused(text: str, schemas: Path) -> None:
 
 def test_the_overlays_are_the_documented_pools(everything: list[manifests.Manifest]) -> None:
     """Each pool has a Deployment that selects its own pods, with the queues and concurrency of the pools file."""
-    by_name = {(found["kind"], found["metadata"]["name"]): found for found in everything[:-4]}
+    by_name = {(found["kind"], found["metadata"]["name"]): found for found in everything[:-OF_SCALED]}
     for pool in POOLS:
         deployment = by_name["Deployment", f"celery-{pool.name}"]
         labels = deployment["spec"]["template"]["metadata"]["labels"]
@@ -111,16 +113,73 @@ def test_the_parts_mean_the_same_pods_and_port(everything: list[manifests.Manife
         assert policy["spec"]["podSelector"]["matchLabels"].items() <= labels
 
 
-def test_the_autoscaler_moves_the_pool_that_it_reads(everything: list[manifests.Manifest]) -> None:
-    """The ScaledObject's target is the Deployment beside it, which leaves the number of its pods to it."""
-    (scaled,) = manifests.of_kind(everything, "ScaledObject")
-    deployment = manifests.of_kind(everything, "Deployment")[-1]
+@pytest.mark.parametrize("directory", SCALED)
+def test_the_autoscaler_moves_the_pool_that_it_reads(directory: str) -> None:
+    """Its target is the Deployment beside it, which leaves the number of its pods to it, down to none."""
+    built_alone = manifests.load(manifests.build(directory))
+    assert len(built_alone) == OF_SCALED // len(SCALED)
+    ((scaled,), (deployment,), (config,)) = (
+        manifests.of_kind(built_alone, kind) for kind in ("ScaledObject", "Deployment", "ConfigMap")
+    )
     assert scaled["spec"]["scaleTargetRef"]["name"] == deployment["metadata"]["name"]
     assert "replicas" not in deployment["spec"]
-    (trigger,) = scaled["spec"]["triggers"]
-    (values,) = [found["data"] for found in everything[-4:] if found["kind"] == "ConfigMap"]
-    assert f'pool="{values["CELERY_POOL"]}"' in trigger["metadata"]["query"]
-    assert 0 < float(trigger["metadata"]["threshold"]) < int(values["CELERY_CONCURRENCY"])
+    assert scaled["spec"]["minReplicaCount"] == 0
+    pool, slots = config["data"]["CELERY_POOL"], int(config["data"]["CELERY_CONCURRENCY"])
+    workers, queue = sorted(scaled["spec"]["triggers"], key=lambda trigger: "celery_worker" not in str(trigger))
+    assert workers["metadata"]["query"].count(f'pool="{pool}"') == 2
+    assert 0 < float(workers["metadata"]["threshold"]) <= slots
+    assert f'queue=~"{config["data"]["CELERY_QUEUES"].replace(",", "|")}"' in queue["metadata"]["query"]
+
+
+def test_the_autoscalers_ask_what_they_say(everything: list[manifests.Manifest], tmp_path: Path) -> None:
+    """From the first message on, and while anything runs, a trigger is active; what nobody reads has no data."""
+    pods.write_rules(everything, tmp_path)
+    queries = {
+        (scaled["spec"]["scaleTargetRef"]["name"], trigger["name"]): trigger["metadata"]["query"]
+        for scaled in manifests.of_kind(everything, "ScaledObject")
+        for trigger in scaled["spec"]["triggers"]
+    }
+    waiting = (*told("trading", 7), *told("pipeline", 7), *told("pipeline", 90, "oldest_message_age_seconds"))
+    busy = tuple(
+        f'celery_worker_tasks_{state}{{job="celery", pool="{pool}", worker="{pool}@{pod}"}}: 2'
+        for pool in ("trading", "pipeline") for pod in "ab" for state in ("active", "reserved")
+    )  # fmt: skip
+    cases: dict[tuple[str, ...], tuple[float | None, ...]] = {
+        (): (0, None, None, 0),
+        (*told("trading", 0), *told("pipeline", 0)): (0, 0, 0, 0),
+        waiting: (0, 7, 90, 0),
+        (*waiting, *busy): (8, 7, 90, 8),
+    }
+    asked = [("celery-trading", "saturation"), ("celery-trading", "length"), ("celery-pipeline", "age")]
+    asked.append(("celery-pipeline", "busy"))
+    assert set(asked) == set(queries)
+    tests = [
+        {
+            "interval": "30s",
+            "input_series": [dict(zip(("series", "values"), series_of(one), strict=True)) for one in case],
+            "promql_expr_test": [
+                {"expr": queries[one], "eval_time": "2m", "exp_samples": [] if value is None else [{"value": value}]}
+                for one, value in zip(asked, values, strict=True)
+            ],
+        }
+        for case, values in cases.items()
+    ]
+    unit = {"rule_files": ["celery-recording.yml"], "evaluation_interval": "30s", "tests": tests}
+    (tmp_path / "scaled.yml").write_text(yaml.safe_dump(unit))
+    command = [built("promtool"), "test", "rules", "scaled.yml"]
+    answer = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert answer.returncode == 0, answer.stdout + answer.stderr
+
+
+def told(queue: str, value: float, what: str = "length") -> tuple[str]:
+    """Name what the queue exporter tells of a queue."""
+    return (f'celery_queue_{what}{{job="celery-queues", namespace="celery", queue="{queue}"}}: {value}',)
+
+
+def series_of(one: str) -> tuple[str, str]:
+    """Part a series from its value, and have it stand still."""
+    series, _, value = one.rpartition(": ")
+    return series, f"{value}x10"
 
 
 def test_the_rules_are_those_of_the_monitoring() -> None:
@@ -182,7 +241,7 @@ def test_the_pods_are_scraped_within_the_limits_of_prometheus_yml(everything: li
 def pod(everything: list[manifests.Manifest], redis_url: str, tmp_path: Path) -> Iterator[pods.Pod]:
     """Run the command of the pool trading with its environment; the port, the broker and the app are the test's."""
     (deployment,) = [
-        d for d in manifests.of_kind(everything[:-4], "Deployment") if d["metadata"]["name"].endswith("trading")
+        d for d in manifests.of_kind(everything[:-OF_SCALED], "Deployment") if d["metadata"]["name"].endswith("trading")
     ]
     spec, port = pods.container(deployment), free_port()
     (values,) = [f["data"] for f in everything if f["metadata"]["name"] == spec["envFrom"][0]["configMapRef"]["name"]][
@@ -208,7 +267,7 @@ def test_the_pod_is_probed_drained_and_scraped(text: str, pod: pods.Pod, tmp_pat
     assert pod.probe("livenessProbe") == OK
     everything = manifests.load(hastened(text, "1s"))
     pods.write_rules(everything, tmp_path)
-    (scaled,) = manifests.of_kind(everything, "ScaledObject")
+    scaled = manifests.of_kind(everything, "ScaledObject")[-1]
     query = scaled["spec"]["triggers"][0]["metadata"]["query"]
     with start_prometheus(yaml.safe_dump(pods.configuration(everything, pod.port)), tmp_path) as prometheus:
         (found,) = prometheus.wait_for('pool:celery_worker_up:sum{pool="trading"} == 1', "the rules see the pool")
