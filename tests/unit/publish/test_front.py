@@ -119,6 +119,7 @@ def test_an_error_passes_unchanged_and_is_reported(error: BaseException) -> None
 
     vars(app.amqp)[NAME] = fail
     bench = Bench(app)
+    assert app.conf.task_default_queue == "celery"  # as Celery's own function reads it, which is not made here
     message = app.amqp.as_task_v2("1", "proj.add")
     with pytest.raises(type(error)) as caught:
         app.amqp.send_task_message(None, "proj.add", message, queue="celery")
