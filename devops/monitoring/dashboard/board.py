@@ -10,6 +10,7 @@ from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models.dashboard import DashboardCursorSync
 
 from devops.monitoring.dashboard import (
+    beat,
     broker,
     detail,
     links,
@@ -26,7 +27,7 @@ from devops.monitoring.dashboard.variables import INPUT, variables
 if TYPE_CHECKING:
     from grafana_foundation_sdk.models import dashboard as models
 
-ROWS = (saturation, detail, waiting, queues, publishers, processes, broker)
+ROWS = (saturation, detail, waiting, queues, publishers, beat, processes, broker)
 """The rows below the documented panels, which stand first and in no row."""
 
 

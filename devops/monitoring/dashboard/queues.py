@@ -44,6 +44,13 @@ def _waiting() -> list[Any]:
         )
         .links(links.runbook("CeleryOldestMessageTooOld"))
         .span(8),
+        lines(
+            "Unacknowledged",
+            "Messages delivered and not acknowledged, where the broker can tell: prefetched, or being worked on.",
+            Query(series(catalogue.QUEUE_UNACKED).by("max", "queue"), "{{queue}}"),
+            unit=COUNT,
+            nothing="No queue exporter tells it",
+        ).span(8),
     ]
 
 
@@ -55,7 +62,7 @@ def _consuming() -> list[Any]:
             Query(CONSUMERS.by("max", "queue"), "{{queue}}"),
             unit=COUNT,
             nothing="No worker has been scraped",
-        ).span(4),
+        ).span(8),
         coloured(
             figures(
                 "Queues Nobody Consumes",
@@ -67,7 +74,16 @@ def _consuming() -> list[Any]:
             (1, RED),
         )
         .links(links.runbook("CeleryQueueNotConsumed"))
-        .span(4),
+        .span(8),
+        lines(
+            "Refresh Failures",
+            "Questions about a queue that the broker did not answer: the queue has no figures until the next refresh.",
+            Query(series(catalogue.QUEUE_REFRESH_FAILURES).per_second().total("job"), "{{job}}"),
+            unit=RATE,
+            nothing="No queue exporter has been scraped",
+        )
+        .links(links.runbook("CeleryQueuesUnseen"))
+        .span(8),
     ]
 
 

@@ -97,6 +97,7 @@ HISTORY: dict[str, Callable[[int], float]] = {
     'task:celery_worker_oldest_active_task_seconds:maximum{task_name="orders.place"}': always(60),
     # Nobody consumes a queue, which grows; the servers behind the exporters are down, then the exporters.
     'redis_key_size{job="redis",instance="redis:1",db="db0",key="nobody"}': growing(1),
+    'queue:celery_queue_length:max{queue="nobody"}': growing(1),  # as recorded: its growth is looked at
     'celery_queue_oldest_message_age_seconds{job="celery-queues",instance="queues:1",queue="nobody"}': growing(1),
     'otel_celery_queue_last_refresh_timestamp_seconds{job="celery-queues",instance="queues:1"}': always(1e9),
     'otel_celery_queue_refresh_failures_total{job="celery-queues",instance="queues:1"}': growing(0.1),
