@@ -12,7 +12,9 @@ from otel_celery.lifecycle import Where
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-OF_A_WORKER = (Where.REQUEST, Where.CONSUMER, Where.CHILDREN, Where.RELAY, Where.LEVELS, Where.PORT, Where.PUSH)
+OF_OTHERS = (Where.QUEUES, Where.BEAT)
+"""The places of other processes; a worker may have the first, where it is asked for."""
+OF_A_WORKER = tuple(where for where in Where if where not in OF_OTHERS)
 """The places that every worker has."""
 
 logger = logging.getLogger("otel_celery")

@@ -53,7 +53,7 @@ class Listener:
         (Limit, ["soft", "hard"]),
         (Unknown, ["unknown_task", "undecodable", "invalid"]),
         (Exit, ["recycled", "killed", "exited", "timed_out"]),
-        (Where, ["request", "consumer", "children", "relay", "levels", "port", "push", "queues", "beat"]),
+        (Where, ["request", "consumer", "children", "relay", "levels", "port", "push", "publish", "queues", "beat"]),
         (Loss, ["torn", "malformed", "limit", "mismatch", "unsupported", "value", "name"]),
     ],
 )

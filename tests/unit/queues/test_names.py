@@ -9,7 +9,7 @@ from kombu.common import Broadcast
 
 from otel_celery.queues.names import named, of_app
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*'queue' task attribute:DeprecationWarning")
+pytestmark = pytest.mark.filterwarnings("ignore:\\s*The 'queue' task attribute:DeprecationWarning")
 
 
 def app() -> Celery:
@@ -18,7 +18,7 @@ def app() -> Celery:
     made.conf.task_queues = [Queue("letters"), Broadcast("news")]
     made.conf.task_default_queue = "letters"
     made.conf.task_routes = [{"post.fax": {"queue": "faxes"}, "post.x": "not a route"}, lambda *_: {"queue": "hidden"}]
-    made.task(name="post.wire", queue=Queue("wires"))(named)
+    made.task(shared=False, name="post.wire", queue=Queue("wires"))(named)
     return made
 
 
