@@ -9,7 +9,7 @@ from kombu.common import Broadcast
 
 from otel_celery.queues.names import named, of_app
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*'queue' task attribute:DeprecationWarning")
+pytestmark = pytest.mark.filterwarnings("ignore:\\s*The 'queue' task attribute:DeprecationWarning")
 
 
 def app() -> Celery:
