@@ -71,7 +71,10 @@ PYTHON_SIDE = (*ROOMS, "tests/integration/relay/test_instruments.py")
 QUICK = (*ROOMS, "tests/integration/stack/test_rules.py", "tests/integration/stack/test_alerts.py")
 """The rooms, and Prometheus's own check of the exposition and of the alerts."""
 DEMO = "tests/integration/pools/test_demo.py"
-"""Runs beside the ends, which mostly wait: the unit tests leave its ten processes too little of two cores."""
+"""Runs beside the ends, which mostly wait: the unit tests leave its processes too little of two cores.
+
+It is named first, since its tests run one after the other and take longest.
+"""
 ENDS = "tests/integration/worker/test_ends.py"
 ONCE = "not late and not early-results and not killed_demo"
 """Each way to end once on each pool, and the demo; what a killed one leaves behind is timed, and so for `rest`."""
@@ -88,6 +91,8 @@ DRAWING = (
     *("d3@7.9.0", "@fontsource/inter@5.3.0", "esbuild@0.28.2", "playwright-core@1.65.1", "upng-js@2.1.0"),
 )
 """Grafana's panel components with what they are drawn with, what bundles them, and what steers Chromium."""
+FEWER = {"OTEL_CELERY_TEST_EXAMPLES": "10"}
+"""The examples of each property in a cell of the matrix; fifty are tried on the newest Python, which takes minutes."""
 START_METHOD = "OTEL_CELERY_TEST_START_METHOD"
 """Tells the worker tests how the prefork pool starts its children; Celery 5.7 has the choice."""
 
@@ -133,7 +138,7 @@ def tests(session: nox.Session) -> None:
         return
     session.run("coverage", "erase")
     session.run(*MEASURED, *QUICK, *SLOWEST, *THREE, "-m", "not alone")
-    session.run(*MEASURED, ENDS, DEMO, *SLOWEST, *FOUR, "-k", ONCE)
+    session.run(*MEASURED, DEMO, ENDS, *SLOWEST, *FOUR, "-k", ONCE)
     if MEASURED[0] == "coverage":
         session.run("coverage", "combine", "--quiet")
         session.run("coverage", "report")
@@ -164,7 +169,7 @@ def matrix(session: nox.Session, celery: str) -> None:
     session.install(*chosen, "-e", ".[demo]", *group("test", "green"))
     if (session.python, celery) != (NEWEST, NEWEST_CELERY):  # whose unit tests `tests` runs
         units = PYTHON_SIDE if celery in {NEWEST_CELERY, LOWEST} else CELERY_SIDE
-        session.run("pytest", *units, *TWO, "-m", "not services", *session.posargs)
+        session.run("pytest", *units, *TWO, "-m", "not services", *session.posargs, env=FEWER)
     for start_method in CELLS[str(session.python), celery]:
         session.log(f"prefork with {start_method}")
         play_prefork(session, *(() if celery == NEWEST_CELERY else INSIDE), start_method=start_method)

@@ -7,6 +7,7 @@ one, an application's own handler of SIGALRM raises others. Code of ours that ru
 
 from __future__ import annotations
 
+import inspect
 import os
 import signal
 from functools import partial
@@ -17,10 +18,14 @@ from otel_celery import native
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from types import FrameType
 
 
 PAUSE = 0.01
 """Seconds before a signal is sent again, so that our code has returned to the task by then."""
+
+CATCHER = 4
+"""Frames from :func:`_callers` to the caller of the function that has caught an error and asks here."""
 
 
 def send_again(number: int, is_wanted: Callable[[], bool]) -> None:
@@ -34,15 +39,51 @@ def _send(number: int, is_wanted: Callable[[], bool]) -> None:
         os.kill(os.getpid(), number)
 
 
-def is_interruption(error: BaseException) -> bool:
-    """Tell whether a signal handler has raised this exception."""
-    return interrupting_signal(error) is not None
+def interruption(error: BaseException) -> BaseException | None:
+    """Return the exception that a signal handler has raised, to be raised again; None if there is none.
+
+    It is this error, or one that this error has replaced on its way: where a handler interrupts ``Thread.start`` as the
+    thread begins, what arrives is a KeyError of ``threading``.
+    """
+    found = _interrupting(error)
+    return None if found is None else found[0]
 
 
 def interrupting_signal(error: BaseException) -> int | None:
-    """Return the number of the signal whose handler has raised this exception, or None.
+    """Return the number of the signal whose handler has raised :func:`interruption`, or None."""
+    found = _interrupting(error)
+    return None if found is None else found[1]
 
-    The handler's frame is in the exception's traceback. If handlers interrupted one another, the innermost has raised.
+
+def _interrupting(error: BaseException) -> tuple[BaseException, int] | None:
+    """Find the exception of a signal handler, and the signal, in an error that the caller's caller has caught."""
+    handling = _callers()
+    replaced: BaseException | None = error
+    while replaced is not None:
+        number = _signal_of(replaced)
+        if number is not None:
+            return replaced, number
+        replaced = replaced.__context__
+        if replaced is not None and replaced.__traceback__ is not None and replaced.__traceback__.tb_frame in handling:
+            return None  # the task has got that one, and handles it while it calls us
+    return None
+
+
+def _callers() -> set[FrameType]:
+    """Give the frames of those who called the function that has caught an error."""
+    frames, frame = set(), inspect.currentframe()
+    for _ in range(CATCHER):
+        frame = frame and frame.f_back
+    while frame is not None:
+        frames.add(frame)
+        frame = frame.f_back
+    return frames
+
+
+def _signal_of(error: BaseException) -> int | None:
+    """Return the number of the signal whose handler has raised this exception: its frame is in the traceback.
+
+    If handlers interrupted one another, the innermost has raised.
     """
     codes = [frame.f_code for frame, _ in walk_tb(error.__traceback__)]
     if isinstance(error, KeyboardInterrupt) and signal.getsignal(signal.SIGINT) is signal.default_int_handler:

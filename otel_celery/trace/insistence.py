@@ -14,7 +14,7 @@ from functools import partial, wraps
 from traceback import walk_tb
 from typing import TYPE_CHECKING, Any
 
-from otel_celery.interruption import interrupting_signal, is_interruption, send_again
+from otel_celery.interruption import interrupting_signal, interruption, send_again
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -89,9 +89,9 @@ def _is_final(record: logging.LogRecord) -> bool:
         if frame.f_code is _WHOLE:
             try:
                 known["self"].insist(known["handler"], known["message"], [number])
-            except Exception as failed:
-                if is_interruption(failed):
-                    raise  # through the dispatch, to the task
+            except Exception as failed:  # noqa: BLE001  an error of ours is logged by the dispatch
+                if (interrupted := interruption(failed)) is not None:
+                    raise interrupted from None  # through the dispatch, to the task
                 return True
             return False
     return True

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from opentelemetry.sdk.trace import SpanProcessor
 
 from otel_celery import forks
-from otel_celery.interruption import is_interruption
+from otel_celery.interruption import interruption
 from otel_celery.masking import reason
 
 if TYPE_CHECKING:
@@ -101,9 +101,9 @@ class ProcessSpans(SpanProcessor):
     def _made(self) -> Sequence[SpanProcessor]:
         try:
             return self._make()
-        except Exception as error:  # a bad endpoint or batch size; only its time limit may reach the task
-            if is_interruption(error):
-                raise
+        except Exception as error:  # noqa: BLE001  a bad endpoint; only its time limit may reach the task
+            if (interrupted := interruption(error)) is not None:
+                raise interrupted from None
             said = "otel-celery: spans cannot be sent from this process (pid %d): %s"
             logger.error(said, os.getpid(), reason(error))  # noqa: TRY400
             return ()

@@ -12,7 +12,7 @@ from opentelemetry import metrics
 from opentelemetry.sdk.metrics import MeterProvider
 
 from otel_celery.forks import is_child_of
-from otel_celery.interruption import is_interruption
+from otel_celery.interruption import interruption
 from otel_celery.relay import sdk
 from otel_celery.relay.child.sender import Sender
 from otel_celery.relay.wire import address
@@ -113,8 +113,8 @@ class Child:
             if self._sender is not None:
                 self._sender.wake(provider)
         except Exception as error:
-            if is_interruption(error):
-                raise
+            if (interrupted := interruption(error)) is not None:
+                raise interrupted from None
             if not self._failed:
                 self._failed = True
                 _logger.exception("otel-celery: the metrics that this process records cannot be sent")

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from tests.integration.pools.conftest import Yard
 
+pytestmark = pytest.mark.xdist_group("demo")  # one at a time: each is some fifteen processes
+
 POOLS = ("TRADING", "PIPELINE", "ALLOCATION", "MARKET", "GENERAL")
 
 
@@ -53,7 +55,7 @@ def test_the_demo_runs_on_a_broker_of_the_users(
 ) -> None:
     """Its own broker is not started then; --seconds ends it by itself."""
     broker = yard.broker if kind == "redis" else request.getfixturevalue("rabbitmq_url")
-    command = otel_celery("demo", "--broker", broker, "--seconds", "12")
+    command = otel_celery("demo", "--broker", broker, "--seconds", "25")
     with Fleet(command, yard.directory / "out", {**ports, "TMPDIR": str(yard.directory)}) as fleet:
         fleet.wait_for(r"trading .*│ +yes │ +\d/2 │ +[1-9]\d* ")
         assert fleet.end() == 0

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from otel_celery.serve.exposition import MAX_AGE
 from tests.services import free_port
 
 if TYPE_CHECKING:
@@ -89,6 +90,8 @@ class Worker:
     log_path: Path
     record_path: Path
     environment: Mapping[str, str] = field(repr=False)
+    fresh_at: float = 0.0
+    """When a rendering is made anew, by the monotonic clock: what the last scrape got is kept until then."""
 
     @property
     def log(self) -> str:
@@ -106,10 +109,13 @@ class Worker:
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as error:
             return error.code, error.read().decode()
+        finally:
+            if path == "/metrics":
+                self.fresh_at = time.monotonic() + MAX_AGE + 0.01
 
     def scrape(self) -> Scrape:
-        """Scrape the port afresh: a rendering is kept for a quarter of a second."""
-        time.sleep(0.3)
+        """Scrape the port afresh, not what an earlier scrape of ours has left there."""
+        time.sleep(max(0.0, self.fresh_at - time.monotonic()))
         status, text = self.get("/metrics")
         assert status == 200, text
         return Scrape(text)
@@ -132,14 +138,17 @@ class Worker:
         return self
 
     def settled(self, seconds: float = PATIENCE) -> Scrape:
-        """Wait until nothing moves: no task active or reserved, and two scrapes in a row the same."""
+        """Wait until nothing moves: no task active or reserved, and three scrapes in a row the same.
+
+        A message that was just sent needs some time to arrive.
+        """
         last: list[dict[str, float]] = []
 
         def still() -> Scrape | None:
             scrape = self.scrape()
             books = scrape.books()
             last.append(books)
-            quiet = not books["active"] and not books["reserved"] and last[-2:] == [books, books]
+            quiet = not books["active"] and not books["reserved"] and last[-3:] == [books] * 3
             return scrape if quiet else None
 
         try:

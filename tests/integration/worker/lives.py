@@ -14,7 +14,6 @@ import signal
 import sys
 import threading
 import time
-import urllib.error
 import urllib.request
 import weakref
 from collections import Counter
@@ -81,7 +80,7 @@ def scrape(port: int) -> dict[str, float] | None:
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
             text = answer.read().decode()
-    except urllib.error.URLError:
+    except OSError:  # or what listened has just closed
         return None
     return {
         f"{sample.name}{sorted(sample.labels.items())}": sample.value

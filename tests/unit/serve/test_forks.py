@@ -274,8 +274,15 @@ def test_a_fork_from_behind_the_gate_leaves_it_to_whoever_holds_it() -> None:
 
 
 def _is_open(gate: ForkGate) -> bool:
+    """Tell whether another thread gets the gate, and leave it as it is."""
     free: list[bool] = []
-    other = threading.Thread(target=lambda: free.append(gate._lock.acquire(blocking=False)))
+
+    def try_it() -> None:
+        free.append(gate._lock.acquire(blocking=False))
+        if free[0]:
+            gate._lock.release()
+
+    other = threading.Thread(target=try_it)
     other.start()
     other.join()
     return free == [True]

@@ -15,7 +15,7 @@ from billiard.exceptions import SoftTimeLimitExceeded
 from celery.utils.dispatch import Signal
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 
-from otel_celery.interruption import PAUSE, interrupting_signal, is_interruption, send_again
+from otel_celery.interruption import PAUSE, interrupting_signal, interruption, send_again
 from otel_celery.trace.insistence import Insistence
 from otel_celery.trace.runs import Runs
 from otel_celery.trace.spans import ProcessSpans
@@ -24,6 +24,8 @@ from tests.unit.interrupt import Interrupter, soft_time_limit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from opentelemetry.sdk.trace import SpanProcessor
 
 LINES = 60
 
@@ -226,4 +228,41 @@ def test_an_error_of_our_own_is_no_interruption() -> None:
 
     with pytest.raises(SoftTimeLimitExceeded) as caught:
         Insistence().whole(handler)()
-    assert not is_interruption(caught.value)
+    assert interruption(caught.value) is None
+
+
+def replaced() -> list[SpanProcessor]:
+    """Do as ``Thread.start`` does when a signal's handler interrupts it after the thread has begun."""
+    try:
+        signal.raise_signal(signal.SIGUSR1)
+    except SoftTimeLimitExceeded:
+        raise KeyError from None
+    return []
+
+
+@pytest.mark.usefixtures("limit")
+def test_a_limit_that_another_error_has_replaced_reaches_the_task(kept, caplog) -> None:
+    """It is no error of ours, and the span that has ended is sent with the next one."""
+    made: list[SpanProcessor] = []
+    spans = ProcessSpans(lambda: made or replaced())
+    with pytest.raises(SoftTimeLimitExceeded):
+        spans.on_end(kept.tracer.start_span("first"))
+    assert caplog.text == ""
+    made.append(SimpleSpanProcessor(kept.exporter))
+    spans.on_end(kept.tracer.start_span("second"))
+    assert [span.name for span in kept.ended] == ["first", "second"]
+
+
+@pytest.mark.usefixtures("limit")
+def test_a_limit_that_the_task_handles_already_is_not_raised_again(kept, caplog) -> None:
+    """An error of ours that comes up meanwhile is ours, and stays with us."""
+
+    def fail() -> list[SpanProcessor]:
+        raise KeyError
+
+    spans = ProcessSpans(fail)
+    try:
+        signal.raise_signal(signal.SIGUSR1)
+    except SoftTimeLimitExceeded:
+        spans.on_end(kept.tracer.start_span("first"))
+    assert "spans cannot be sent from this process" in caplog.text
