@@ -87,7 +87,7 @@ def healths(prometheus: Server) -> dict[str, str]:
 
 @BOTH
 def test_every_target_is_scraped(stack: Stack, version: str) -> None:
-    """What runs is up, exporters included; pools and the queue exporter, which do not run, are down, and nothing is unknown for ever."""
+    """What runs is up, exporters included; what does not run is down, and nothing is unknown for ever."""
     prometheus = stack.prometheuses[version]
     expected = dict.fromkeys(("trading", "redis", "postgres", "prometheus", "alertmanager"), "up")
     expected |= dict.fromkeys(("pipeline", "allocation", "market", "general", "queues"), "down")
