@@ -29,8 +29,8 @@ def queues() -> None:
 
 @queues.command()
 @click.option("-A", "--app", help="The Celery app, as `celery -A` takes it: its broker and its queues.")
-@click.option("-b", "--broker", help="The broker's URL, instead of an app; then name its queues.")
-@click.option("-q", "--queue", "names", multiple=True, help="A queue, instead of all of the app; may be repeated.")
+@click.option("-b", "--broker", help="The broker's URL, instead of an app.  [default: CELERY_BROKER_URL]")
+@click.option("-q", "--queue", "names", multiple=True, help="Queues, comma-separated, instead of all of the app.")
 @click.option("--option", "options", multiple=True, metavar="KEY=JSON", help="A transport option of --broker's.")
 @click.option("--port", type=click.IntRange(1, 65535), help=f"The port.  [default: PROMETHEUS_PORT, else {PORT}]")
 def serve(
@@ -40,6 +40,9 @@ def serve(
 
     Exit status: 0 ended by SIGTERM or SIGINT, 78 something is misconfigured.
     """
+    if app is None:
+        broker = broker or os.environ.get("CELERY_BROKER_URL")
+    names = tuple(name for each in names for name in map(str.strip, each.split(",")) if name)
     if (app is None) == (broker is None):
         raise click.UsageError("give either --app or --broker")
     if broker is not None and not names:

@@ -19,11 +19,12 @@ if TYPE_CHECKING:
     from tests.integration.stack.composition import Service
 
 FILES = pytest.mark.parametrize("file", [LINUX, DESKTOP])
-ALWAYS = {"prometheus", "alertmanager", "grafana", "redis-exporter", "postgres-exporter"}
+ALWAYS = {"prometheus", "alertmanager", "grafana", "queue-exporter", "redis-exporter", "postgres-exporter"}
 PORTS = {
     "prometheus": {9090},
     "alertmanager": {9093},
     "grafana": {3001},
+    "queue-exporter": {9106},
     "redis-exporter": {9121},
     "postgres-exporter": {9187},
     "redis": {6379},
@@ -46,6 +47,7 @@ PARTS = {
     "Prometheus": "prometheus",
     "Alertmanager": "alertmanager",
     "Grafana": "grafana",
+    "Queue exporter": "queue-exporter",
     "Redis exporter": "redis-exporter",
     "PostgreSQL exporter": "postgres-exporter",
     "Redis": "redis",

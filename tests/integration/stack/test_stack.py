@@ -87,10 +87,10 @@ def healths(prometheus: Server) -> dict[str, str]:
 
 @BOTH
 def test_every_target_is_scraped(stack: Stack, version: str) -> None:
-    """What runs is up, exporters included; pools that do not run are down, and nothing is unknown for ever."""
+    """What runs is up, exporters included; what does not run is down, and nothing is unknown for ever."""
     prometheus = stack.prometheuses[version]
     expected = dict.fromkeys(("trading", "redis", "postgres", "prometheus", "alertmanager"), "up")
-    expected |= dict.fromkeys(("pipeline", "allocation", "market", "general"), "down")
+    expected |= dict.fromkeys(("pipeline", "allocation", "market", "general", "queues"), "down")
     wait_until(lambda: healths(prometheus) == expected, f"every target is as it should be: {healths(prometheus)}")
     assert prometheus.value('up{job="celery", pool="trading"}') == 1
     assert prometheus.value('up{job="celery", pool="market"}') == 0
