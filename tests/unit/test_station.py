@@ -163,6 +163,7 @@ def test_the_last_values_are_pushed_at_the_end(opened, receiver: Receiver) -> No
         again.bind((LOOPBACK, port))
 
 
+@pytest.mark.filterwarnings("ignore:Using fork:DeprecationWarning")  # eventlet's, where another test has imported it
 def test_a_forked_child_has_no_port_and_closes_nothing(opened) -> None:
     """The child's copy of the port is closed, its close does nothing, and the parent serves on."""
     port = free_port()

@@ -232,8 +232,8 @@ def test_its_monitors_scrape_as_the_manifests_do(default: str) -> None:
 @pytest.mark.parametrize(
     ("values", "arguments"),
     [
-        ({}, ["--broker=$(CELERY_BROKER_URL)", "--queue=celery"]),
-        ({"queues": ["a", "b c"]}, ["--broker=$(CELERY_BROKER_URL)", "--queue=a", "--queue=b c"]),
+        ({}, ["--queue=celery"]),
+        ({"queues": ["a", "b c"]}, ["--queue=a", "--queue=b c"]),
         ({"app": "proj"}, ["--app=proj"]),
         ({"app": "proj", "queues": ["a"], "extraArgs": ["--port=9"]}, ["--app=proj", "--queue=a", "--port=9"]),
     ],
