@@ -24,6 +24,8 @@ from otel_celery.settings import settings as environment
 from otel_celery.trace import entry
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from otel_celery.beat_session import BeatSession
     from otel_celery.lifecycle import PublishObserver
     from otel_celery.session import Session
@@ -73,11 +75,21 @@ def on_beat_init(sender: Any, **_: object) -> None:
 
 def on_worker_process_init(sender: str, **_: object) -> None:
     """Set up a spawned pool child to send its spans and its tasks' metrics; a forked child inherits them."""
-    instrument(current_app)  # a spawned child has an app of its own, which no module of the application knows
+    for app in _apps():
+        instrument(app)
     _enter_spawned(sender)
     for handle in list(_handles.values()):
         handle.close_publisher()
     entry.for_spawned_child(sender)
+
+
+def _apps() -> list[Any]:
+    """List the apps of this process: a spawned child has the worker's, and another that the tasks' module has made.
+
+    Without Celery's private list, what the module's own app publishes is neither stamped nor counted.
+    """
+    known: Iterable[Any] = getattr(sys.modules.get("celery._state"), "_get_active_apps", list)()
+    return list(dict.fromkeys([_itself(current_app), *known]))
 
 
 def _enter_spawned(worker: str) -> None:

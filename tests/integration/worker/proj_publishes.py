@@ -12,11 +12,12 @@ from otel_celery import instrument
 
 app = Celery("publishes", broker=os.environ.get("T_BROKER", "memory://"), backend=os.environ.get("T_BACKEND"))
 app.conf.update(
-    worker_pool_start_method=os.environ.get("T_START_METHOD"),
+    worker_pool_start_method=os.environ.get("T_START_METHOD", "fork"),
     broker_connection_retry_on_startup=True,
     worker_proc_alive_timeout=60,
 )
-instrument(app)
+if not os.environ.get("T_HOOK"):
+    instrument(app)
 
 
 @app.task(name="p.leaf")
@@ -58,9 +59,15 @@ def everything() -> None:
     again.delay()
     replaced.delay()
     bad.apply_async(link_error=errback.s())
+    app.send_task("p.named")
 
 
-EXPECTED = {"p.leaf": 8, "p.again": 2, "p.replaced": 1, "p.bad": 1, "p.errback": 1}
+@app.task(name="p.named")
+def named() -> None:
+    """Be published by the module's own app, which a spawned child has besides the worker's."""
+
+
+EXPECTED = {"p.leaf": 8, "p.again": 2, "p.replaced": 1, "p.bad": 1, "p.errback": 1, "p.named": 1}
 """How often each is published by one ``p.all``; leaves: alone, of a chain, a group, a chord, a replacement."""
 
 if __name__ == "__main__":

@@ -34,6 +34,7 @@ PRIVATE = {
     *("_trace_after_publish", "_trace_before_publish", "_trace_failure", "_trace_postrun", "_trace_prerun"),
     "_trace_retry",
     # Celery, kombu and billiard
+    "_get_active_apps",
     *("_active_tags", "_announce_cancelled", "_announce_revoked", "_apply_result", "_cache", "_create_worker_process"),
     *("_get_current_object", "_job", "_pool", "_popen", "_putlock", "_should_have_exited", "_value", "_write_to"),
 }
