@@ -133,7 +133,7 @@ def represented(value: object, room: int = LONGEST) -> str:
 def foreign(refusal: Callable[[str], RefusedError]) -> Iterator[None]:
     """Run code of another package, which may raise anything: the ``refusal`` is raised instead, made with the reason.
 
-    KeyboardInterrupt passes, and what a signal's handler has raised meanwhile: SystemExit for SIGTERM, or a task's limit.
+    KeyboardInterrupt passes, and what a signal's handler raises meanwhile, such as SystemExit for SIGTERM.
     """
     try:
         yield

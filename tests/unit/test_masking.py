@@ -112,7 +112,8 @@ def test_a_number_that_cannot_be_printed_is_described() -> None:
 def test_what_a_signals_handler_raises_passes_through_another_packages_code(ended: type[BaseException]) -> None:
     """SIGTERM ends a process, and a limit its task, also while a plug-in is loaded; that one's own exit is refused."""
 
-    def handler(_number: int, _frame: object) -> None:
+    def handler(number: int, _frame: object) -> None:
+        signal.signal(number, signal.SIG_DFL)  # as billiard's does, so that a second signal ends the process
         raise ended
 
     before = signal.signal(signal.SIGUSR1, handler)
