@@ -101,7 +101,7 @@ def _signal_of(error: BaseException) -> int | None:
 
 
 def _argument(frame: FrameType) -> int | None:
-    """Return the number of the signal with which, and with its caller's frame, a function was called as a handler is."""
+    """Return the signal's number if a function was called as a handler is: with it, and with its caller's frame."""
     if frame.f_code.co_argcount not in {HANDLER, HANDLER + 1}:  # as a function, or as a method
         return None
     number, interrupted = map(
