@@ -6,6 +6,7 @@ import os
 import shlex
 import shutil
 import subprocess
+import sys
 import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -77,6 +78,15 @@ class Site:
             yield service.environment
 
     @contextmanager
+    def queue_exporter(self, broker: str) -> Iterator[Server]:
+        """Run the queue exporter as compose runs our image."""
+        service = composition.services()["queue-exporter"]
+        command = [str(Path(sys.executable).parent / "otel-celery"), *service.arguments(self.copy, self.ports)]
+        environ = {**service.settings(self.ports), "CELERY_BROKER_URL": broker}
+        with start(command, self.ports[9106], self.directory, ready="/-/ready", environ=environ) as server:
+            yield server
+
+    @contextmanager
     def collector(self) -> Iterator[Server]:
         """Run the Collector as the profile does."""
         service = composition.services()["collector"]
@@ -99,7 +109,7 @@ class Site:
             applets.mkdir()
             busybox = debian("busybox", "busybox")
             subprocess.run([busybox, "--install", "-s", str(applets)], check=True)
-        path = f"{applets}:{POSTGRES}:{os.environ['PATH']}"
+        path = f"{Path(sys.executable).parent}:{applets}:{POSTGRES}:{os.environ['PATH']}"
         found = require(shutil.which(command[0], path=path), f"{command[0]} is not installed")
         environ = {**os.environ, "PATH": path}
         return subprocess.run([found, *command[1:]], env=environ, capture_output=True, text=True, check=False)

@@ -90,6 +90,7 @@ def open_bench(output: Path) -> Iterator[Bench]:
         line = repointed(f"{WORKER} -c 8", site.ports)
         environ = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "CELERY_BROKER_URL": broker}
         fleet = stack.enter_context(Fleet(["bash", "-c", f"exec env {line}"], output, environ, site.copy))
+        stack.enter_context(site.queue_exporter(broker))
         alertmanager, *_ = [stack.enter_context(site.service(name)) for name in SERVED]
         prometheus = stack.enter_context(site.prometheus())
         client = stack.enter_context(Celery(broker=broker))

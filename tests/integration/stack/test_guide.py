@@ -39,13 +39,16 @@ NOT_RUN = {
     "dmesg -T | grep -i 'killed process'": "the kernel's log, which not everybody may read",
     "py-spy dump --pid <main process>": "it looks into another process, which not everybody may do",
     "py-spy dump --pid <child>": "the same",
+    "py-spy dump --pid <beat>": "the same",
+    "pgrep -af 'celery.*beat'": "no beat runs here; in tests/integration/beat it does",
     "rabbitmq-diagnostics ping": "the broker here is Redis",
+    "rabbitmq-diagnostics alarms": "the same",
     "pg_isready -h localhost": "PostgreSQL does not run here; in test_stack.py it does, and the health check asks this",
 }
 """Commands that are not run by `test_each_command_does_what_the_guide_says`, and why."""
 
 
-OTHER_NAMES = {"docker-compose -f ...", "pnpm celery"}
+OTHER_NAMES = {"docker-compose -f ...", "pnpm celery", "otel-celery queues serve"}
 """What a sentence says of a command that stands in a block beside it."""
 
 
@@ -127,7 +130,9 @@ CHECKS: dict[str, Callable[[str, Bench], bool]] = {
     r"curl -s http://localhost:9121/metrics \| grep redis_up": says("redis_up 1"),
     r"curl -s http://localhost:9187/metrics \| grep pg_up": says("pg_up 0"),
     r"amtool silence add .*": is_silenced,
-    r"pgrep -af .*": says("trading@localhost"),
+    r"pgrep -af 'celery\.\*worker'": says("trading@localhost"),
+    r"pgrep -af 'otel-celery queues'": says("queues serve"),
+    r"curl -s http://localhost:9106/-/ready": says("ready"),
     r"grep -A\d+ 'Task orders.place.*": says("TypeError"),
     r"grep -A\d+ otel_celery celery\.log": says(),
     r"celery -A proj inspect active(_queues)? .*": says("trading@localhost: OK"),

@@ -56,6 +56,7 @@ def stack() -> Iterator[Stack]:
         with redis.Redis.from_url(broker) as client:
             client.lpush("pipeline", "one", "two", "three")
         worker = running.enter_context(trading(site, broker))
+        running.enter_context(site.queue_exporter(broker))
         names = ("redis-exporter", "postgres-exporter", "alertmanager", "victoria-metrics")
         servers = {name: running.enter_context(site.service(name)) for name in names}
         config = site.copy / "prometheus.yml"
@@ -89,8 +90,8 @@ def healths(prometheus: Server) -> dict[str, str]:
 def test_every_target_is_scraped(stack: Stack, version: str) -> None:
     """What runs is up, exporters included; what does not run is down, and nothing is unknown for ever."""
     prometheus = stack.prometheuses[version]
-    expected = dict.fromkeys(("trading", "redis", "postgres", "prometheus", "alertmanager"), "up")
-    expected |= dict.fromkeys(("pipeline", "allocation", "market", "general", "queues"), "down")
+    expected = dict.fromkeys(("trading", "queues", "redis", "postgres", "prometheus", "alertmanager"), "up")
+    expected |= dict.fromkeys(("pipeline", "allocation", "market", "general"), "down")
     wait_until(lambda: healths(prometheus) == expected, f"every target is as it should be: {healths(prometheus)}")
     assert prometheus.value('up{job="celery", pool="trading"}') == 1
     assert prometheus.value('up{job="celery", pool="market"}') == 0
@@ -161,7 +162,7 @@ def test_targets_from_a_file_are_discovered(stack: Stack, version: str) -> None:
 def test_health_checks_pass_while_their_services_run(stack: Stack) -> None:
     """Each that compose has, Grafana's aside, which cannot run here; VictoriaMetrics is healthy once it is fed."""
     names = [name for name, service in composition.services().items() if service.check and name != "grafana"]
-    assert set(names) == {"prometheus", "redis", "postgres", *compose_services.PROGRAMS}
+    assert set(names) == {"prometheus", "redis", "postgres", "queue-exporter", *compose_services.PROGRAMS}
     wait_until(lambda: stack.site.check("victoria-metrics").returncode == 0, "VictoriaMetrics is fed")
     for name in names:
         done = stack.site.check(name)
