@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 PAUSE = 0.01
 """Seconds before a signal is sent again, so that our code has returned to the task by then."""
 
+HANDLER = 2
+"""Arguments of a signal's handler: the signal's number, and the frame that it interrupts."""
+
 CATCHER = 4
 """Frames from :func:`_callers` to the caller of the function that has caught an error and asks here."""
 
@@ -83,13 +86,29 @@ def _callers() -> set[FrameType]:
 def _signal_of(error: BaseException) -> int | None:
     """Return the number of the signal whose handler has raised this exception: its frame is in the traceback.
 
-    If handlers interrupted one another, the innermost has raised.
+    If handlers interrupted one another, the innermost has raised. A handler is known by its place, or by its arguments
+    where another has its place by now, as billiard's handler of SIGTERM gives up its own.
     """
-    codes = [frame.f_code for frame, _ in walk_tb(error.__traceback__)]
+    frames = [frame for frame, _ in walk_tb(error.__traceback__)]
     if isinstance(error, KeyboardInterrupt) and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         return signal.SIGINT  # whose handler has no frame
     found = {_code(signal.getsignal(number)): number for number in sorted(signal.valid_signals(), reverse=True)}
-    return next((found[code] for code in reversed(codes) if code in found), None)
+    for frame in reversed(frames):
+        number = found.get(frame.f_code) or _argument(frame)
+        if number is not None:
+            return number
+    return None
+
+
+def _argument(frame: FrameType) -> int | None:
+    """Return the signal's number if a function was called as a handler is: with it, and with its caller's frame."""
+    if frame.f_code.co_argcount not in {HANDLER, HANDLER + 1}:  # as a function, or as a method
+        return None
+    number, interrupted = map(
+        frame.f_locals.get, frame.f_code.co_varnames[frame.f_code.co_argcount - HANDLER :][:HANDLER]
+    )
+    is_called_so = interrupted is not None and interrupted is frame.f_back and isinstance(number, int)
+    return number if is_called_so and number in signal.valid_signals() else None
 
 
 def _code(handler: object) -> object:

@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
+from otel_celery.interruption import interruption
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -131,13 +133,15 @@ def represented(value: object, room: int = LONGEST) -> str:
 def foreign(refusal: Callable[[str], RefusedError]) -> Iterator[None]:
     """Run code of another package, which may raise anything: the ``refusal`` is raised instead, made with the reason.
 
-    KeyboardInterrupt passes.
+    KeyboardInterrupt passes, and what a signal's handler raises meanwhile, such as SystemExit for SIGTERM.
     """
     try:
         yield
     except KeyboardInterrupt:
         raise
     except BaseException as error:
+        if (interrupted := interruption(error)) is not None:
+            raise interrupted from None
         raise refusal(represented(error, MAX_REASON)) from error
 
 

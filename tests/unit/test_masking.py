@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import signal
+
 import pytest
+from billiard.exceptions import SoftTimeLimitExceeded
 
 from otel_celery import masking
-from otel_celery.masking import RefusedError, keep, keep_user, masked, masked_url, plain, quoted
+from otel_celery.masking import RefusedError, foreign, keep, keep_user, masked, masked_url, plain, quoted
 from otel_celery.settings.settings import SettingsError, read
 
 
@@ -103,3 +106,21 @@ def test_a_number_that_cannot_be_printed_is_described() -> None:
     assert quoted(16**5000) == "a very long int"
     assert quoted(True) == "True"
     assert quoted(["http://user:hidden@c"]) == "['http://***@c']"
+
+
+@pytest.mark.parametrize("ended", [SystemExit, SoftTimeLimitExceeded])
+def test_what_a_signals_handler_raises_passes_through_another_packages_code(ended: type[BaseException]) -> None:
+    """SIGTERM ends a process, and a limit its task, also while a plug-in is loaded; that one's own exit is refused."""
+
+    def handler(number: int, _frame: object) -> None:
+        signal.signal(number, signal.SIG_DFL)  # as billiard's does, so that a second signal ends the process
+        raise ended
+
+    before = signal.signal(signal.SIGUSR1, handler)
+    try:
+        with pytest.raises(ended), foreign(RefusedError):
+            signal.raise_signal(signal.SIGUSR1)
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    with pytest.raises(RefusedError), foreign(RefusedError):
+        raise ended

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from celery.backends.redis import RedisBackend
+
 
 @dataclass
 class Site:
@@ -50,6 +52,8 @@ def open_site(broker: str, backend: str, directory: Path) -> Iterator[Site]:
     with ExitStack() as stack:
         stack.callback(pools.reset)  # of kombu, by URL and for all apps: the next test has connections of its own
         stack.callback(client.close)
+        if backend.startswith("redis"):
+            stack.callback(_hang_up, client.backend)
         yield Site(broker, backend, client, directory, stack)
 
 
@@ -58,6 +62,12 @@ def site(redis_url: str, tmp_path: Path) -> Iterator[Site]:
     """Give a site on Redis."""
     with open_site(database(redis_url, 1), database(redis_url, 2), tmp_path) as opened:
         yield opened
+
+
+def _hang_up(backend: RedisBackend) -> None:
+    """Close the connections that results came by: an older redis-py leaves that to the garbage collector."""
+    backend.result_consumer.stop()
+    backend.client.connection_pool.disconnect()
 
 
 def database(url: str, number: int) -> str:
