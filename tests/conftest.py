@@ -14,9 +14,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 EXAMPLES = "OTEL_CELERY_TEST_EXAMPLES"
-"""How many examples of each property are tried; the cells of the matrix try fewer than the newest Python."""
+"""How many examples are tried of a property that names no number itself; the cells of the matrix try fewer."""
 
-settings.register_profile("shared", deadline=None, max_examples=int(os.environ.get(EXAMPLES, "50")))  # it may stall
+# Without a deadline: a shared machine may stall in any example.
+settings.register_profile("shared", deadline=None, max_examples=int(os.environ.get(EXAMPLES, "50")))
 settings.load_profile("shared")
 
 

@@ -179,7 +179,8 @@ def test_the_queues_are_the_consumers_and_without_one_nothing_is_ready(site: Sit
     order(control.add_consumer, "later")
     wait_until(lambda: queues() == {"celery", "later"}, "a queue is added")
     site.client.send_task("proj.never", queue="later")
-    wait_until(lambda: worker.scrape().value("celery_task_received_total", queue="later") == 1, "it is received")
+    wait_until(lambda: worker.scrape().value("celery_task_received_total", queue="later"), "it is received")
+    assert worker.settled().value("celery_task_received_total", queue="later") == 1
     order(control.cancel_consumer, "celery")
     wait_until(lambda: queues() == {"later"}, "a queue is cancelled")
     assert worker.is_ready()
