@@ -225,9 +225,9 @@ class Script:
     process: subprocess.Popen[str]
 
     def hear(self) -> dict[str, Any]:
-        """Return the next facts told, within a minute."""
+        """Return the next facts told, within twenty seconds."""
         assert self.process.stdout is not None
-        ready, _, _ = select.select([self.process.stdout], [], [], 60)
+        ready, _, _ = select.select([self.process.stdout], [], [], 20)
         assert ready, "the script says nothing"
         return dict(json.loads(self.process.stdout.readline()))
 
