@@ -40,7 +40,12 @@ def check(app: str | None) -> None:
     """
     with misconfigured():
         found = settings.read(os.environ)
-    problems = [*_port_problems(found.port), *_exporter_problems(found), *_app_problems(app)]
+    ports = {found.port, found.of_beat(is_embedded=True).port}
+    problems = [
+        *(problem for port in ports for problem in _port_problems(port)),
+        *_exporter_problems(found),
+        *_app_problems(app),
+    ]
     for sentence in (*_plans(found, os.environ), *found.warnings):
         click.echo(printable(sentence))
     for problem in problems:
@@ -57,6 +62,10 @@ def _plans(found: settings.Settings, environ: Mapping[str, str]) -> Iterator[str
         return
     if found.port is not None:
         yield from _port_plans(found.port)
+        if found.beat_port is not None:
+            yield f"Those of beat are served on port {found.beat_port}, in beat's process ({variables.BEAT_PORT.name})."
+    if found.enabled and found.queues.in_worker:
+        yield f"The worker shows the lengths of its app's queues, refreshed every {found.queues.interval:g} s."
     if found.push is not None:
         yield from _push_plans(found.push)
     if found.traces is not None:

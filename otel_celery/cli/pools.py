@@ -98,6 +98,15 @@ def example() -> None:
     click.echo(EXAMPLE.read_text(encoding="utf-8"), nl=False)
 
 
+def exporter(file: Path | None) -> int | None:
+    """Read the port of the queues' exporter from the file."""
+    from otel_celery.pools import plan  # noqa: PLC0415  after `chosen` has looked for the extra
+    from otel_celery.pools.section import PlanError  # noqa: PLC0415  with it
+
+    with misconfigured(PlanError):
+        return plan.read_exporter(plan.find(file, Path.cwd()))
+
+
 def chosen(file: Path | None, names: Sequence[str]) -> tuple[Pool, ...]:
     """Read the file, pick the pools by name, and give them their ports."""
     with extra("pools", "tomli"):

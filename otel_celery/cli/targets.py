@@ -10,7 +10,7 @@ import click
 
 from otel_celery.cli import port_options as asking
 from otel_celery.cli.failure import misconfigured
-from otel_celery.cli.pools import FILE, NAMES, chosen
+from otel_celery.cli.pools import FILE, NAMES, chosen, exporter
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,8 +34,9 @@ if TYPE_CHECKING:
 def targets(file: Path | None, host: str, output: IO[str], names: tuple[str, ...]) -> None:
     """Print the pools (all, or those named) as targets for Prometheus's file_sd_configs.
 
-    Each has the label `pool`. Ports are found as `otel-celery pools up` finds them; TLS and the address that the ports
-    listen on are read from the environment, which has to be the workers'.
+    Each has the label `pool`. Where all are printed, so is the queues' exporter, if the file has a table [queues]: with
+    the label `job`, since it is no worker. Ports are found as `otel-celery pools up` finds them; TLS and the address
+    that the ports listen on are read from the environment, which has to be the workers'.
 
     Exit status: 0 written, 78 something is misconfigured.
     """
@@ -52,4 +53,4 @@ def targets(file: Path | None, host: str, output: IO[str], names: tuple[str, ...
             f"reaches them: set OTEL_EXPORTER_PROMETHEUS_HOST for the workers, or use --host localhost",
             err=True,
         )
-    output.write(file_sd(picked, host, port))
+    output.write(file_sd(picked, host, port, None if names else exporter(file)))

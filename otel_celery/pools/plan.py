@@ -6,7 +6,7 @@ import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from otel_celery.masking import ROOM, plain, quoted
 from otel_celery.pools.section import PlanError, Section, nearest
@@ -17,7 +17,9 @@ else:
     import tomli as tomllib
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Mapping
+
+T = TypeVar("T")
 
 EXAMPLE = Path(__file__).with_name("pools.toml")
 """The example file with the five documented pools, used if the user has no file."""
@@ -70,12 +72,15 @@ def read(file: Path) -> tuple[Pool, ...]:
 
     Raises PlanError on the first value that is not allowed, or if the file cannot be read.
     """
-    try:
-        return parse(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise PlanError(f"{file} cannot be read: {error.strerror or error}") from None
-    except ValueError as error:  # PlanError, or bytes that are no text
-        raise PlanError(f"{file}: {error}") from None
+    return _of(file, parse)
+
+
+def read_exporter(file: Path) -> int | None:
+    """Read the port of the queues' exporter from a pools file; None where it has no table ``[queues]``.
+
+    Raises PlanError as ``read`` does.
+    """
+    return _of(file, parse_exporter)
 
 
 def parse(text: str) -> tuple[Pool, ...]:
@@ -83,11 +88,7 @@ def parse(text: str) -> tuple[Pool, ...]:
 
     Raises PlanError on the first value that is not allowed.
     """
-    try:
-        document = tomllib.loads(text)
-    except (ValueError, RecursionError) as error:  # TOMLDecodeError, a too long number, or too deep brackets
-        raise PlanError(f"this is not TOML: {error}") from None
-    top = Section("", document, ("defaults", "pools")).values
+    top = _tables(text)
     defaults = Section("defaults", top.get("defaults", {}), KEYS)
     tables = Section("pools", top.get("pools", {})).values
     if not tables:
@@ -97,6 +98,15 @@ def parse(text: str) -> tuple[Pool, ...]:
     )
     _distinct(pools)
     return pools
+
+
+def parse_exporter(text: str) -> int | None:
+    """Find the port of the queues' exporter in a file's text.
+
+    Raises PlanError on a value that is not allowed.
+    """
+    top = _tables(text)
+    return Section("queues", top["queues"], ("port",)).integer("port", high=65535) if "queues" in top else None
 
 
 def select(pools: Iterable[Pool], names: Iterable[str]) -> tuple[Pool, ...]:
@@ -109,6 +119,24 @@ def select(pools: Iterable[Pool], names: Iterable[str]) -> tuple[Pool, ...]:
     for name in sorted(wanted - by_name.keys()):
         raise PlanError(f"there is no pool {quoted(name)} among {', '.join(by_name)}{nearest(name, by_name)}")
     return tuple(pool for pool in by_name.values() if not wanted or pool.name in wanted)
+
+
+def _of(file: Path, parsed: Callable[[str], T]) -> T:
+    """Parse a file's text; errors name the file."""
+    try:
+        return parsed(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise PlanError(f"{file} cannot be read: {error.strerror or error}") from None
+    except ValueError as error:  # PlanError, or bytes that are no text
+        raise PlanError(f"{file}: {error}") from None
+
+
+def _tables(text: str) -> Mapping[str, object]:
+    try:
+        document = tomllib.loads(text)
+    except (ValueError, RecursionError) as error:  # TOMLDecodeError, a too long number, or too deep brackets
+        raise PlanError(f"this is not TOML: {error}") from None
+    return Section("", document, ("defaults", "pools", "queues")).values
 
 
 def _pool(name: str, section: Section) -> Pool:

@@ -144,6 +144,29 @@ def test_a_check_says_where_the_port_will_be() -> None:
     )
 
 
+def test_a_check_says_where_beats_port_will_be_and_tries_it() -> None:
+    """It is named by a variable of its own, since the worker has the port in front of it."""
+    environment = {"PROMETHEUS_ENABLED": "true", "PROMETHEUS_PORT": str(free_port())}
+    port = free_port()
+    result = call("check", **environment, OTEL_PYTHON_CELERY_BEAT_PORT=str(port))
+    assert result.exit_code == 0
+    sentence = f"Those of beat are served on port {port}, in beat's process (OTEL_PYTHON_CELERY_BEAT_PORT).\n"
+    assert sentence in result.output
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", port))
+        taken.listen()
+        result = call("check", **environment, OTEL_PYTHON_CELERY_BEAT_PORT=str(port))
+    assert result.exit_code == 78
+    assert f"the port {port} on localhost cannot be opened now: Address already in use" in result.stderr
+
+
+def test_a_check_says_that_the_worker_shows_the_queues() -> None:
+    """With how often it asks the broker."""
+    environment = {"OTEL_PYTHON_CELERY_QUEUES": "true", "OTEL_PYTHON_CELERY_QUEUES_INTERVAL": "2500"}
+    result = call("check", PROMETHEUS_ENABLED="true", PROMETHEUS_PORT=str(free_port()), **environment)
+    assert "The worker shows the lengths of its app's queues, refreshed every 2.5 s.\n" in result.output
+
+
 def test_a_check_of_a_disabled_sdk_says_so() -> None:
     """OTEL_SDK_DISABLED=true wins over everything."""
     result = call("check", PROMETHEUS_ENABLED="true", OTEL_SDK_DISABLED="true")
@@ -441,10 +464,12 @@ def test_the_example_printed_is_a_pools_file() -> None:
 
 
 def test_targets_are_the_pools_as_prometheus_discovers_them() -> None:
-    """The documented pools, on the host that is named, with the label that tells them apart."""
+    """The documented pools and the queues' exporter, on the host that is named, with what tells them apart."""
     result = call("targets", "--host", "localhost")
     assert (result.exit_code, result.stderr) == (0, "")
-    found = {group["labels"]["pool"]: group["targets"] for group in json.loads(result.stdout)}
+    *workers, exporter = json.loads(result.stdout)
+    assert exporter == {"targets": ["localhost:9106"], "labels": {"job": "queues"}}
+    found = {group["labels"]["pool"]: group["targets"] for group in workers}
     assert found == {
         "trading": ["localhost:9101"],
         "pipeline": ["localhost:9102"],
@@ -456,7 +481,8 @@ def test_targets_are_the_pools_as_prometheus_discovers_them() -> None:
 
 def test_targets_without_a_host_have_this_machines_name() -> None:
     """As the node names of the workers have."""
-    assert f'"{socket.gethostname()}:9101"' in call("targets", "trading").stdout
+    (group,) = json.loads(call("targets", "trading").stdout)
+    assert group["targets"] == [f"{socket.gethostname()}:9101"]
 
 
 def test_targets_that_only_this_machine_reaches_are_a_warning() -> None:

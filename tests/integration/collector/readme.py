@@ -17,12 +17,18 @@ class Formula(NamedTuple):
     """For each task that the worker expects."""
     succeeded: int
     """More of them, once the task has succeeded."""
+    waited: int
+    """More of them, once a message of the task told when it was published."""
+    published: int
+    """For each task and queue that the worker publishes."""
 
 
 def formula() -> Formula:
     """Read the formula."""
     found = re.search(
-        r"series = (\d+) \+ queues \+ (\d+) \S tasks \+ (\d+) \S tasks that succeeded \+ exceptions", TEXT
+        r"series = (\d+) \+ queues \+ (\d+) \S tasks \+ (\d+) \S tasks that succeeded \+ (\d+) \S tasks that waited"
+        r" \+ (\d+) \S tasks published \+ exceptions",
+        TEXT,
     )
     assert found
     return Formula(*map(int, found.groups()))

@@ -83,20 +83,25 @@ def test_writes_what_the_ports_show(scraped):
 
 def test_has_as_many_series_as_readme_says(scraped):
     """README's formula gives the number of series that the first worker's port has, or very nearly."""
-    own, task, ran = formula()
+    own, task, ran, wait, publish = formula()
     scrape = scraped.workers[0].scrape()
-    queues, tasks, succeeded, exceptions = (
+    queues, tasks, succeeded, waited, published, exceptions = (
         sum(sample.name == name for sample in scrape.samples)
         for name in (
             "celery_worker_queue_info",
             "celery_task_received_total",
             "celery_task_runtime_seconds_count",
+            "celery_task_queue_wait_seconds_count",
+            "celery_task_published_total",
             "celery_task_failures_by_exception_total",
         )
     )
     # Tasks that ran and never succeeded have no runtime and no last success: two histograms instead of three.
     failed_only = sum(sample.name == "celery_task_duration_seconds_count" for sample in scrape.samples) - succeeded
     expected = own + queues + task * tasks + ran * succeeded + 36 * failed_only + exceptions
+    expected += wait * waited + publish * published
+    assert waited
+    assert published
     assert len(scrape.samples) == pytest.approx(expected, rel=0.02)
 
 

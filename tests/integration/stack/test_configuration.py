@@ -88,7 +88,7 @@ def test_prometheus_takes_each_option(version: str, monitoring: Path, option: st
 def test_the_options_are_named_where_they_begin() -> None:
     """The head of the file lists them, so that nobody has to look for them."""
     head = committed(LINUX).partition("global:")[0]
-    assert offered(committed(LINUX)) == ["basic auth", "the Collector", "long-term storage"]
+    assert offered(committed(LINUX)) == ["beat", "basic auth", "the Collector", "long-term storage"]
     assert all(f"#   {option} " in head for option in offered(committed(LINUX)))
 
 

@@ -134,6 +134,23 @@ def test_what_is_not_allowed_is_one_sentence(text: str, sentence: str) -> None:
     assert str(caught.value) == sentence or sentence.endswith(": ")
 
 
+def test_the_queues_exporter_has_a_port_where_the_file_says_so(tmp_path: Path) -> None:
+    """The example has it; a file without the table has none; another key, or value, is one sentence with the file."""
+    assert plan.read_exporter(plan.EXAMPLE) == 9106
+    assert plan.parse_exporter('[pools.a]\napp = "x"\nport = 1') is None
+    file = tmp_path / "pools.toml"
+    for text, sentence in (
+        ("[queues]", "queues.port is missing"),
+        ("[queues]\nprt = 1", "queues.prt is not a key of the pools file; did you mean port?"),
+        ("queues = 3", "queues = 3 is not allowed: it must be a table"),
+        ("[queues]\nport = 0", "queues.port = 0 is not allowed: it must be a whole number from 1 to 65535"),
+    ):
+        file.write_text(text)
+        with pytest.raises(PlanError) as caught:
+            plan.read_exporter(file)
+        assert str(caught.value) == f"{file}: {sentence}"
+
+
 def test_the_sentence_names_the_file(tmp_path: Path) -> None:
     """An error in a file begins with the file's path."""
     file = tmp_path / "pools.toml"

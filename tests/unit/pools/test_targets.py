@@ -30,3 +30,11 @@ def test_a_port_with_tls_is_asked_with_tls() -> None:
 def test_an_ipv6_address_stands_in_brackets() -> None:
     """Else its last group would be the port."""
     assert json.loads(file_sd([TRADING], "fe80::1", Port()))[0]["targets"] == ["[fe80::1]:9101"]
+
+
+def test_the_queues_exporter_has_a_job_of_its_own() -> None:
+    """It is no worker: with the label `pool` it would be a sixth one, and with the workers' job one without tasks."""
+    port = Port(tls=TLS(Path("cert.pem"), Path("key.pem")))
+    assert json.loads(file_sd([TRADING], "web1", port, 9106))[1:] == [
+        {"targets": ["web1:9106"], "labels": {"job": "queues", "__scheme__": "https"}}
+    ]
