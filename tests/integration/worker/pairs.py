@@ -47,7 +47,7 @@ def end(workers: list[Worker], *signals: signal.Signals, seconds: float = 20) ->
 
 
 def side_by_side(site: Site, pool: str, task: str, seconds: float, **options: Any) -> list[Worker]:
-    """Start a worker without the library and one with it, each with a task that runs."""
+    """Start a worker without the library and one with it, each with a task that runs since the same moment."""
     environment = options.pop("environment", {})
     workers = [
         NONE.start(site, pool, name="bare", arguments=("-Q", "bare"), environment={**OFF, **environment}, **options),
@@ -55,6 +55,7 @@ def side_by_side(site: Site, pool: str, task: str, seconds: float, **options: An
     ]
     for worker in workers:
         wait_until(lambda worker=worker: is_ready(worker), "the worker is ready")  # type: ignore[misc]
+    for worker in workers:
         site.client.send_task(f"proj.{task}", kwargs={"seconds": seconds}, queue=worker.name)
     for worker in workers:
         wait_until(lambda worker=worker: worker.record()[f"began {task}"], "the task runs")  # type: ignore[misc]
