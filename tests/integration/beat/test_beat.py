@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import socket
+import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -104,7 +106,8 @@ def test_ticks_that_stop(yard: Yard) -> None:
     wait_until(lambda: beat.get("/-/healthy")[0] == 200, "beat is well again")
 
 
-LAUNCHED = "opentelemetry-instrument celery"
+BIN = Path(sys.executable).parent
+LAUNCHED = f"{BIN}/opentelemetry-instrument {BIN}/celery"
 
 
 def test_a_mistake(yard: Yard) -> None:

@@ -107,6 +107,8 @@ HISTORY: dict[str, Callable[[int], float]] = {
     f"celery_task_publish_duration_seconds_sum{{{WEB},{SENT}}}": growing(1),
     f"celery_task_publish_duration_seconds_count{{{WEB},{SENT}}}": growing(1),
     f"celery_beat_last_tick_timestamp_seconds{{{BEAT}}}": always(1e9),
+    f"celery_beat_entries{{{BEAT}}}": always(1),
+    f'celery_beat_tasks_sent_total{{{BEAT},task_name="reports.nightly"}}': growing(0.1),
     f'celery_beat_send_failures_total{{{BEAT},task_name="reports.nightly"}}': growing(0.1),
     f'celery_beat_lag_seconds_bucket{{{BEAT},task_name="reports.nightly",le="30.0"}}': always(0),
     f'celery_beat_lag_seconds_bucket{{{BEAT},task_name="reports.nightly",le="60.0"}}': growing(0.1),

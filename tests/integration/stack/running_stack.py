@@ -32,6 +32,7 @@ def running() -> Iterator[Server]:
         stack.enter_context(site.postgres())
         for name in EXPORTERS:
             stack.enter_context(site.service(name))
+        stack.enter_context(site.queue_exporter(broker))
         stack.enter_context(demo(broker, site.ports, site.directory))
         yield stack.enter_context(site.prometheus())
 

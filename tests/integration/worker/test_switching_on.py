@@ -197,12 +197,12 @@ print(json.dumps([before, after, hooked, threading.active_count()]))
 """
 
 
-def test_importing_the_hook_connects_one_handler() -> None:
-    """Importing connects no signal; the hook module connects one handler of worker_init."""
+def test_importing_the_hook_connects_two_handlers() -> None:
+    """Importing connects no signal; the hook module connects one handler of worker_init, and one of beat_init."""
     run = subprocess.run([sys.executable, "-c", IMPORTING], capture_output=True, text=True, check=True, cwd=ROOT)
     before, after, hooked, threads = json.loads(run.stdout)
     assert before == after
-    assert hooked == {**before, "worker_init": before["worker_init"] + 1}
+    assert hooked == {**before, **{name: before[name] + 1 for name in ("worker_init", "beat_init")}}
     assert threads == 1
 
 
