@@ -55,11 +55,14 @@ class Load:
             batch, due = int(due), due % 1
             if random.random() < TICK / BURSTS_EVERY:  # noqa: S311  it makes up a load
                 batch += BURST
-            await asyncio.to_thread(self._send, batch)
+            await asyncio.to_thread(self._send, batch, stopping)
             await asyncio.sleep(TICK)
 
-    def _send(self, count: int) -> None:
+    def _send(self, count: int, stopping: asyncio.Event) -> None:
+        """Send a batch, or less once the demo stops: without a broker a message is given up after six seconds."""
         for name in chosen(count):
+            if stopping.is_set():
+                return
             try:
                 app.send_task(name, expires=EXPIRES, retry=False)
             except Exception as error:  # noqa: BLE001  kombu's OperationalError, or an error of the transport

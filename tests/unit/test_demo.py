@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import io
+from typing import TYPE_CHECKING
 
+from celery import Celery
 from rich.console import Console
 from rich.live import Live
 
+from otel_celery.demo import load
+from otel_celery.demo.load import Load
 from otel_celery.demo.show import announce_stop
+
+if TYPE_CHECKING:
+    import pytest
 
 
 def test_the_first_request_to_stop_is_answered_at_once() -> None:
@@ -27,3 +34,19 @@ def test_the_first_request_to_stop_is_answered_at_once() -> None:
             assert "Stopping: the running tasks finish; Ctrl-C once more cuts them off." in shown.getvalue()
 
     asyncio.run(stop())
+
+
+def test_a_batch_that_no_broker_takes_does_not_hold_up_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each message is given up after seconds, and a burst has sixty: what is left of a batch is not sent any more."""
+    app = Celery("nowhere", broker="redis://127.0.0.1:1/0", set_as_current=False)
+    app.conf.broker_transport_options = {"connect_retries_timeout": 0.1}
+    monkeypatch.setattr(load, "app", app)
+    sending = Load(rate=1000)
+
+    async def stop() -> None:
+        stopping = asyncio.Event()
+        asyncio.get_running_loop().call_later(0.5, stopping.set)
+        await sending.run(stopping)
+
+    asyncio.run(stop())
+    assert (sending.lost, sending.why) == (1, "OperationalError")
