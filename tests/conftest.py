@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import settings
 
-from tests import otlp, services
+from tests import otlp, rabbitmq, services
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,8 +42,8 @@ def redis_url() -> Iterator[str]:
 @pytest.fixture(scope="session")
 def rabbitmq_url() -> Iterator[str]:
     """Give the URL of a real RabbitMQ that this session started."""
-    with services.rabbitmq_server() as url:
-        yield url
+    with rabbitmq.node() as node:
+        yield node.url
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -25,8 +25,6 @@ T = TypeVar("T")
 LOOPBACK = "127.0.0.1"
 NOBODY = 65534
 _given: set[int] = set()
-RABBITMQ = "/usr/lib/rabbitmq/bin/rabbitmq-server"
-"""Debian's; the wrapper on PATH insists on root or a user of its own."""
 
 
 def require(found: T | None, sentence: str) -> T:
@@ -63,21 +61,6 @@ def redis_server() -> Iterator[str]:
         yield url
 
 
-@contextmanager
-def rabbitmq_server() -> Iterator[str]:
-    """Serve a real RabbitMQ with an epmd of its own; give its URL."""
-    server = require(shutil.which(RABBITMQ), "RabbitMQ is not installed: apt-get install rabbitmq-server")
-    epmd = require(shutil.which("epmd"), "epmd is not installed: apt-get install erlang-base")
-    port, epmd_port = free_port(), free_port()
-    with ExitStack() as stack:
-        home = stack.enter_context(_home())
-        environ = _rabbitmq_environ(home, port, epmd_port)
-        mapper = [*_as_nobody(), epmd, "-address", LOOPBACK, "-port", str(epmd_port)]
-        stack.enter_context(_child(mapper, home / "epmd.out", environ, lambda: _accepts(epmd_port)))
-        stack.enter_context(_child([*_as_nobody(), server], home / "rabbitmq.out", environ, lambda: _speaks_amqp(port)))
-        yield f"amqp://guest:guest@{LOOPBACK}:{port}//"
-
-
 def promtool() -> str:
     """Find Prometheus's own checker."""
     return require(shutil.which("promtool"), "promtool is not installed: apt-get install prometheus")
@@ -104,40 +87,10 @@ def _valkey() -> Iterator[str]:
         yield f"redis://{server.host}:{server.port}/0"
 
 
-@contextmanager
-def _home() -> Iterator[Path]:
-    """Make a directory that the broker's user may write, which pytest's own is not."""
-    with tempfile.TemporaryDirectory(prefix="otel-celery-rabbitmq-") as name:
-        if os.geteuid() == 0:
-            os.chown(name, NOBODY, NOBODY)
-        yield Path(name)
-
-
 def _as_nobody() -> Sequence[str]:
     if os.geteuid() != 0:
         return ()
     return ("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups")
-
-
-def _rabbitmq_environ(home: Path, port: int, epmd_port: int) -> Mapping[str, str]:
-    return {
-        "PATH": os.environ["PATH"],
-        "HOME": str(home),
-        "ERL_EPMD_ADDRESS": LOOPBACK,
-        "ERL_EPMD_PORT": str(epmd_port),
-        "RABBITMQ_CONFIG_FILE": str(home / "rabbitmq.conf"),
-        "RABBITMQ_CONF_ENV_FILE": os.devnull,
-        "RABBITMQ_DIST_PORT": str(free_port()),
-        "RABBITMQ_ENABLED_PLUGINS_FILE": str(home / "enabled_plugins"),
-        "RABBITMQ_GENERATED_CONFIG_DIR": str(home / "generated"),
-        "RABBITMQ_LOG_BASE": str(home / "log"),
-        "RABBITMQ_MNESIA_BASE": str(home / "mnesia"),
-        "RABBITMQ_NODENAME": f"test{port}@localhost",
-        "RABBITMQ_NODE_IP_ADDRESS": LOOPBACK,
-        "RABBITMQ_NODE_PORT": str(port),
-        "RABBITMQ_PID_FILE": str(home / "pid"),
-        "RUNNING_UNDER_SYSTEMD": "true",  # no shell between us and the broker: its process id is the child's
-    }
 
 
 @contextmanager
@@ -174,11 +127,6 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 def _accepts(port: int) -> bool:
     return _answer(port, b"") is not None
-
-
-def _speaks_amqp(port: int) -> bool:
-    """Tell whether a broker answers the protocol's header, which it does once it has booted."""
-    return bool(_answer(port, b"AMQP\x00\x00\x09\x01"))
 
 
 def _answer(port: int, question: bytes) -> bytes | None:

@@ -19,8 +19,9 @@ from kombu import Connection, Queue
 from otel_celery.lifecycle import SENT_HEADER
 from otel_celery.queues.broker import Broker
 from otel_celery.queues.figures import Asked, Figures
+from tests import rabbitmq
 from tests.benchmarks.rig import table
-from tests.services import RABBITMQ, rabbitmq_server, redis_server
+from tests.services import redis_server
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,9 +38,9 @@ def main() -> None:
     rows = []
     with redis_server() as url:
         rows.append(["Redis", *_measured(url, rounds)])
-    if shutil.which(RABBITMQ):
-        with rabbitmq_server() as url:
-            rows.append(["RabbitMQ", *_measured(url, rounds)])
+    if shutil.which(rabbitmq.SERVER):
+        with rabbitmq.node() as node:
+            rows.append(["RabbitMQ", *_measured(node.url, rounds)])
     print(table(["broker", *(f"{size} queues" for size in SIZES)], rows))
 
 

@@ -1,0 +1,123 @@
+"""A real RabbitMQ for the tests: a node with an epmd of its own, its command line, and its management API."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tests.services import LOOPBACK, NOBODY, _accepts, _answer, _as_nobody, _child, free_port, require
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+BINARIES = Path("/usr/lib/rabbitmq/bin")
+SERVER = str(BINARIES / "rabbitmq-server")
+"""Debian's; the wrapper on PATH insists on root or a user of its own."""
+MANAGEMENT = """
+management.tcp.ip = {host}
+management.tcp.port = {port}
+collect_statistics_interval = 500
+"""
+
+
+@dataclass
+class Node:
+    """A broker that can be killed, started again with what it had on disk, and asked by its own tool."""
+
+    home: Path
+    environ: dict[str, str]
+    port: int
+    management_port: int
+    running: ExitStack = field(default_factory=ExitStack)
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """Name it as a broker."""
+        return f"amqp://guest:guest@{LOOPBACK}:{self.port}//"
+
+    @property
+    def management(self) -> str:
+        """Name its management API."""
+        return f"http://guest:guest@{LOOPBACK}:{self.management_port}"
+
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
+        command = [*_as_nobody(), SERVER]
+        child = _child(command, self.home / "rabbitmq.out", self.environ, lambda: _speaks_amqp(self.port))
+        self.process = self.running.enter_context(child)
+
+    def kill(self) -> None:
+        """End it with SIGKILL."""
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait()
+
+    def queues(self) -> dict[str, dict[str, Any]]:
+        """Ask its own tool for each queue's ready and unacknowledged messages, and consumers."""
+        columns = ("name", "messages_ready", "messages_unacknowledged", "consumers")
+        command = [*_as_nobody(), str(BINARIES / "rabbitmqctl"), "--quiet", "list_queues", "--formatter", "json"]
+        asked = subprocess.run([*command, *columns], env=self.environ, capture_output=True, text=True, check=True)
+        return {row["name"]: row for row in json.loads(asked.stdout)}
+
+
+@contextmanager
+def node(*, management: bool = False) -> Iterator[Node]:
+    """Run a node; with ``management`` its API answers too."""
+    require(shutil.which(SERVER), "RabbitMQ is not installed: apt-get install rabbitmq-server")
+    epmd = require(shutil.which("epmd"), "epmd is not installed: apt-get install erlang-base")
+    port, epmd_port, management_port = free_port(), free_port(), free_port()
+    with ExitStack() as stack:
+        home = stack.enter_context(_home())
+        environ = _environ(home, port, epmd_port)
+        if management:
+            (home / "enabled_plugins").write_text("[rabbitmq_management].\n")
+            (home / "rabbitmq.conf").write_text(MANAGEMENT.format(host=LOOPBACK, port=management_port))
+        mapper = [*_as_nobody(), epmd, "-address", LOOPBACK, "-port", str(epmd_port)]
+        stack.enter_context(_child(mapper, home / "epmd.out", environ, lambda: _accepts(epmd_port)))
+        made = Node(home, environ, port, management_port)
+        stack.enter_context(made.running)
+        made.start()
+        yield made
+
+
+@contextmanager
+def _home() -> Iterator[Path]:
+    """Make a directory that the broker's user may write, which pytest's own is not."""
+    with tempfile.TemporaryDirectory(prefix="otel-celery-rabbitmq-") as name:
+        if os.geteuid() == 0:
+            os.chown(name, NOBODY, NOBODY)
+        yield Path(name)
+
+
+def _environ(home: Path, port: int, epmd_port: int) -> dict[str, str]:
+    return {
+        "PATH": os.environ["PATH"],
+        "HOME": str(home),
+        "ERL_EPMD_ADDRESS": LOOPBACK,
+        "ERL_EPMD_PORT": str(epmd_port),
+        "RABBITMQ_CONFIG_FILE": str(home / "rabbitmq.conf"),
+        "RABBITMQ_CONF_ENV_FILE": os.devnull,
+        "RABBITMQ_DIST_PORT": str(free_port()),
+        "RABBITMQ_ENABLED_PLUGINS_FILE": str(home / "enabled_plugins"),
+        "RABBITMQ_GENERATED_CONFIG_DIR": str(home / "generated"),
+        "RABBITMQ_LOG_BASE": str(home / "log"),
+        "RABBITMQ_MNESIA_BASE": str(home / "mnesia"),
+        "RABBITMQ_NODENAME": f"test{port}@localhost",
+        "RABBITMQ_NODE_IP_ADDRESS": LOOPBACK,
+        "RABBITMQ_NODE_PORT": str(port),
+        "RABBITMQ_PID_FILE": str(home / "pid"),
+        "RUNNING_UNDER_SYSTEMD": "true",  # no shell between us and the broker: its process id is the child's
+    }
+
+
+def _speaks_amqp(port: int) -> bool:
+    """Tell whether a broker answers the protocol's header, which it does once it has booted."""
+    return bool(_answer(port, b"AMQP\x00\x00\x09\x01"))
