@@ -19,6 +19,9 @@ HERE = Path(__file__).parent
 MARK = "OTEL_CELERY_TEST_FLEET"
 """A variable that every process below the command inherits, whoever its parent is by then."""
 
+LAST_RESULTS = 30
+"""Seconds for which Celery's own warm shutdown may hang: billiard's `_ensure_messages_consumed` (architecture.md)."""
+
 FOREIGN = ("OTEL_", "PROMETHEUS_")
 
 
@@ -61,9 +64,10 @@ class Fleet:
         until(lambda: len(re.findall(pattern, self.said())) >= times, f"{times} x {pattern!r}", self.said, seconds)
         return re.findall(pattern, self.said())
 
-    def end(self, seconds: float = 40) -> int:
+    def end(self, seconds: float = 40 + LAST_RESULTS) -> int:
         """Wait for the command's end; give its status."""
-        return self.process.wait(seconds)
+        until(lambda: self.process.poll() is not None, "the command has ended", self.said, seconds)
+        return self.process.returncode
 
     def alive(self) -> list[int]:
         """Find the processes below the command, itself among them; a zombie has no environment any more."""
