@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.integration.queues.office import broker, office
 from tests.integration.worker.conftest import site
 from tests.integration.worker.harness import ROOT, Worker, wait_until
 from tests.services import free_port
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-__all__ = ["export", "site"]
+__all__ = ["broker", "export", "office", "site"]
 
 INTERVAL = "2000"
 """Milliseconds between two refreshes, so that a test need not wait."""

@@ -31,8 +31,9 @@ app.conf.update(
     beat_schedule={"stamp": {"task": "post.stamp", "schedule": 0.5}},
     beat_max_loop_interval=1,
 )
-if KIND == "redis":
-    app.conf.broker_transport_options = {"priority_steps": list(range(PRIORITIES))}
+app.conf.broker_transport_options = (
+    {"priority_steps": list(range(PRIORITIES))} if KIND == "redis" else {"confirm_publish": True}
+)
 instrument(app)
 
 
