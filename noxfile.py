@@ -98,7 +98,7 @@ DRAWING = (
 )
 """Grafana's panel components with what they are drawn with, what bundles them, and what steers Chromium."""
 FEWER = {"OTEL_CELERY_TEST_EXAMPLES": "10"}
-"""Examples in a cell of the matrix of a property that names no number itself; on the newest Python fifty are tried."""
+"""Examples of a property in a cell of the matrix, where fifty are tried on the newest Python; some have multiples."""
 START_METHOD = "OTEL_CELERY_TEST_START_METHOD"
 """Tells the worker tests how the prefork pool starts its children; Celery 5.7 has the choice."""
 

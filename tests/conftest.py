@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 EXAMPLES = "OTEL_CELERY_TEST_EXAMPLES"
-"""How many examples are tried of a property that names no number itself; the cells of the matrix try fewer."""
+"""How many examples are tried of a property, or how many times so many; the cells of the matrix try fewer."""
 
 # Without a deadline: a shared machine may stall in any example.
 settings.register_profile("shared", deadline=None, max_examples=int(os.environ.get(EXAMPLES, "50")))

@@ -76,8 +76,11 @@ def assert_exact(scrape: Scrape, *, succeed: int = 6, fail: int = 3) -> None:
     assert scrape.balances(), scrape.books()
 
 
-@pytest.mark.parametrize("pool", EVERY)
-@pytest.mark.parametrize("way", WAYS, ids=str)
+LAUNCHED = [pair for way in (INSTRUMENT, ALL) for pair in crossed([way], pools("gevent", "eventlet"))]
+"""A launcher patches these pools before Celery is imported."""
+
+
+@pytest.mark.parametrize(("way", "pool"), [*crossed(WAYS, EVERY), *LAUNCHED])
 def test_each_way_counts_each_task_once(site: Site, way: Way, pool: str) -> None:
     """Whichever way, or all at once, the counts are exact, the port opens once, and the worker ends as ever."""
     worker = way.start(site, pool).wait_ready()

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+EXAMPLES = settings().max_examples
+"""What a property has without a number of its own: these have many times as many, wherever they are played."""
 SECRET = "hunter2Hunter"
 OURS = "OTEL_PYTHON_CELERY_"
 NAMES = (*variables.names(), f"{OURS}STRIKT", f"{OURS}POOL_X_PORT")
@@ -95,7 +97,9 @@ def is_a_sentence(said: str) -> bool:
 
 
 @pytest.mark.timeout(900)  # ten seconds on a machine with nothing else to do
-@settings(max_examples=1_500, deadline=timedelta(seconds=30), suppress_health_check=list(HealthCheck), database=None)
+@settings(
+    max_examples=30 * EXAMPLES, deadline=timedelta(seconds=30), suppress_health_check=list(HealthCheck), database=None
+)
 @given(environments)
 def test_any_environment_is_settings_or_a_sentence(environ: dict[str, str]) -> None:
     """No other exception, no secret in what is said or kept for the log, and a bound on all of it."""
@@ -114,7 +118,9 @@ def outcome(reading: Callable[[dict[str, str]], object], environ: dict[str, str]
 
 
 @pytest.mark.timeout(300)
-@settings(max_examples=400, deadline=timedelta(seconds=30), suppress_health_check=list(HealthCheck), database=None)
+@settings(
+    max_examples=8 * EXAMPLES, deadline=timedelta(seconds=30), suppress_health_check=list(HealthCheck), database=None
+)
 @given(environments)
 def test_any_mistake_ends_a_strict_worker_with_78(environ: dict[str, str]) -> None:
     """After one line of at most 300 characters, and with nothing begun."""
@@ -145,7 +151,9 @@ def said_of(found: object) -> list[str]:
     return [*found.warnings, *(exporter.place for exporter in exporters), *(exporter.missing for exporter in exporters)]
 
 
-@settings(max_examples=100, deadline=timedelta(seconds=30), suppress_health_check=list(HealthCheck), database=None)
+@settings(
+    max_examples=2 * EXAMPLES, deadline=timedelta(seconds=30), suppress_health_check=list(HealthCheck), database=None
+)
 @given(st.sampled_from(NAMES), st.integers(0, 5000))
 def test_any_file_is_settings_or_a_sentence(tmp_path_factory: pytest.TempPathFactory, name: str, size: int) -> None:
     """A path that names something else than a file of the right kind among them."""
