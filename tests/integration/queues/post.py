@@ -31,9 +31,8 @@ app.conf.update(
     beat_schedule={"stamp": {"task": "post.stamp", "schedule": 0.5}},
     beat_max_loop_interval=1,
 )
-app.conf.broker_transport_options = (
-    {"priority_steps": list(range(PRIORITIES))} if KIND == "redis" else {"confirm_publish": True}
-)
+if KIND == "redis":
+    app.conf.broker_transport_options = {"priority_steps": list(range(PRIORITIES))}
 instrument(app)
 
 

@@ -14,7 +14,7 @@ stop, book = Path(sys.argv[1]), Path(sys.argv[2])
 taken, refused, threads = 0, 0, 0
 while not stop.exists():
     try:
-        send.apply_async(retry=False)
+        send.apply_async()
     except Exception:  # noqa: BLE001  kombu's, or the transport's own
         refused += 1
     else:
