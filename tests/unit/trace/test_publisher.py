@@ -1,0 +1,116 @@
+"""The spans of what a process publishes that is no worker: set up at its first message, and each message has one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from celery import Celery
+from opentelemetry.instrumentation.celery import CeleryInstrumentor
+
+from otel_celery.settings.settings import traces
+from otel_celery.trace import contrib, provider
+from otel_celery.trace.publisher import PublisherTraces
+from tests.otlp import http_receiver
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tests.otlp import Receiver
+
+PUBLISHED = "apply_async/shop.order"
+
+
+@pytest.fixture
+def receiver(monkeypatch: pytest.MonkeyPatch) -> Iterator[Receiver]:
+    """Give a receiver of spans, and have it named in the environment, which the exporters read."""
+    with http_receiver() as opened:
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", opened.url)
+        yield opened
+
+
+@pytest.fixture
+def watched(receiver: Receiver) -> Iterator[Callable[..., PublisherTraces]]:
+    """Give a function that waits for a first message, and make no more spans afterwards."""
+    made: list[PublisherTraces] = []
+
+    def watch(**variables: str) -> PublisherTraces:
+        found = traces({"OTEL_TRACES_EXPORTER": "otlp", "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.url, **variables})
+        assert found is not None
+        made.append(PublisherTraces(found, {"service.name": "shop"}))
+        return made[-1]
+
+    yield watch
+    for each in made:
+        each.uninstrument()
+    assert not contrib.is_on()
+    assert provider.application_provider() is None
+
+
+def publish(times: int = 1) -> None:
+    """Publish a task on a broker in memory."""
+    app = Celery("shop", broker="memory://", set_as_current=False)
+    for _ in range(times):
+        app.send_task("shop.order")
+
+
+def test_nothing_is_set_up_before_the_first_message(watched: Callable[..., PublisherTraces]) -> None:
+    """The application may still set up its own, and a server may still fork."""
+    watched()
+    assert not contrib.is_on()
+    assert provider.application_provider() is None
+    publish()
+    assert contrib.is_on()
+
+
+def test_each_message_has_one_span_and_the_first_one_too(
+    watched: Callable[..., PublisherTraces], receiver: Receiver
+) -> None:
+    """They are sent where the spans end to be made."""
+    made = watched()
+    publish(3)
+    made.uninstrument()
+    assert [span.name for span in receiver.spans()] == [PUBLISHED] * 3
+    publish()
+    assert len(receiver.spans()) == 3
+
+
+def test_an_application_that_has_instrumented_celery_itself_has_its_own_spans(
+    watched: Callable[..., PublisherTraces], receiver: Receiver
+) -> None:
+    """Then nothing is set up, and contrib stays as the application has it."""
+    CeleryInstrumentor().instrument(skip_dep_check=True)
+    try:
+        made = watched()
+        publish(2)
+        made.uninstrument()
+        assert contrib.is_on()
+        assert receiver.spans() == []
+    finally:
+        CeleryInstrumentor().uninstrument()
+
+
+def test_a_worker_of_this_process_makes_the_spans_itself(
+    watched: Callable[..., PublisherTraces], receiver: Receiver
+) -> None:
+    """Until it is over: then a first message is waited for again."""
+    made = watched()
+    made.close()
+    publish()
+    assert not contrib.is_on()
+    made.reopen()
+    publish()
+    made.uninstrument()
+    assert [span.name for span in receiver.spans()] == [PUBLISHED]
+
+
+def test_what_cannot_be_set_up_is_said_once_and_costs_no_message(
+    watched: Callable[..., PublisherTraces], capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    """An id generator that nobody has installed is named."""
+    watched(OTEL_PYTHON_ID_GENERATOR="dice")
+    publish(2)
+    said = [*capsys.readouterr().err.splitlines(), *caplog.messages]
+    (line,) = [line for line in said if "no spans are made of what this process publishes" in line]
+    assert "dice" in line
+    assert not contrib.is_on()
