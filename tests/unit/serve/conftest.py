@@ -224,10 +224,10 @@ class Script:
 
     process: subprocess.Popen[str]
 
-    def hear(self) -> dict[str, Any]:
-        """Return the next facts told, within twenty seconds."""
+    def hear(self, seconds: float = 20) -> dict[str, Any]:
+        """Return the next facts told."""
         assert self.process.stdout is not None
-        ready, _, _ = select.select([self.process.stdout], [], [], 20)
+        ready, _, _ = select.select([self.process.stdout], [], [], seconds)
         assert ready, "the script says nothing"
         return dict(json.loads(self.process.stdout.readline()))
 
