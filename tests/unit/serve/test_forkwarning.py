@@ -58,22 +58,26 @@ import json, os, time, warnings
 from otel_celery import native
 from otel_celery.forks import gate
 gate()
+told = []
 with warnings.catch_warnings(record=True) as seen:
     warnings.simplefilter("always")
     for _ in range(100):
+        begun, before = time.monotonic(), len(seen)
         native.start("otel-celery-sender", lambda: time.sleep(0.2))
         if os.fork() == 0:
             os._exit(0)
+        if time.monotonic() - begun < native.STARTING_SECONDS:  # else the machine stalled for longer than a fork waits
+            told.append(len(seen) - before)
         os.wait()
-print(json.dumps(len(seen)))
+print(json.dumps(told))
 """
 
 
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="nothing warns")
 def test_a_fork_at_once_after_our_thread_was_started_is_not_warned_of() -> None:
-    """A thread of ours has its name only a moment after it is there."""
+    """A thread of ours has its name only a moment after it is there, for which a fork waits."""
     done = subprocess.run([sys.executable, "-c", AT_ONCE], capture_output=True, text=True, check=True)
-    assert json.loads(done.stdout) == 0
+    assert set(json.loads(done.stdout)) == {0}
 
 
 @pytest.mark.parametrize(("name", "expected"), [("otel-celery-relay", True), ("somebody", False)])
