@@ -157,11 +157,13 @@ class Session:
         """Ask the broker for the app's queues, over a connection of their own."""
         from otel_celery.queues import names, readings  # noqa: PLC0415  most workers do not
         from otel_celery.queues.refresher import Refresher  # noqa: PLC0415  the same
+        from otel_celery.record.labels import MAX_ASKED_QUEUES, Labels  # noqa: PLC0415  the same
 
         app, tallies = self._worker.app, self._recording.tallies
         tallies.errors.expect(Where.QUEUES)
         self._outlets.refresher = Refresher(app.connection_for_read, names.of_app(app), self._settings.queues, tallies)
-        self._recording.show(readings.of(self._outlets.refresher, tallies.labels.queue))
+        labels = Labels(self._settings.bounds, tallies.folded, MAX_ASKED_QUEUES)  # the worker's own keep their places
+        self._recording.show(readings.of(self._outlets.refresher, labels.queue))
         self._outlets.refresher.start()
 
     @property

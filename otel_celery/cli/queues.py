@@ -64,9 +64,9 @@ def serve(
 
 
 def _environ(environ: Mapping[str, str], port: int | None) -> Mapping[str, str]:
-    """Enable the port unless the environment says otherwise, and number it."""
+    """Enable the port unless PROMETHEUS_ENABLED says otherwise, and number it; probes need it beside a push too."""
     found = dict(environ)
-    if not any(found.get(each.name) for each in (variables.ENABLED, variables.METRICS_EXPORTER)):
+    if not found.get(variables.ENABLED.name):
         found[variables.ENABLED.name] = "true"
     if port is not None or not any(found.get(each.name) for each in (variables.PORT, variables.OTEL_PORT)):
         found[variables.PORT.name] = str(port or PORT)

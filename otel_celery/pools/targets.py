@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from otel_celery.settings.settings import Port
 
 
-JOB = "queues"
+JOB = "celery-queues"
 """The job of the queues' exporter, as in the committed prometheus.yml: rules for workers are not for it."""
 
 

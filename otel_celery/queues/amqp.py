@@ -1,6 +1,6 @@
 """Ask a broker that speaks AMQP: a passive declaration tells what is ready, and how many consume.
 
-A question about a queue that does not exist, or is somebody's alone, closes its channel; the next one has another.
+A question about a queue that does not exist, or is somebody's alone, closes its channel, which py-amqp opens again.
 """
 
 from __future__ import annotations
@@ -58,6 +58,7 @@ class AmqpAsker:
         try:
             declared = self._channel.queue_declare(queue=name, passive=True)
         except self._connection.channel_errors as error:
-            self._channel = None  # the broker has closed it
+            if not self._channel.is_open:  # py-amqp has opened it again, and a second one would be kept beside it
+                self._channel = None
             return None if getattr(error, "reply_code", None) == NOT_FOUND else error
         return Figures(int(declared.message_count), int(declared.consumer_count))

@@ -32,7 +32,7 @@ def _of_app(app: Any) -> Iterator[str]:
         if not isinstance(queue, Broadcast):  # each worker has one of its own, under a name that is new each time
             yield str(queue.name)
     for route in _routes(app.conf.task_routes):
-        queue = route.get("queue") if isinstance(route, dict) else None
+        queue = route.get("queue") if isinstance(route, dict) else route
         if queue is not None:
             yield str(getattr(queue, "name", queue))
     for task in list(app.tasks.values()):
@@ -46,3 +46,5 @@ def _routes(routes: Any) -> Iterator[Any]:
     for each in routes if isinstance(routes, (list, tuple)) else (routes,):
         if isinstance(each, dict):
             yield from each.values()
+        elif isinstance(each, (list, tuple)):  # pairs of a pattern and its target
+            yield from (target for _, target in each)

@@ -101,7 +101,8 @@ class RedisAsker:
         if not self._channel.ack_emulation:
             return None
         key = self._key(self._channel.unacked_key)
-        if self._client.hlen(key) > MAX_UNACKED:
+        (count,) = self._pipelined([("HLEN", key)])
+        if not isinstance(count, int) or count > MAX_UNACKED:  # an error where the key is none of kombu's
             return None
         tags = self._client.hkeys(key)
         sizes = self._pipelined(("HSTRLEN", key, tag) for tag in tags)

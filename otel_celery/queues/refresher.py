@@ -105,6 +105,8 @@ class Refresher:
                 self._refresh(self._began + self._longest)
             except Exception as error:  # noqa: BLE001  the next refresh is tried
                 self._shown = time.monotonic(), {}
+                self.failures += 1
+                self._trouble = plain(f"the queues could not be asked: {reason(error)}")
                 self._errors.swallowed(Where.QUEUES, error)
             began, self._began = self._began, None
             self._over.wait(max(0.0, began + self._interval - time.monotonic()))
@@ -112,12 +114,13 @@ class Refresher:
 
     def _refresh(self, until: float) -> None:
         asked = self._asked()
-        left, told = dict.fromkeys(asked.names), dict[str, Figures]()
+        left, told, refused = dict.fromkeys(asked.names), dict[str, Figures](), list[Exception]()
         why: Exception = TimeoutError(f"it did not answer within {self._longest:g} s")
         try:
             for name, answer in self._broker.ask(asked, until):
                 left.pop(name, None)
                 if isinstance(answer, Exception):
+                    refused.append(answer)
                     self._failed(f"queue {quoted(name)}", answer)
                 elif answer is not None:
                     told[name] = answer
@@ -129,6 +132,9 @@ class Refresher:
             self.failures += len(left)
             self._broker.close()
             self._away(why)
+        elif refused and len(refused) == len(asked.names):  # as from a virtual transport whose broker is away
+            self._broker.close()
+            self._away(refused[-1])
         else:
             self.refreshed_at = time.time()
             self._back()

@@ -16,6 +16,8 @@ from celery import Celery
 from kombu import Connection, Exchange, Queue
 
 from otel_celery.lifecycle import SENT_HEADER
+from otel_celery.queues.broker import Broker
+from otel_celery.queues.figures import Asked
 from tests.integration.worker.harness import wait_until
 from tests.services import LOOPBACK, free_port, require
 
@@ -100,6 +102,36 @@ def test_named_queues_on_rabbitmq(export: Callable[..., Worker], rabbitmq_url: s
         for name in kinds:
             channel.queue_delete(f"q.{name}")
     wait_until(lambda: lengths(exporter.scrape()) == {}, "deleted queues are absent")
+
+
+def test_queues_that_are_missing_take_no_channel(rabbitmq_url: str) -> None:
+    """RabbitMQ allows 2 047 of them, and each question about a missing queue closes one, which py-amqp opens again."""
+    made: list[Connection] = []
+
+    def make(**given: Any) -> Connection:
+        made.append(Connection(rabbitmq_url, **given))
+        return made[-1]
+
+    broker = Broker(make, 5.0, None, lambda *_: None)
+    names = [f"missing.{number}" for number in range(20)]
+    for _ in range(5):
+        assert dict(broker.ask(Asked(names), time.monotonic() + 30)) == dict.fromkeys(names)
+    assert len(made[-1].connection.channels) <= 3  # the connection's own, and the one that asks
+    broker.close()
+
+
+@pytest.mark.filterwarnings("ignore:.*noload:DeprecationWarning")  # kombu's models, on SQLAlchemy 2.1
+def test_a_database_is_asked_anew_each_time(export: Callable[..., Worker], tmp_path: Directory) -> None:
+    """SQL's channel would read in its first transaction for ever; and a port is served where OTLP is pushed too."""
+    url = f"sqla+sqlite:///{tmp_path}/broker.sqlite"
+    with Connection(url) as connection, connection.SimpleQueue("celery") as queue:
+        queue.put("one")
+        pushed = {"OTEL_METRICS_EXPORTER": "otlp", "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://{LOOPBACK}:1"}
+        exporter = export("--broker", url, "--queue", "celery", **pushed)
+        wait_until(lambda: lengths(exporter.scrape()) == {"celery": 1}, "the length is right")
+        queue.put("two")
+        wait_until(lambda: lengths(exporter.scrape()) == {"celery": 2}, "the length follows")
+    assert exporter.stop() == 0
 
 
 @pytest.fixture

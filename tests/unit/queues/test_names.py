@@ -17,7 +17,7 @@ def app() -> Celery:
     made = Celery("post", broker="memory://", set_as_current=False)
     made.conf.task_queues = [Queue("letters"), Broadcast("news")]
     made.conf.task_default_queue = "letters"
-    made.conf.task_routes = [{"post.fax": {"queue": "faxes"}, "post.x": "not a route"}, lambda *_: {"queue": "hidden"}]
+    made.conf.task_routes = [{"post.fax": {"queue": "faxes"}, "post.x": "crates"}, lambda *_: {"queue": "hidden"}]
     made.task(shared=False, name="post.wire", queue=Queue("wires"))(named)
     return made
 
@@ -25,8 +25,15 @@ def app() -> Celery:
 def test_an_apps_queues() -> None:
     """Broadcasts and what a function chooses are left out; each name is there once, and known to exist."""
     asked = of_app(app())()
-    assert list(asked.names) == ["letters", "faxes", "wires"]
-    assert asked.known == {"letters", "faxes", "wires"}
+    assert list(asked.names) == ["letters", "faxes", "crates", "wires"]
+    assert asked.known == {"letters", "faxes", "crates", "wires"}
+
+
+def test_routes_may_be_pairs() -> None:
+    """As Celery's guide has them, since their order counts."""
+    made = Celery("post", broker="memory://", set_as_current=False)
+    made.conf.task_routes = ([("feed.*", {"queue": "feeds"}), ("web.*", "webs")],)
+    assert list(of_app(made)().names) == ["celery", "feeds", "webs"]
 
 
 def test_queues_that_the_app_gets_later_are_asked_for_too() -> None:

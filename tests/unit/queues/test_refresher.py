@@ -90,6 +90,35 @@ def test_a_queue_that_fails_is_absent_and_counted(caplog: pytest.LogCaptureFixtu
     assert "secret" not in caplog.text
 
 
+def test_a_broker_of_which_every_queue_fails_has_not_answered() -> None:
+    """A virtual transport raises for each queue while its broker is away: it is closed, and ready says why."""
+    broker = Broker({"a": OSError("gone"), "b": OSError("gone")})
+    made = refresher(broker, "a", "b")
+    refresh(made)
+    assert (made.figures(), made.failures, made.refreshed_at) == ({}, 2, None)
+    assert made.ready() == "the broker could not be asked: gone"
+    assert broker.closed == 1
+    broker.answers["a"] = Figures(1)
+    refresh(made)
+    assert (made.ready(), made.refreshed_at is not None) == (None, True)
+
+
+def test_names_that_cannot_be_had_are_a_failure() -> None:
+    """An app's routes may be anything; no old figure stays, and ready says why until they can be had."""
+    made = refresher(Broker({"a": Figures(3)}), "a", interval=0.05)
+
+    def broken() -> Asked:
+        raise TypeError("no route")
+
+    named, made._asked = made._asked, broken
+    made.start()
+    wait_until(lambda: made.failures >= 2, "it is counted")
+    assert (made.figures(), made.ready()) == ({}, "the queues could not be asked: no route")
+    made._asked = named
+    wait_until(lambda: made.ready() is None, "they can be had again")
+    made.stop(5)
+
+
 def test_a_broker_that_is_away_leaves_no_figures(caplog: pytest.LogCaptureFixture) -> None:
     """Not even those of the refresh before; each queue counts as a failure, and both turns are said once."""
     caplog.set_level("INFO", "otel_celery")

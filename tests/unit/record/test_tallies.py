@@ -348,3 +348,12 @@ def test_a_signal_handler_may_report_while_a_report_is_made(tallies: Tallies) ->
         book.ended(Outcome.RETRY, None, None)
         tallies.swallowed(Where.REQUEST, ValueError())
     assert book.ends[Outcome.RETRY] == 1
+
+
+def test_a_publisher_whose_clock_is_ahead_is_a_wait_of_zero_and_counted(tallies: Tallies, seen: Observations) -> None:
+    """A negative wait would be no histogram's; and a message without a time is no observation."""
+    task = tallies.task("shop.order", "celery")
+    for queued in (2.0, -5.0, None):
+        task.started(0.5, queued)
+    assert [value for name, value in seen.seen if name == "celery.task.queue_wait"] == [2.0, 0.0]
+    assert (task.started_count, task.skew_count) == (3, 1)
