@@ -468,7 +468,7 @@ def test_targets_are_the_pools_as_prometheus_discovers_them() -> None:
     result = call("targets", "--host", "localhost")
     assert (result.exit_code, result.stderr) == (0, "")
     *workers, exporter = json.loads(result.stdout)
-    assert exporter == {"targets": ["localhost:9106"], "labels": {"job": "queues"}}
+    assert exporter == {"targets": ["localhost:9106"], "labels": {"job": "celery-queues"}}
     found = {group["labels"]["pool"]: group["targets"] for group in workers}
     assert found == {
         "trading": ["localhost:9101"],

@@ -205,7 +205,7 @@ def test_the_jobs_and_files_have_the_documented_names() -> None:
     assert config["rule_files"] == ["alerts.yml", "rules.yml", "expectations.yml"]
     assert config["alerting"] == {"alertmanagers": [{"static_configs": [{"targets": ["localhost:9093"]}]}]}
     assert targets == {
-        "queues": "localhost:9106",
+        "celery-queues": "localhost:9106",
         "redis": "localhost:9121",
         "postgres": "localhost:9187",
         "prometheus": "localhost:9090",

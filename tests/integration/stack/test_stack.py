@@ -90,7 +90,7 @@ def healths(prometheus: Server) -> dict[str, str]:
 def test_every_target_is_scraped(stack: Stack, version: str) -> None:
     """What runs is up, exporters included; what does not run is down, and nothing is unknown for ever."""
     prometheus = stack.prometheuses[version]
-    expected = dict.fromkeys(("trading", "queues", "redis", "postgres", "prometheus", "alertmanager"), "up")
+    expected = dict.fromkeys(("trading", "celery-queues", "redis", "postgres", "prometheus", "alertmanager"), "up")
     expected |= dict.fromkeys(("pipeline", "allocation", "market", "general"), "down")
     wait_until(lambda: healths(prometheus) == expected, f"every target is as it should be: {healths(prometheus)}")
     assert prometheus.value('up{job="celery", pool="trading"}') == 1

@@ -36,5 +36,5 @@ def test_the_queues_exporter_has_a_job_of_its_own() -> None:
     """It is no worker: with the label `pool` it would be a sixth one, and with the workers' job one without tasks."""
     port = Port(tls=TLS(Path("cert.pem"), Path("key.pem")))
     assert json.loads(file_sd([TRADING], "web1", port, 9106))[1:] == [
-        {"targets": ["web1:9106"], "labels": {"job": "queues", "__scheme__": "https"}}
+        {"targets": ["web1:9106"], "labels": {"job": "celery-queues", "__scheme__": "https"}}
     ]
