@@ -355,5 +355,5 @@ def test_a_publisher_whose_clock_is_ahead_is_a_wait_of_zero_and_counted(tallies:
     task = tallies.task("shop.order", "celery")
     for queued in (2.0, -5.0, None):
         task.started(0.5, queued)
-    assert [value for name, value in seen.seen if name == "celery.task.queue_wait"] == [2.0, 0.0]
+    assert [value for name, value in seen.seen if name == "celery.task.queue.wait"] == [2.0, 0.0]
     assert (task.started_count, task.skew_count) == (3, 1)
