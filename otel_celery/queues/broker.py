@@ -1,6 +1,6 @@
 """One connection to a broker, which is nobody else's: opened when it is needed, and closed after any error of it.
 
-A virtual transport has a new one for each refresh.
+A database has a new one for each refresh.
 
 Every wait on it has a limit, as far as its transport takes one: a broker that hangs must not hold a thread for ever.
 """
@@ -46,7 +46,7 @@ class Broker:
             if self._asker is None:
                 self._asker = self._opened()
             yield from self._asker.ask(asked, until)
-            if isinstance(self._asker, VirtualAsker):  # SQL's channel would go on reading its first transaction
+            if isinstance(self._asker, VirtualAsker) and self._asker.asks_once:
                 self.close()
         except GeneratorExit:
             raise

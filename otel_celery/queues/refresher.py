@@ -51,7 +51,7 @@ class Refresher:
     ) -> None:
         """``make`` makes connections, and ``asked`` names the queues, anew for each refresh."""
         self.failures = 0
-        """Questions that failed: one for each queue and refresh."""
+        """Questions that failed: one for each queue and refresh, and those of a management API."""
         self.refreshed_at: float | None = None
         """When the broker last answered, in seconds since the epoch."""
         self._asked = asked

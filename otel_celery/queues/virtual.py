@@ -17,6 +17,9 @@ NOT_FOUND = "404"
 ONLY_TO_CONSUMERS = frozenset({"kafka", "confluentkafka"})
 """Drivers whose length is that of the asking process's own consumers: 0 for everybody else."""
 
+IN_ONE_TRANSACTION = frozenset({"sql"})
+"""Drivers whose channel goes on reading in its first transaction, which may show an old number for ever."""
+
 
 class VirtualAsker:
     """Asks over one channel of a virtual transport."""
@@ -25,6 +28,11 @@ class VirtualAsker:
         """Use this channel, on which nothing is consumed."""
         self._connection = connection
         self._channel = channel
+
+    @property
+    def asks_once(self) -> bool:
+        """Whether the next refresh needs another connection."""
+        return self._connection.transport.driver_type in IN_ONE_TRANSACTION
 
     def ask(self, asked: Asked, until: float) -> Iterator[tuple[str, Answer]]:
         """Yield each queue's answer; an exception of the transport, whatever it is, is that queue's alone."""
