@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -10,6 +12,12 @@ from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from otel_celery.trace import provider
 from otel_celery.trace.ids import RunIds
 from otel_celery.trace.spans import ProcessSpans
+from tests.otlp import http_receiver
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.otlp import Receiver
 
 
 class Kept:
@@ -33,3 +41,11 @@ class Kept:
 def kept() -> Kept:
     """Give a provider with a memory."""
     return Kept()
+
+
+@pytest.fixture
+def receiver(monkeypatch: pytest.MonkeyPatch) -> Iterator[Receiver]:
+    """Give a receiver of spans, and have it named in the environment, which the exporters read."""
+    with http_receiver() as opened:
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", opened.url)
+        yield opened

@@ -14,7 +14,6 @@ from otel_celery.masking import RefusedError
 from otel_celery.settings.settings import traces
 from otel_celery.trace import contrib, provider
 from otel_celery.trace.process import ProcessTracing
-from tests.otlp import http_receiver
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -22,14 +21,6 @@ if TYPE_CHECKING:
     from tests.otlp import Receiver
 
 OF_CHILDREN = (signals.worker_process_init, signals.worker_process_shutdown, signals.beat_embedded_init)
-
-
-@pytest.fixture
-def receiver(monkeypatch: pytest.MonkeyPatch) -> Iterator[Receiver]:
-    """Give a receiver of spans, and have it named in the environment, which the exporters read."""
-    with http_receiver() as opened:
-        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", opened.url)
-        yield opened
 
 
 @pytest.fixture

@@ -11,7 +11,6 @@ from opentelemetry.instrumentation.celery import CeleryInstrumentor
 from otel_celery.settings.settings import traces
 from otel_celery.trace import contrib, provider
 from otel_celery.trace.publisher import PublisherTraces
-from tests.otlp import http_receiver
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -19,14 +18,6 @@ if TYPE_CHECKING:
     from tests.otlp import Receiver
 
 PUBLISHED = "apply_async/shop.order"
-
-
-@pytest.fixture
-def receiver(monkeypatch: pytest.MonkeyPatch) -> Iterator[Receiver]:
-    """Give a receiver of spans, and have it named in the environment, which the exporters read."""
-    with http_receiver() as opened:
-        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", opened.url)
-        yield opened
 
 
 @pytest.fixture
