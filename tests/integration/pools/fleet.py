@@ -22,6 +22,9 @@ MARK = "OTEL_CELERY_TEST_FLEET"
 LAST_RESULTS = 30
 """Seconds for which Celery's own warm shutdown may hang: billiard's `_ensure_messages_consumed` (architecture.md)."""
 
+LEFT_ALONE = 20 + LAST_RESULTS
+"""Seconds that workers may take whose launcher was killed: they shut down warm, and nobody cuts them off."""
+
 FOREIGN = ("OTEL_", "PROMETHEUS_")
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 import redis
 
-from tests.integration.pools.fleet import Fleet, otel_celery
+from tests.integration.pools.fleet import LEFT_ALONE, Fleet, otel_celery
 from tests.services import free_port
 
 if TYPE_CHECKING:
@@ -88,4 +88,4 @@ def test_a_killed_demo_leaves_nothing_behind(tmp_path: Path, ports: dict[str, st
         fleet.wait_for(r"trading .*│ +yes ")
         fleet.process.kill()
         fleet.end()
-        fleet.gone(20)
+        fleet.gone(LEFT_ALONE)

@@ -7,7 +7,7 @@ import signal
 import subprocess
 from typing import TYPE_CHECKING
 
-from tests.integration.pools.fleet import otel_celery, until
+from tests.integration.pools.fleet import LEFT_ALONE, otel_celery, until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -103,7 +103,7 @@ def test_pools_end_when_their_runner_is_killed(yard: Yard) -> None:
         fleet.wait_for(READY, 2)
         fleet.process.kill()
         fleet.end()
-        fleet.gone(20)
+        fleet.gone(LEFT_ALONE)
 
 
 def test_a_pool_whose_app_cannot_be_loaded_is_given_up(yard: Yard) -> None:
