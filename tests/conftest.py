@@ -26,10 +26,15 @@ OTHERS = ("integration/stack", "integration/collector")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Try a test of somebody else's server twice more, on a machine that may stall; ours have one try."""
+    """Try a test of somebody else's server twice more, on a machine that may stall; ours have one try.
+
+    Tests that share a RabbitMQ run in one process: a node takes six seconds of a core to start.
+    """
     for item in items:
         if any(f"/tests/{part}/" in item.path.as_posix() for part in OTHERS) or item.get_closest_marker("rabbitmq"):
             item.add_marker(pytest.mark.flaky(reruns=2))
+        if "rabbitmq_url" in getattr(item, "fixturenames", ()) and not item.get_closest_marker("xdist_group"):
+            item.add_marker(pytest.mark.xdist_group("rabbitmq"))
 
 
 @pytest.fixture(scope="session")

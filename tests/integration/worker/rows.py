@@ -149,7 +149,7 @@ ROWS = (
         exception="TimeLimitExceeded",
         limit="hard",
         record={"finished hard_requeued_once": 1},
-        older={(5, 6): {"failure": 1}},
+        older={(5, 5): {"failure": 1}},
         older_record={},
     ),
     Row(
