@@ -12,17 +12,19 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import pytest
 import yaml
 
+from tests.integration.stack import shop
 from tests.integration.stack.intervals import hastened
 from tests.integration.stack.mixin import ALERTS, COUNTERS, panels
 from tests.integration.stack.servers import MONITORING, Server, start_prometheus, wait_until
 from tests.services import LOOPBACK, free_port
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
 pytestmark = pytest.mark.xdist_group("celery_exporter")
 
+DASHBOARDS = ("overview", "by task", "tasks")
 QUEUE = 'queue="orders"'
 TASK = f'task_name="shop.pay",{QUEUE}'
 WORKERS = f'worker="trading@host1",{TASK}'
@@ -86,19 +88,23 @@ def known_targets() -> Iterator[int]:
     server.server_close()
 
 
-def configured(port: int, directory: Path, *, switched_on: bool) -> str:
-    """Take the job from prometheus.yml, scraping this port each second, and what the head of the file says to add."""
+def configured(targets: Mapping[str, str], directory: Path, *, switched_on: bool) -> str:
+    """Take the job from prometheus.yml, scraping these targets each second, and what the head of the file says to add.
+
+    ``targets`` has an address, and the path that is scraped there, for each job.
+    """
     config: dict[str, Any] = yaml.safe_load(hastened((MONITORING / "prometheus.yml").read_text(), "1s"))
     (workers,) = (one for one in config["scrape_configs"] if one["job_name"] == "celery")
     del workers["file_sd_configs"]
-    queues = {"job_name": "celery-queues", "metrics_path": "/queues"}
-    jobs = [workers, queues, {"job_name": "web", "metrics_path": "/web"}]
+    jobs = [workers, *({"job_name": name} for name in targets if name != "celery")]
     for job in jobs:
-        job["static_configs"] = [{"targets": [f"{LOOPBACK}:{port}"]}]
+        address, _, path = targets[job["job_name"]].partition("/")
+        job.update(metrics_path=f"/{path}", static_configs=[{"targets": [address]}])
     workers["static_configs"][0]["labels"] = {"pool": "trading"}
     rules = [str(MONITORING / "rules.yml")]
     if switched_on:
-        for job in (workers, queues):
+        for job in jobs[:2]:
+            assert job["job_name"] in {"celery", "celery-queues"}
             job.update(yaml.safe_load((MONITORING / "relabel-celery-exporter.yml").read_text()))
         alerts = [{"alert": name, "expr": alert, "for": "1h"} for name, alert in ALERTS.items()]
         (directory / "mixin.yml").write_text(yaml.safe_dump({"groups": [{"name": "mixin", "rules": alerts}]}))
@@ -110,11 +116,13 @@ def configured(port: int, directory: Path, *, switched_on: bool) -> str:
 def prometheuses(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, Server]]:
     """Run two that scrape the same targets: one as celery-exporter's users have it, one without."""
     with ExitStack() as running:
-        port = running.enter_context(known_targets())
+        address = f"{LOOPBACK}:{running.enter_context(known_targets())}"
+        paths = {"celery": "metrics", "celery-queues": "queues", "web": "web"}
+        targets = {job: f"{address}/{path}" for job, path in paths.items()}
 
         def start(name: str, *, switched_on: bool) -> Server:
             directory: Path = tmp_path_factory.mktemp(name)
-            config = configured(port, directory, switched_on=switched_on)
+            config = configured(targets, directory, switched_on=switched_on)
             return running.enter_context(start_prometheus(config, directory, port=free_port()))
 
         yield start("with", switched_on=True), start("without", switched_on=False)
@@ -129,15 +137,39 @@ def prometheus(prometheuses: tuple[Server, Server]) -> Server:
     return server
 
 
-@pytest.mark.parametrize("dashboard", ["overview", "by task", "tasks"])
+def without_data(server: Server, asked: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    """List the panels, with their expressions, that answer with no sample, or with one that is no number."""
+
+    def has_data(expression: str) -> bool:
+        values = [float(found["value"][1]) for found in server.query(expression)]
+        return bool(values) and not any(map(math.isnan, values))
+
+    return [(title, expression) for title, expression in asked if not has_data(expression)]
+
+
+@pytest.mark.parametrize("dashboard", DASHBOARDS)
 def test_every_panel_has_data(prometheus: Server, dashboard: str) -> None:
     """Each of the mixin's panels, chosen by the values that its variables find, answers with numbers."""
     asked = list(panels(dashboard))
     assert len(asked) > 20
-    for title, expression in asked:
-        values = [float(found["value"][1]) for found in prometheus.query(expression)]
-        assert values, f"{title}: {expression}"
-        assert not any(map(math.isnan, values)), f"{title}: {expression}"
+    assert without_data(prometheus, asked) == []
+
+
+@pytest.mark.timeout(240)
+def test_every_panel_has_data_of_real_processes(tmp_path: Path) -> None:
+    """A worker, a queue exporter, beat and a publisher, whose one task ends in every way, fill all three dashboards."""
+    left = [panel for dashboard in DASHBOARDS for panel in panels(dashboard)]
+    with shop.running(tmp_path) as addresses:
+        targets = {job: f"{address}/metrics" for job, address in addresses.items()}
+        with start_prometheus(configured(targets, tmp_path, switched_on=True), tmp_path) as server:
+            deadline = time.monotonic() + 120
+            while left and time.monotonic() < deadline:
+                left = without_data(server, left)
+                time.sleep(0.5)
+            assert left == []
+            sent = server.query("sum by (instance) (celery_task_sent_total{name='shop.pay', queue_name='orders'})")
+            publishers = {one["metric"]["instance"] for one in sent if float(one["value"][1])}
+    assert publishers >= {addresses["celery"], addresses["web"]}
 
 
 def test_its_variables_have_values(prometheus: Server) -> None:
