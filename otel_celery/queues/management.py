@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import http.client
+import io
 import json
 import time
 import urllib.request
@@ -13,6 +15,7 @@ from otel_celery import masking
 from otel_celery.queues.figures import LATEST, Figures, UntoldError
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Mapping
 
 COLUMNS = "name,messages_ready,messages_unacknowledged,consumers,head_message_timestamp"
@@ -25,7 +28,10 @@ class Management:
     """The management API at one URL, whose user and password are sent as basic authentication."""
 
     def __init__(self, url: str, timeout: float) -> None:
-        """Mask the credentials of the URL from now on."""
+        """Mask the credentials of the URL from now on.
+
+        ``timeout`` limits, in seconds, the wait for the connection, and the time that a whole answer takes.
+        """
         masking.keep_user(url)
         parts = urlsplit(url)
         self._timeout = timeout
@@ -34,7 +40,7 @@ class Management:
         if parts.username is not None:
             pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}".encode()
             self._headers["Authorization"] = f"Basic {base64.b64encode(pair).decode()}"
-        self._opener = urllib.request.build_opener(_NoRedirect)
+        self._opener = urllib.request.build_opener(_NoRedirect, _Http, _Https)
 
     def queues(self, vhost: str) -> Mapping[str, Figures]:
         """Return the figures of every queue of a virtual host, in one question.
@@ -57,6 +63,56 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
 
     def redirect_request(self, *_: Any, **__: Any) -> None:
         return None
+
+
+class _Within(io.RawIOBase):
+    """Reads a socket until a moment, since a socket's timeout begins anew with each byte that arrives."""
+
+    def __init__(self, raw: io.RawIOBase, sock: socket.socket) -> None:
+        self._raw = raw
+        self._sock = sock
+        self._until = time.monotonic() + (sock.gettimeout() or 0.0)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        left = self._until - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("the answer takes too long")
+        self._sock.settimeout(left)
+        read: int | None = self._raw.readinto(buffer)
+        return read
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
+class _Response(http.client.HTTPResponse):
+    """An answer that arrives, as a whole, within the timeout of its socket."""
+
+    def __init__(self, sock: socket.socket, *args: Any, **given: Any) -> None:
+        super().__init__(sock, *args, **given)
+        self.fp = io.BufferedReader(_Within(self.fp.detach(), sock))
+
+
+class _Connection(http.client.HTTPConnection):
+    response_class = _Response
+
+
+class _SecureConnection(http.client.HTTPSConnection):
+    response_class = _Response
+
+
+class _Http(urllib.request.HTTPHandler):
+    def http_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
+        return self.do_open(_Connection, req)
+
+
+class _Https(urllib.request.HTTPSHandler):
+    def https_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
+        return self.do_open(_SecureConnection, req)
 
 
 def _figures(row: Mapping[str, Any], now: float) -> Figures:

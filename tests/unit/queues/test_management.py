@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
+import socket
 import threading
 import time
 import urllib.error
@@ -89,6 +91,36 @@ def test_an_answer_that_is_too_long_is_not_read(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(management, "MAX_BYTES", 10)
     with served(b"[" + b" " * 100 + b"]") as (port, _), pytest.raises(UntoldError, match="too long"):
         Management(f"http://{LOOPBACK}:{port}", 5.0).queues("/")
+
+
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 4000\r\n\r\n"
+
+
+@pytest.mark.parametrize("quick", [0, len(HEAD)], ids=["its head", "its body"])
+def test_an_answer_that_dribbles_ends_in_time(quick: int) -> None:
+    """A byte now and then is no answer: the time is that of the whole, and not of the wait for each byte."""
+    answer, over = HEAD + json.dumps([]).encode().ljust(4000), threading.Event()
+
+    def dribble(listening: socket.socket) -> None:
+        peer, _ = listening.accept()
+        with peer, contextlib.suppress(OSError):  # who waited has gone
+            peer.recv(65536)
+            peer.sendall(answer[:quick])
+            for byte in answer[quick:]:
+                if over.wait(0.05):
+                    return
+                peer.sendall(bytes([byte]))
+
+    with socket.create_server((LOOPBACK, 0)) as listening:
+        thread = threading.Thread(target=dribble, args=(listening,))
+        thread.start()
+        began = time.monotonic()
+        with pytest.raises(TimeoutError):
+            Management(f"http://{LOOPBACK}:{listening.getsockname()[1]}", 0.5).queues("/")
+        took = time.monotonic() - began
+        over.set()
+        thread.join()
+    assert took < 30  # where each byte has half a second, it takes 200 s
 
 
 def test_the_password_is_masked_from_then_on() -> None:
