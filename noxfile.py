@@ -161,7 +161,7 @@ def rest(session: nox.Session) -> None:
 
 def install_for_tests(session: nox.Session) -> None:
     """Install all that the tests import, on any pool."""
-    groups = group("test", "green", "dashboard", "kubernetes", "frameworks", "beat")
+    groups = group("test", "green", "dashboard", "kubernetes", "frameworks", "beat", "brokers")
     session.install("-e", ".[demo]", *CELERY[NEWEST_CELERY], *groups)
     session.install("--no-deps", BATCHES)
 

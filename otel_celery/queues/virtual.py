@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from otel_celery.queues.figures import Figures, UntoldError
+from otel_celery.queues.harmless import WAYS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -14,9 +15,6 @@ if TYPE_CHECKING:
 
 NOT_FOUND = "404"
 
-ONLY_TO_CONSUMERS = frozenset({"kafka", "confluentkafka"})
-"""Drivers whose length is that of the asking process's own consumers: 0 for everybody else."""
-
 IN_ONE_TRANSACTION = frozenset({"sql"})
 """Drivers whose channel goes on reading in its first transaction, which may show an old number for ever."""
 
@@ -24,10 +22,11 @@ IN_ONE_TRANSACTION = frozenset({"sql"})
 class VirtualAsker:
     """Asks over one channel of a virtual transport."""
 
-    def __init__(self, connection: Any, channel: Any) -> None:
-        """Use this channel, on which nothing is consumed."""
+    def __init__(self, connection: Any, channel: Any, timeout: float) -> None:
+        """Use this channel, on which nothing is consumed; ``timeout`` is the limit of a wait, where it can be given."""
         self._connection = connection
         self._channel = channel
+        self._timeout = timeout
 
     @property
     def asks_once(self) -> bool:
@@ -36,19 +35,18 @@ class VirtualAsker:
 
     def ask(self, asked: Asked, until: float) -> Iterator[tuple[str, Answer]]:
         """Yield each queue's answer; an exception of the transport, whatever it is, is that queue's alone."""
+        driver = str(self._connection.transport.driver_type)
+        way = WAYS.get(driver)
         for name in asked.names:
             if time.monotonic() >= until:
                 return
             try:
-                answer: Answer = self._declared(name)
+                answer: Answer = way(self._channel, name, self._timeout) if way else self._declared(driver, name)
             except Exception as error:  # noqa: BLE001  a transport raises what its library raises
                 answer = None if str(getattr(error, "reply_code", "")) == NOT_FOUND else error
             yield name, answer
 
-    def _declared(self, name: str) -> Figures:
-        driver = self._connection.transport.driver_type
-        if driver in ONLY_TO_CONSUMERS:
-            raise UntoldError(f"a broker of the kind {driver} tells the length of a queue to its consumers only")
+    def _declared(self, driver: str, name: str) -> Figures:
         length = int(self._channel.queue_declare(queue=name, passive=True).message_count)
         if length < 0:
             raise UntoldError(f"a broker of the kind {driver} does not tell the length of this queue")

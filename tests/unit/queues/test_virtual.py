@@ -6,7 +6,6 @@ import time
 from types import SimpleNamespace
 from typing import Any
 
-import pytest
 from kombu import Connection, Queue
 
 from otel_celery.queues.broker import Broker
@@ -30,18 +29,14 @@ def test_memory_tells_lengths() -> None:
 def asked(driver: str, declare: Any) -> Answer:
     """Ask a made-up transport for one queue."""
     connection = SimpleNamespace(transport=SimpleNamespace(driver_type=driver))
-    asker = VirtualAsker(connection, SimpleNamespace(queue_declare=declare))
+    asker = VirtualAsker(connection, SimpleNamespace(queue_declare=declare), 5.0)
     ((_, answer),) = asker.ask(Asked(["a"]), time.monotonic() + 60)
     return answer
 
 
-@pytest.mark.parametrize(
-    ("driver", "size", "sentence"),
-    [("kafka", 0, "to its consumers only"), ("gcpubsub", -1, "does not tell")],
-)
-def test_a_length_that_is_none_is_not_shown(driver: str, size: int, sentence: str) -> None:
-    """Kafka tells 0 to whoever does not consume, and Pub/Sub's emulator -1."""
-    assert sentence in str(asked(driver, lambda **_: SimpleNamespace(message_count=size)))
+def test_a_length_that_is_none_is_not_shown() -> None:
+    """Some transport or other says -1."""
+    assert "does not tell" in str(asked("other", lambda **_: SimpleNamespace(message_count=-1)))
 
 
 def test_whatever_a_transport_raises_is_its_queues_answer() -> None:
@@ -55,4 +50,5 @@ def test_whatever_a_transport_raises_is_its_queues_answer() -> None:
 
 def test_a_refresh_ends_in_time() -> None:
     """What is not reached has no answer."""
-    assert list(VirtualAsker(None, None).ask(Asked(["a"]), time.monotonic() - 1)) == []
+    connection = SimpleNamespace(transport=SimpleNamespace(driver_type="memory"))
+    assert list(VirtualAsker(connection, None, 5.0).ask(Asked(["a"]), time.monotonic() - 1)) == []
