@@ -84,7 +84,7 @@ class Front:
             if not self._is_on:
                 return inner(producer, name, message, *args, **options)
             if self._has_header:
-                self._stamp(message, options)
+                self._stamp(producer, message, options)
             began = time.monotonic()
             try:
                 sent = inner(producer, name, message, *args, **options)
@@ -98,9 +98,9 @@ class Front:
         send_task_message.otel_celery_inner = inner  # type: ignore[attr-defined]
         return send_task_message
 
-    def _stamp(self, message: Any, options: dict[str, Any]) -> None:
+    def _stamp(self, producer: Any, message: Any, options: dict[str, Any]) -> None:
         try:
-            header.stamp(message, options)
+            header.stamp(producer, message, options)
         except Exception as error:  # noqa: BLE001  no exception of ours may reach the publisher
             if (interrupted := interruption(error)) is not None:
                 raise interrupted from None

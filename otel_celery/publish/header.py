@@ -1,6 +1,8 @@
 """Put the time of publishing on a message, so that its worker can tell for how long it has waited.
 
 The header is always overwritten: a retry is published with the headers of the message that it retries.
+
+RabbitMQ tells of a waiting message nothing but the ``timestamp`` that AMQP has for it, so that is set too.
 """
 
 from __future__ import annotations
@@ -16,17 +18,25 @@ if TYPE_CHECKING:
     from collections.abc import MutableMapping
 
 
-def stamp(message: Any, options: MutableMapping[str, Any]) -> None:
-    """Put the header on the message that ``send_task_message`` is called with.
+def stamp(producer: Any, message: Any, options: MutableMapping[str, Any]) -> None:
+    """Put the header on the message that ``send_task_message`` is called with, and over AMQP the timestamp.
 
     Headers among the options win over those of the message, and may be the caller's own dictionary, which stays as it
-    is.
+    is. A timestamp of the caller's own stays too.
     """
+    now = time.time()
     headers = options.get("headers")
     if headers and SENT_HEADER in headers:
-        options["headers"] = {**headers, SENT_HEADER: time.time()}
+        options["headers"] = {**headers, SENT_HEADER: now}
     else:
-        message[0][SENT_HEADER] = time.time()
+        message[0][SENT_HEADER] = now
+    if _speaks_amqp(producer):
+        options.setdefault("timestamp", int(now))
+
+
+def _speaks_amqp(producer: Any) -> bool:
+    connection = getattr(producer, "connection", None)
+    return connection is not None and connection.transport.driver_type == "amqp"
 
 
 def stamp_everything() -> None:

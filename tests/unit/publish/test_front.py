@@ -8,6 +8,7 @@ import json
 import signal
 import time
 import weakref
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from kombu import Exchange, Queue
 from kombu.common import Broadcast
 
 from otel_celery.lifecycle import SENT_HEADER
+from otel_celery.publish import header
 from otel_celery.publish.front import NAME, Front
 from tests.unit.observe.fakes import make_app, nothing
 
@@ -78,6 +80,19 @@ def test_a_message_has_its_time_and_is_reported() -> None:
 def test_the_header_takes_forty_bytes_at_most() -> None:
     """With its quotes, colon, comma and spaces, as kombu writes it into Redis."""
     assert len(json.dumps({"a": 1, SENT_HEADER: 1764302400.1234567})) - len(json.dumps({"a": 1})) <= 40
+
+
+@pytest.mark.parametrize("driver", ["amqp", "redis", None])
+def test_over_amqp_a_message_has_a_timestamp_too(driver: str | None) -> None:
+    """RabbitMQ's management tells of it; elsewhere it would be bytes for nothing. The caller's own stays."""
+    transport = SimpleNamespace(driver_type=driver)
+    producer = SimpleNamespace(connection=SimpleNamespace(transport=transport)) if driver else None
+    mine: dict[str, int] = {}
+    theirs, before = {"timestamp": 3}, int(time.time())
+    for options in (mine, theirs):
+        header.stamp(producer, ({}, {}, b"", None), options)
+    assert theirs == {"timestamp": 3}
+    assert [before <= stamp <= time.time() for stamp in mine.values()] == ([True] if driver == "amqp" else [])
 
 
 def test_an_inherited_header_is_overwritten_and_the_parents_stays() -> None:
