@@ -24,6 +24,9 @@ settings.load_profile("shared")
 OTHERS = ("integration/stack", "integration/collector")
 """Where tests start servers that are not ours, nor Redis."""
 
+SHARED = {"rabbitmq_url", "managed"}
+"""Fixtures that are one RabbitMQ for a session."""
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Try a test of somebody else's server twice more, on a machine that may stall; ours have one try.
@@ -33,7 +36,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if any(f"/tests/{part}/" in item.path.as_posix() for part in OTHERS) or item.get_closest_marker("rabbitmq"):
             item.add_marker(pytest.mark.flaky(reruns=2))
-        if "rabbitmq_url" in getattr(item, "fixturenames", ()) and not item.get_closest_marker("xdist_group"):
+        shares = SHARED.intersection(getattr(item, "fixturenames", ()))
+        if shares and not item.get_closest_marker("xdist_group"):
             item.add_marker(pytest.mark.xdist_group("rabbitmq"))
 
 

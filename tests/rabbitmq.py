@@ -62,10 +62,18 @@ class Node:
 
     def queues(self) -> dict[str, dict[str, Any]]:
         """Ask its own tool for each queue's ready and unacknowledged messages, and consumers."""
-        columns = ("name", "messages_ready", "messages_unacknowledged", "consumers")
-        command = [*_as_nobody(), str(BINARIES / "rabbitmqctl"), "--quiet", "list_queues", "--formatter", "json"]
+        rows = self._listed("queues", "name", "messages_ready", "messages_unacknowledged", "consumers")
+        return {row["name"]: row for row in rows}
+
+    def connections(self) -> set[str]:
+        """Ask its own tool for the connections: the name of each one's process in the broker."""
+        return {row["pid"] for row in self._listed("connections", "pid")}
+
+    def _listed(self, what: str, *columns: str) -> list[dict[str, Any]]:
+        command = [*_as_nobody(), str(BINARIES / "rabbitmqctl"), "--quiet", f"list_{what}", "--formatter", "json"]
         asked = subprocess.run([*command, *columns], env=self.environ, capture_output=True, text=True, check=True)
-        return {row["name"]: row for row in json.loads(asked.stdout)}
+        rows: list[dict[str, Any]] = json.loads(asked.stdout)
+        return rows
 
 
 @contextmanager

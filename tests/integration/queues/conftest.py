@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests import rabbitmq
 from tests.integration.queues.office import broker, office
 from tests.integration.worker.conftest import site
 from tests.integration.worker.harness import ROOT, Worker, wait_until
@@ -25,12 +26,25 @@ INTERVAL = "2000"
 """Milliseconds between two refreshes, so that a test need not wait."""
 
 
+@pytest.fixture(scope="session")
+def managed() -> Iterator[rabbitmq.Node]:
+    """Give a RabbitMQ whose management API answers."""
+    with rabbitmq.node(management=True) as node:
+        yield node
+
+
+@pytest.fixture(scope="session")
+def rabbitmq_url(managed: rabbitmq.Node) -> str:
+    """Give the URL of the same, so that no second one has to be started."""
+    return managed.url
+
+
 @pytest.fixture
 def export(tmp_path: Path) -> Iterator[Callable[..., Worker]]:
     """Yield a function that starts an exporter with these arguments and variables, and waits for its port."""
     with ExitStack() as stack:
 
-        def start(*arguments: str, **environ: str) -> Worker:
+        def start(*arguments: str, answers: Callable[[Worker], bool] = _answers, **environ: str) -> Worker:
             port, log = free_port(), tmp_path / f"exporter{len(list(tmp_path.iterdir()))}.log"
             command = [sys.executable, "-m", "otel_celery.cli", "queues", "serve", "--port", str(port), *arguments]
             settings = {
@@ -43,13 +57,14 @@ def export(tmp_path: Path) -> Iterator[Callable[..., Worker]]:
                 process = subprocess.Popen(command, cwd=tmp_path, env=settings, stdout=out, stderr=subprocess.STDOUT)
             stack.callback(_end, process)
             made = Worker("exporter", port, process, log, tmp_path / "none", settings)
-            wait_until(lambda: _answers(made), f"the port is open\n{made.log}")
+            wait_until(lambda: answers(made), f"the port is open\n{made.log}")
             return made
 
         yield start
 
 
 def _answers(exporter: Worker) -> bool:
+    """Tell whether the port is open."""
     assert exporter.process.poll() is None, exporter.log
     try:
         return exporter.get("/-/healthy")[0] == 200

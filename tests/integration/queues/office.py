@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 import redis
+from kombu import Connection
 
-from tests import rabbitmq
 from tests.integration.queues import post
 from tests.integration.worker.conftest import database
 from tests.integration.worker.harness import ROOT, Worker
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from tests import rabbitmq
     from tests.otlp import Receiver
 
 MODULE = "tests.integration.queues.post"
@@ -53,8 +54,11 @@ class RabbitMQ:
     """A RabbitMQ, and what rabbitmqctl says of a queue."""
 
     def __init__(self, node: rabbitmq.Node) -> None:
-        """Use this node."""
+        """Use this node, without the queues of an earlier test."""
         self.url, self.node = node.url, node
+        with Connection(node.url) as connection, connection.channel() as channel:
+            for queue in post.QUEUES:
+                channel.queue_delete(queue)
         self.options = {"OTEL_PYTHON_CELERY_QUEUES_MANAGEMENT_URL": node.management}
 
     def ready(self, queue: str) -> int:
@@ -66,14 +70,13 @@ class RabbitMQ:
         return int(self.node.queues()[queue]["messages_unacknowledged"])
 
 
-@pytest.fixture(params=["redis", "rabbitmq"])
+@pytest.fixture(params=["redis", pytest.param("rabbitmq", marks=pytest.mark.xdist_group("rabbitmq"))])
 def broker(request: pytest.FixtureRequest) -> Iterator[Redis | RabbitMQ]:
     """Give a broker with nothing in it."""
     if request.param == "redis":
         yield Redis(database(request.getfixturevalue("redis_url"), 6))
         return
-    with rabbitmq.node(management=True) as node:
-        yield RabbitMQ(node)
+    yield RabbitMQ(request.getfixturevalue("managed"))
 
 
 @dataclass

@@ -18,6 +18,7 @@ from otel_celery import instrument
 KIND = os.environ.get("T_KIND", "redis")
 ARGUMENTS = {"x-queue-type": "quorum"} if KIND == "rabbitmq" else {}
 PRIORITIES = 10
+QUEUES = ("letters", "stamps")
 
 app = Celery("post", broker=os.environ.get("T_BROKER", "memory://"))
 app.conf.update(
@@ -25,7 +26,7 @@ app.conf.update(
     task_acks_late=True,
     task_ignore_result=True,
     task_default_queue="letters",
-    task_queues=[Queue(name, routing_key=name, queue_arguments=ARGUMENTS) for name in ("letters", "stamps")],
+    task_queues=[Queue(name, routing_key=name, queue_arguments=ARGUMENTS) for name in QUEUES],
     task_routes={"post.stamp": {"queue": "stamps"}},
     worker_prefetch_multiplier=1,
     beat_schedule={"stamp": {"task": "post.stamp", "schedule": 0.5}},

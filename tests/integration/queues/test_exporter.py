@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import os
 import signal
+import socket
+import ssl
 import subprocess
+import threading
 import time
+import urllib.request
+from math import inf
 from pathlib import Path
 from shutil import which
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import redis
+import trustme
 from celery import Celery
-from kombu import Connection, Exchange, Queue
+from kombu import Connection, Exchange, Queue, pools
 
 from otel_celery.lifecycle import SENT_HEADER
+from otel_celery.publish.front import Front
+from otel_celery.publishing import NOBODY
 from otel_celery.queues.broker import Broker
-from otel_celery.queues.figures import Asked
+from otel_celery.queues.figures import Asked, Figures
+from otel_celery.queues.management import Management
 from tests.integration.worker.harness import wait_until
 from tests.services import LOOPBACK, free_port, require
 
@@ -25,9 +36,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path as Directory
 
+    from tests import rabbitmq
     from tests.integration.worker.harness import Scrape, Worker
+    from tests.otlp import Receiver
 
 LENGTH = "celery_queue_length"
+OLDEST = "celery_queue_oldest_message_age_seconds"
 FAILURES = "otel_celery_queue_refresh_failures_total"
 PROJ = """
 import os
@@ -102,6 +116,176 @@ def test_named_queues_on_rabbitmq(export: Callable[..., Worker], rabbitmq_url: s
         for name in kinds:
             channel.queue_delete(f"q.{name}")
     wait_until(lambda: lengths(exporter.scrape()) == {}, "deleted queues are absent")
+
+
+def test_the_oldest_message_on_rabbitmq(export: Callable[..., Worker], managed: rabbitmq.Node) -> None:
+    """Classic queues tell it of messages with AMQP's timestamp, which our publishers set, and bare Celery's do not."""
+    kinds: dict[str, dict[str, str]] = {"old": {}, "bare": {}, "ours": {}, "kept": {"x-queue-type": "quorum"}}
+    with Connection(managed.url) as connection, connection.channel() as channel:
+        for name, arguments in kinds.items():
+            channel.queue_delete(name)  # that of an earlier try
+            Queue(name, Exchange(""), routing_key=name, queue_arguments=arguments)(channel).declare()
+        for name in ("old", "kept"):
+            sent = int(time.time()) - 500
+            connection.Producer(channel).publish("{}", routing_key=name, delivery_mode=2, timestamp=sent)
+            connection.Producer(channel).publish("{}", routing_key=name, delivery_mode=2, timestamp=sent + 400)
+        for name in ("bare", "ours"):
+            app = Celery(name, broker=managed.url, set_as_current=False)
+            app.conf.task_queues = [Queue(name, Exchange(""), routing_key=name)]
+            front = Front(app, NOBODY, has_header=True)
+            if name == "ours":
+                front.install()
+            app.send_task("post.send", queue=name)
+            app.close()
+        exporter = export(
+            *("--broker", managed.url, "--queue", ",".join(kinds)),
+            OTEL_PYTHON_CELERY_QUEUES_MANAGEMENT_URL=managed.management,
+        )
+
+        def ages() -> dict[str, float]:
+            found = exporter.scrape().samples
+            return {one.labels["queue"]: one.value for one in found if one.name == OLDEST}
+
+        wait_until(lambda: set(ages()) == {"old", "ours"}, "the ages are told", 90)
+        found = ages()
+        assert 500 <= found["old"] < 800
+        assert 0 <= found["ours"] < 300
+        scrape = exporter.scrape()
+        assert lengths(scrape) == {"old": 2, "bare": 1, "ours": 1, "kept": 2}
+        assert {each: scrape.value("celery_queue_unacked", queue=each) for each in kinds} == dict.fromkeys(kinds, 0)
+        for name in kinds:
+            channel.queue_delete(name)
+    pools.reset()
+
+
+def test_a_management_api_that_dribbles_holds_nothing_up(managed: rabbitmq.Node) -> None:
+    """What AMQP tells is there within the refresh's time, and the failure is told."""
+    told: list[str] = []
+    over = threading.Event()
+
+    def dribble(listening: socket.socket) -> None:
+        peer, _ = listening.accept()
+        with peer:
+            while not over.wait(0.05):
+                peer.sendall(b"x")
+
+    with Connection(managed.url) as connection, connection.SimpleQueue("dribbled") as queue:
+        queue.put("{}")
+        with socket.create_server((LOOPBACK, 0)) as listening:
+            thread = threading.Thread(target=dribble, args=(listening,))
+            thread.start()
+            management = Management(f"http://{LOOPBACK}:{listening.getsockname()[1]}", 1.0)
+            broker = Broker(
+                lambda **given: Connection(managed.url, **given), 30.0, management, lambda what, _: told.append(what)
+            )
+            answers = dict(broker.ask(Asked(["dribbled"]), time.monotonic() + 30))
+            over.set()
+            thread.join()
+        broker.close()
+        queue.clear()
+        queue.queue.delete()
+    assert answers == {"dribbled": Figures(1, 0)}
+    assert told == ["the management API"]
+
+
+@pytest.mark.alone
+def test_a_thousand_queues_are_refreshed_within_two_seconds(redis_url: str) -> None:
+    """On Redis, each with a message; one time in ten is enough, since others may use the machine."""
+    place, within = own(redis_url, 5), 2.0
+    names = [f"queue{number}" for number in range(1_000)]
+    message = json.dumps({"headers": {SENT_HEADER: time.time()}})
+    with redis.Redis.from_url(place) as server, server.pipeline() as pipe:
+        for name in names:
+            pipe.lpush(name, message)
+        pipe.execute()
+    broker = Broker(lambda **given: Connection(place, **given), 30.0, None, print)
+    took = [inf]
+    while min(took) > within and len(took) <= 10:
+        began = time.monotonic()
+        answers = dict(broker.ask(Asked(names), began + 60))
+        took.append(time.monotonic() - began)
+        assert {name: getattr(answers[name], "length", None) for name in names} == dict.fromkeys(names, 1)
+    broker.close()
+    assert min(took) <= within, took
+
+
+def test_the_port_speaks_tls(export: Callable[..., Worker], redis_url: str, tmp_path: Directory) -> None:
+    """With the certificate of its files, to whom trusts the authority; plain HTTP gets nothing."""
+    authority = trustme.CA()
+    issued, ours = authority.issue_cert(LOOPBACK), ssl.create_default_context()
+    authority.configure_trust(ours)
+    certificate, key = tmp_path / "port.pem", tmp_path / "port.key"
+    issued.cert_chain_pems[0].write_to_path(certificate)
+    issued.private_key_pem.write_to_path(key)
+
+    def get(exporter: Worker, path: str) -> str:
+        url = f"https://{LOOPBACK}:{exporter.port}{path}"
+        with urllib.request.urlopen(url, timeout=20, context=ours) as answer:
+            return str(answer.read().decode())
+
+    def answers(exporter: Worker) -> bool:
+        assert exporter.process.poll() is None, exporter.log
+        try:
+            return get(exporter, "/-/ready").startswith("ready")
+        except OSError:
+            return False
+
+    files = {
+        "OTEL_PYTHON_CELERY_TLS_CERT_FILE": str(certificate),
+        "OTEL_PYTHON_CELERY_TLS_KEY_FILE": str(key),
+    }
+    broker = own(redis_url, 5)
+    with redis.Redis.from_url(broker) as server:
+        server.lpush("celery", "{}")
+    exporter = export("--broker", broker, "--queue", "celery", answers=answers, **files)
+    assert f'{LENGTH}{{queue="celery"}} 1.0' in get(exporter, "/metrics")
+    with pytest.raises(OSError, match=r"."):
+        exporter.get("/metrics")
+    assert exporter.stop() == 0
+
+
+def test_the_port_asks_for_credentials(export: Callable[..., Worker], redis_url: str, tmp_path: Directory) -> None:
+    """Nobody reads the figures without them, and probes need none."""
+    secret = tmp_path / "credentials"
+    secret.write_text("prometheus:secret\n")
+    secret.chmod(0o600)
+    broker = own(redis_url, 5)
+    exporter = export(*("--broker", broker, "--queue", "celery"), OTEL_PYTHON_CELERY_CREDENTIALS_FILE=str(secret))
+    assert exporter.get("/metrics")[0] == 401
+    request = urllib.request.Request(f"http://{LOOPBACK}:{exporter.port}/metrics")
+    request.add_header("Authorization", f"Basic {base64.b64encode(b'prometheus:secret').decode()}")
+    with urllib.request.urlopen(request, timeout=20) as answer:
+        assert FAILURES in answer.read().decode()
+    assert "secret" not in exporter.log
+    assert exporter.stop() == 0
+
+
+def test_the_figures_are_pushed(export: Callable[..., Worker], redis_url: str, receiver: Receiver) -> None:
+    """Over OTLP and without a port, what is shown elsewhere on it: the lengths, by queue, and what failed."""
+    broker = own(redis_url, 5)
+    with redis.Redis.from_url(broker) as server:
+        server.lpush("celery", json.dumps({"headers": {SENT_HEADER: time.time() - 100}}), "{}")
+
+    def answers(exporter: Worker) -> bool:
+        assert exporter.process.poll() is None, exporter.log
+        return bool(receiver.points("celery.queue.length"))
+
+    exporter = export(
+        *("--broker", broker, "--queue", "celery,nothing"),
+        answers=answers,
+        PROMETHEUS_ENABLED="false",
+        OTEL_METRICS_EXPORTER="otlp",
+        OTEL_EXPORTER_OTLP_ENDPOINT=receiver.url,
+        OTEL_METRIC_EXPORT_INTERVAL="500",
+    )
+    assert {one.attributes["queue"]: one.value for one in receiver.points("celery.queue.length")} == {"celery": 2}
+    (age, *_) = (one.value for one in receiver.points("celery.queue.oldest_message.age"))
+    assert 100 <= age < 400
+    assert receiver.points("otel_celery.queue.refresh.failures")
+    assert {one.resource["service.name"] for one in receiver.points()} == {"celery-queues"}
+    with pytest.raises(OSError, match=r"."):
+        exporter.get("/metrics")
+    assert exporter.stop() == 0
 
 
 def test_queues_that_are_missing_take_no_channel(rabbitmq_url: str) -> None:
