@@ -81,6 +81,8 @@ class BeatSession:
         tallies = BeatTallies(self._station.labels, self._station.histogram)
         self._station.show(tallies.readings(pulse))
         self._watch = Watch(tallies, self._station.errors, pulse)
+        self.publishes = self._station.publishes()
+        """Counts what this beat publishes, its own entries and what else its process sends."""
 
     def install(self) -> None:
         """Put a class in front of the scheduler's, and open the port.

@@ -19,7 +19,7 @@ from otel_celery.controller import observe_end
 from otel_celery.forks import gate
 from otel_celery.lifecycle import Where, guarded
 from otel_celery.masking import reason
-from otel_celery.observe.children import has_processes, surround_starts
+from otel_celery.observe.children import has_processes, starts_beat, surround_starts
 from otel_celery.observe.watch import Watch
 from otel_celery.outlets import Outlets
 from otel_celery.outward import Outward
@@ -147,7 +147,7 @@ class Session:
             if not self._settings.child_metrics:
                 relay.collect_apart()
                 return
-            relay.open(os.environ, has_children=has_processes(self._worker))
+            relay.open(os.environ, has_children=has_processes(self._worker) or starts_beat(self._worker))
         except Exception as error:  # noqa: BLE001  a name that the SDK has moved, or no socket
             self.warnings.append(f"what tasks record with OpenTelemetry is not shown: {reason(error)}")
         else:

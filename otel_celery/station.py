@@ -36,7 +36,9 @@ from otel_celery.record.errors import Errors
 from otel_celery.record.folding import Folding
 from otel_celery.record.instruments import read_with
 from otel_celery.record.labels import MAX_ASKED_QUEUES, Labels
+from otel_celery.record.meter_sink import MeterSink
 from otel_celery.record.metering import Metering
+from otel_celery.record.publishes import Publishes
 from otel_celery.record.resource import of_process
 from otel_celery.saying import say
 from otel_celery.settings import settings as environment
@@ -115,6 +117,17 @@ class Station:
     def histogram(self, metric: Metric, attributes: Mapping[str, str]) -> Recorder:
         """Open one series of a histogram: ``record`` is for one thread; make it once for each set of labels."""
         return self._metering.histograms.series(metric, attributes)
+
+    def publishes(self) -> Publishes:
+        """Count what this process publishes, on its port and pushed; make it once."""
+        self.errors.expect(Where.PUBLISH)
+        return Publishes(
+            MeterSink(self._metering.meter, self._settings.buckets),
+            self._settings.bounds,
+            home=self._home,
+            folded=self._folding,
+            swallowed=partial(self.errors.swallowed, Where.PUBLISH),
+        )
 
     def open(self) -> None:
         """Say what is wrong with the environment, open the port, or try again until it is free, and begin to push.

@@ -205,6 +205,7 @@ class Instrumentation:
         session = beat_session.begin(service, is_embedded=in_worker)
         if session is not None:
             self._beats.append(session)
+            self.publish_for(session.publishes)
 
     def _install(self, worker: Any, report: _Report) -> None:
         settings = environment.read(os.environ)

@@ -31,6 +31,11 @@ def has_processes(worker: Any) -> bool:
     return any(base.__module__ == "celery.concurrency.prefork" for base in get_implementation(pool).__mro__)
 
 
+def starts_beat(worker: Any) -> bool:
+    """Tell whether the worker starts a beat (``-B``), which is a process of its own on every pool."""
+    return bool(worker.options.get("beat"))
+
+
 def surround_starts(pool: Any, starting: Callable[[], AbstractContextManager[None]]) -> None:
     """Start each of the pool's children inside this context, on any thread; call before the first start."""
     for name in ("Pool", "BlockingPool"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import urllib.request
 from typing import TYPE_CHECKING, Any
+from unittest.mock import Mock
 
 import pytest
 from celery import signals
@@ -88,6 +89,25 @@ def test_every_family_is_served(app: Celery, enabled: Callable[..., int]) -> Non
     assert type(service.scheduler) is Scheduler
     with pytest.raises(OSError, match="refused"):
         families(port)
+
+
+def test_what_beat_publishes(app: Celery, enabled: Callable[..., int], monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is on beat's port, without a worker, and each entry is published as often as it is sent; so is a failure."""
+    port = enabled()
+    instrument(app)
+    service = Service(app)
+    on_beat_init(service)
+    service.scheduler.tick()
+    service.scheduler.tick()
+    monkeypatch.setattr("kombu.messaging.Producer.publish", Mock(side_effect=OSError("gone")))
+    service.scheduler.tick()
+    found = families(port)
+    (sent,) = found["celery_task_published"].samples
+    assert (sent.labels, sent.value) == ({"task_name": "proj.often", "queue": "celery"}, 2)
+    assert found["celery_beat_tasks_sent"].samples[0].value == 2
+    (failed,) = found["celery_task_publish_failures"].samples
+    assert (failed.labels["exception"], failed.value) == ("OSError", 1)
+    assert found["celery_beat_send_failures"].samples[0].value == 1
 
 
 def test_beats_own_port(app: Celery, enabled: Callable[..., int]) -> None:

@@ -67,6 +67,16 @@ def test_a_session_that_is_over_opens_nothing(session: Session, port: int) -> No
     assert not answers(port)
 
 
+@pytest.mark.parametrize("beat", [False, True])
+def test_the_relay_hears_beat_where_the_pool_has_no_processes(session: Session, worker: Worker, *, beat: bool) -> None:
+    """A beat that the worker starts (``-B``) is a process all the same; without one there is nobody to hear."""
+    worker.options = {"beat": beat}
+    session.install()
+    relay = session._outlets.relay
+    assert relay is not None
+    assert relay.hears_children is beat
+
+
 def test_a_name_of_the_sdk_that_has_moved_costs_the_relay_alone(
     session: Session, port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

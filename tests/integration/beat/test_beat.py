@@ -21,20 +21,23 @@ if TYPE_CHECKING:
     from tests.integration.beat.conftest import Beat, Yard
 
 SENT, FAILED = "celery_beat_tasks_sent_total", "celery_beat_send_failures_total"
+PUBLISHED, UNPUBLISHED = "celery_task_published_total", "celery_task_publish_failures_total"
 DJANGO = "tests.integration.beat.django_proj"
 REDBEAT = "redbeat.RedBeatScheduler"
 
 
-def begin(yard: Yard, scheduler: str) -> Beat:
-    """Start a beat with this scheduler."""
+def begin(yard: Yard, scheduler: str, *arguments: str, **more: str) -> Beat:
+    """Start a beat, or a worker with one, with this scheduler."""
     if scheduler == "django":
         pytest.importorskip("django_celery_beat")
         yard.migrate()
-        return yard.start("-S", "django", app=DJANGO)
+        return yard.start("--scheduler", "django", *arguments, app=DJANGO, **more)
     if scheduler == "redbeat":
         pytest.importorskip("redbeat")
-        return yard.start("-S", REDBEAT)
-    return yard.start()
+        return yard.start("--scheduler", REDBEAT, *arguments, **more)
+    if scheduler == "stuck":
+        return yard.start("--scheduler", f"{PROJECT}.Stuck", *arguments, **more)
+    return yard.start(*arguments, **more)
 
 
 @pytest.mark.parametrize("scheduler", ["celery", "django", "redbeat"])
@@ -47,6 +50,8 @@ def test_every_figure_is_what_happened(yard: Yard, scheduler: str) -> None:
     scrape = beat.scrape()
     sent = scrape.value(SENT, task_name="proj.often")
     assert before <= sent <= yard.queued
+    assert before <= scrape.value(PUBLISHED, task_name="proj.often", queue="celery") <= yard.queued
+    assert scrape.labels(PUBLISHED, "task_name") == {"proj.often"}
     assert scrape.labels(SENT, "task_name") == {"proj.often", "proj.refused", "proj.nightly"}
     assert scrape.value(SENT) == sent
     assert scrape.value(FAILED) == scrape.value(FAILED, task_name="proj.refused")
@@ -84,6 +89,7 @@ def test_a_broker_that_goes(yard: Yard) -> None:
         sent = beat.wait_for(SENT, 1, task_name="proj.often")
         proxy.cut()
         beat.wait_for(FAILED, 2, task_name="proj.often")
+        beat.wait_for(UNPUBLISHED, 1, task_name="proj.often", queue="celery")
         assert beat.get("/-/healthy")[0] == 200
         proxy.mend()
         beat.wait_for(SENT, sent + 2, task_name="proj.often")
@@ -140,35 +146,68 @@ def test_a_port_that_is_taken(yard: Yard) -> None:
     beat.wait_for(SENT)
 
 
-EMBEDDED = ("-B", "-P", "prefork", "-c", "1", "-n", "w@localhost", "--without-gossip", "--without-mingle")
+EMBEDDED = ("-B", "-c", "1", "-n", "w@localhost", "--without-gossip", "--without-mingle", "-P")
 
 
-@pytest.mark.parametrize("method", ["fork", "spawn"])
-def test_embedded_in_a_worker(yard: Yard, method: str) -> None:
+@pytest.mark.parametrize(
+    ("scheduler", "pool", "method"),
+    [
+        ("celery", "prefork", "fork"),
+        ("celery", "prefork", "spawn"),
+        ("celery", "threads", "fork"),
+        ("celery", "solo", "fork"),
+        ("django", "prefork", "fork"),
+        ("django", "solo", "fork"),
+        ("redbeat", "prefork", "fork"),
+        ("redbeat", "threads", "fork"),
+    ],
+)
+def test_embedded_in_a_worker(yard: Yard, scheduler: str, pool: str, method: str) -> None:
     """The worker's port is the worker's, and beat, in a process of its own, has the one that is named for it.
 
     A spawned one knows nothing of the app's modules, and so not of ``instrument(app)``: there the launcher is the way.
     """
     port = free_port()
     launcher = {"launcher": LAUNCHED} if method == "spawn" else {}
-    environment = {"T_START_METHOD": method, "OTEL_METRICS_EXPORTER": "none"}
-    worker = yard.start(*EMBEDDED, command="worker", **launcher, OTEL_PYTHON_CELERY_BEAT_PORT=str(port), **environment)
-    worker.wait_for("celery_task_succeeded_total", 2, task_name="proj.often")
+    environment = {"T_START_METHOD": method, "OTEL_METRICS_EXPORTER": "none", "OTEL_PYTHON_CELERY_BEAT_PORT": str(port)}
+    worker = begin(yard, scheduler, *EMBEDDED, pool, command="worker", **launcher, **environment)
+    before = worker.wait_for("celery_task_received_total", 2, task_name="proj.often")
     assert not worker.scrape().has("celery_beat_entries")
     own, worker.port = worker.port, port
-    worker.wait_for(SENT, 2, task_name="proj.often")
+    if method == "fork":  # a spawned beat knows no task's class, and sends by name what would refuse
+        worker.wait_for(FAILED, 1, task_name="proj.refused")
+    worker.wait_for("celery_beat_entries", 3)
+    scrape = worker.scrape()
+    sent = scrape.value(SENT, task_name="proj.often")
+    assert scrape.value("celery_beat_lag_seconds_count", task_name="proj.often") == sent
+    assert 0 <= time.time() - scrape.value("celery_beat_last_tick_timestamp_seconds") < 60
+    published = scrape.value(PUBLISHED, task_name="proj.often", queue="celery")
+    assert before <= published
+    assert abs(published - sent) <= 1  # each is counted for itself, and one may lie between
     assert worker.get("/-/ready")[0] == 200
-    assert not worker.scrape().has("celery_worker_up")
+    assert not scrape.has("celery_worker_up")
     worker.port = own
+    worker.wait_for("celery_task_received_total", max(sent, published), task_name="proj.often")
+    assert worker.scrape().value(PUBLISHED) == 0
     assert worker.stop() == 0
     worker.port = port
     wait_until(lambda: worker.answers("/-/healthy") == (0, ""), "beat is gone too")
 
 
-def test_embedded_without_a_port(yard: Yard) -> None:
-    """The worker has the port; that beat has none is said once, with what to set."""
-    worker = yard.start(*EMBEDDED, command="worker")
+@pytest.mark.parametrize("pool", ["prefork", "threads", "solo"])
+def test_embedded_without_a_port(yard: Yard, pool: str) -> None:
+    """The worker has the port, and counts what beat publishes; that beat has none is said once, with what to set."""
+    worker = begin(yard, "stuck", *EMBEDDED, pool, command="worker")
     worker.wait_for("celery_task_succeeded_total", 2, task_name="proj.often")
+    (yard.site.directory / "stuck").touch()
+
+    def is_still() -> bool:
+        scrape = worker.scrape()
+        published = scrape.value(PUBLISHED, worker="w@localhost", task_name="proj.often", queue="celery")
+        return published == scrape.value("celery_task_succeeded_total") > 0
+
+    wait_until(is_still, "all that beat has published has run, and is counted")
+    (yard.site.directory / "stuck").unlink()
     assert worker.log.count("set OTEL_PYTHON_CELERY_BEAT_PORT") == 1
     assert worker.get("/-/ready")[0] == 200
 
@@ -178,7 +217,7 @@ def test_it_is_pushed_and_traced(yard: Yard, command: str) -> None:
     """Over OTLP the last values, and the spans of what was sent, arrive as beat ends, also where a worker ends it."""
     with http_receiver() as receiver:
         beat = yard.start(
-            *(EMBEDDED if command == "worker" else ()),
+            *((*EMBEDDED, "prefork") if command == "worker" else ()),
             command=command,
             PROMETHEUS_ENABLED="",
             OTEL_METRICS_EXPORTER="otlp",
@@ -190,4 +229,5 @@ def test_it_is_pushed_and_traced(yard: Yard, command: str) -> None:
         wait_until(lambda: beat.log.count("Sending due task often") >= 6, "the first span has set tracing up")
         assert beat.stop() == 0
         sent = receiver.latest("celery.beat.tasks.sent", task_name="proj.often")
+        assert receiver.latest("celery.task.published", task_name="proj.often", queue="celery") == sent
         assert len(receiver.spans("apply_async/proj.often")) == sent >= 1

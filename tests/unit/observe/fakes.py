@@ -206,7 +206,8 @@ class Worker(SimpleNamespace):
 
     def __init__(self, app: Celery, **others: Any) -> None:
         """Serve one app."""
-        own: dict[str, Any] = {"app": app, "hostname": "w@h", "consumer": None, "pool": None, "hub": None}
+        own: dict[str, Any] = {"app": app, "hostname": "w@h", "options": {}, "consumer": None, "pool": None}
+        own["hub"] = None
         super().__init__(**(own | others))
 
     __hash__ = object.__hash__  # type: ignore[assignment]
