@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 STARTING_SECONDS = 0.05
 """Seconds that a thread of ours may need until it has its name."""
 
+UWSGI_THREADS = frozenset({"enable-threads", "threads", "gevent", "asyncio"})
+"""The options with which uWSGI lets threads run, or its loop does."""
+
 _last_start = -STARTING_SECONDS
 """The monotonic time at which a thread was last started here."""
 
@@ -39,6 +42,16 @@ def original(module: str, name: str) -> Any:
 def is_patched() -> bool:
     """Tell whether a thread that is started now becomes a greenlet."""
     return original("_thread", "start_new_thread") is not _thread.start_new_thread
+
+
+def stand_still() -> bool:
+    """Tell whether threads run only while a request is answered, as in uWSGI without ``--enable-threads``.
+
+    uWSGI keeps the interpreter's lock between two requests. ``pyuwsgi`` is the same server inside a Python whose
+    threads run.
+    """
+    options = getattr(sys.modules.get("uwsgi"), "opt", None)
+    return type(options) is dict and "pyuwsgi" not in sys.modules and UWSGI_THREADS.isdisjoint(options)
 
 
 def start(name: str, target: Callable[[], None]) -> None:

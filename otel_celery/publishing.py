@@ -176,6 +176,12 @@ class PlainPublisher:
                 "gRPC would stop all greenlets of this process while it waits; set "
                 "OTEL_EXPORTER_OTLP_METRICS_PROTOCOL=http/protobuf (or OTEL_EXPORTER_OTLP_PROTOCOL)"
             )
+        if native.stand_still():
+            say(
+                logging.WARNING,
+                "uWSGI lets this process push what it publishes only while it answers a request, and at its end: start "
+                "uWSGI with --enable-threads",
+            )
         push.start(gate().hold)
         for problem in push.problems:
             say(logging.ERROR, f"what this process publishes is not pushed: {problem}")

@@ -39,8 +39,8 @@ _handles: weakref.WeakKeyDictionary[Any, Instrumentation] = weakref.WeakKeyDicti
 def instrument(app: Any, *, registry: Any = None) -> Instrumentation:
     """Instrument ``app``: its workers, its beat, and what it publishes in any process, if the environment asks for it.
 
-    With ``registry``, a CollectorRegistry of prometheus_client's, the metrics of what a process other than a worker
-    publishes are kept there, in multiprocess mode too.
+    With ``registry``, a CollectorRegistry of prometheus_client's, the metrics of what a process publishes are kept
+    there, in multiprocess mode too, unless it is a worker or a beat, which has metrics of its own.
 
     Returns the same handle for the same app. A bad value in the environment never raises here: it is logged when a
     worker starts, and ends that worker only under OTEL_PYTHON_CELERY_STRICT.

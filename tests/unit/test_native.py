@@ -8,6 +8,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -46,6 +47,27 @@ for _ in range(20_000):  # Python 3.10's queue in C waits for ever where it look
 assert library != "none" or heard == ["a-name"]
 native.original("select", "poll")().poll(0)
 """
+
+
+@pytest.mark.parametrize(
+    ("options", "still"),
+    [
+        ({"processes": b"2"}, True),
+        ({"enable-threads": True}, False),
+        ({"threads": b"2"}, False),
+        ({"gevent": b"100"}, False),
+        (None, False),
+    ],
+)
+def test_uwsgi_without_threads_is_known(
+    monkeypatch: pytest.MonkeyPatch, options: dict[str, object] | None, *, still: bool
+) -> None:
+    """By the module that it puts into its processes, which has its options; elsewhere threads run."""
+    if options is not None:
+        monkeypatch.setitem(sys.modules, "uwsgi", SimpleNamespace(opt=options))
+    assert native.stand_still() is still
+    monkeypatch.setitem(sys.modules, "pyuwsgi", SimpleNamespace())
+    assert not native.stand_still()
 
 
 def modules() -> list[Path]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -103,6 +104,23 @@ def test_a_bad_value_stops_no_message(
     for _ in range(3):
         app.tasks["proj.add"].delay()
     assert sum("OTEL_PYTHON_CELERY_BUCKETS" in record.message for record in caplog.records) == 1
+
+
+def test_a_uwsgi_without_threads_is_told_when_it_pushes(
+    app: Celery,
+    made: publishing.Publishing,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Once, with what to set."""
+    del made
+    monkeypatch.setitem(sys.modules, "uwsgi", SimpleNamespace(opt={"processes": b"2"}))
+    with http_receiver() as receiver:
+        monkeypatch.setenv("OTEL_METRICS_EXPORTER", "otlp")
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", receiver.url)
+        for _ in range(3):
+            app.tasks["proj.add"].delay()
+    assert sum("--enable-threads" in record.message for record in caplog.records) == 1
 
 
 @pytest.mark.parametrize(("value", "expected"), [("", True), ("true", True), ("nonsense", True), ("false", False)])

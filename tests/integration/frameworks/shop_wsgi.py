@@ -1,4 +1,4 @@
-"""A web application: each request publishes one message, and ``/metrics`` shows what was published."""
+"""A web application: each request publishes one message, and ``/metrics`` shows what its registry has counted."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from celery import Celery
+from opentelemetry import metrics
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader, NumberDataPoint
 from prometheus_client import REGISTRY, CollectorRegistry, generate_latest, multiprocess
 
 from otel_celery import instrument
@@ -13,12 +16,18 @@ from otel_celery import instrument
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+WAY = os.environ["T_WAY"]
+"""How the figures are kept: ``provider``, ``otlp`` or ``registry``."""
+
+reader = InMemoryMetricReader()
+if WAY == "provider":
+    metrics.set_meter_provider(MeterProvider([reader]))
 app = Celery("shop", broker=os.environ["T_BROKER"])
-handle = instrument(app, registry=REGISTRY if "PROMETHEUS_MULTIPROC_DIR" in os.environ else None)
+handle = instrument(app, registry=REGISTRY if WAY == "registry" else None)
 
 
 def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-    """Answer with the id of the process, or with the sum over all processes; for gunicorn and uWSGI."""
+    """Answer a request; for gunicorn and uWSGI."""
     start_response("200 OK", [("Content-Type", "text/plain")])
     return [_answer(environ["PATH_INFO"])]
 
@@ -38,9 +47,30 @@ async def asgi(scope: dict[str, Any], receive: Callable[..., Any], send: Callabl
 
 
 def _answer(path: str) -> bytes:
+    """Answer with the id of the process and with what its provider has counted; or with the registry's figures."""
     if path == "/metrics":
-        registry = CollectorRegistry()
-        multiprocess.MultiProcessCollector(registry)
-        return generate_latest(registry)
+        return generate_latest(_registry())
     app.send_task("shop.order", queue="orders")
-    return str(os.getpid()).encode()
+    return f"{os.getpid()} {_provided()}".encode()
+
+
+def _registry() -> CollectorRegistry:
+    if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+        return REGISTRY
+    registry = CollectorRegistry()
+    multiprocess.MultiProcessCollector(registry)
+    return registry
+
+
+def _provided() -> int:
+    """Give the number that the application's own provider has been told."""
+    data = reader.get_metrics_data() if WAY == "provider" else None
+    scopes = data.resource_metrics[0].scope_metrics if data else []
+    points = [
+        point
+        for scope in scopes
+        for metric in scope.metrics
+        for point in metric.data.data_points
+        if metric.name == "celery.task.published" and isinstance(point, NumberDataPoint)
+    ]
+    return int(points[0].value) if points else 0

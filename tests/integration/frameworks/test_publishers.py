@@ -9,35 +9,60 @@ import sys
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+import redis
 
 from tests.integration.worker.harness import ROOT, Scrape, wait_until
 from tests.otlp import http_receiver
-from tests.services import free_port, require
+from tests.services import LOOPBACK, free_port, require
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
     from tests.integration.worker.conftest import Site
+    from tests.otlp import Receiver
 
-REQUESTS = 120
+REQUESTS = 40
 MODULE = "tests.integration.frameworks.shop_wsgi"
+BIN = Path(sys.executable).parent
+GUNICORN = (sys.executable, "-m", "gunicorn", f"{MODULE}:application", "-b", f"{LOOPBACK}:{{port}}", "-w")
+UVICORN = (sys.executable, "-m", "uvicorn", f"{MODULE}:asgi", "--port", "{port}", "--workers")
+UWSGI = (
+    *(f"{BIN}/uwsgi", "--http-socket", f"{LOOPBACK}:{{port}}", "--module", f"{MODULE}:application", "--master"),
+    *("--need-app", "--die-on-term", "--enable-threads", "--processes"),
+)
+SERVERS = {
+    "gunicorn": (2, (*GUNICORN, "2")),
+    "gunicorn --preload": (4, (*GUNICORN, "4", "--preload")),
+    "gunicorn gthread": (2, (*GUNICORN, "2", "-k", "gthread", "--threads", "4")),
+    "gunicorn gthread --preload": (2, (*GUNICORN, "2", "-k", "gthread", "--threads", "4", "--preload")),
+    "gunicorn gevent": (2, (*GUNICORN, "2", "-k", "gevent")),
+    "gunicorn gevent --preload": (2, (*GUNICORN, "2", "-k", "gevent", "--preload")),
+    "uvicorn": (1, (*UVICORN, "1")),
+    "uvicorn --workers": (2, (*UVICORN, "2")),
+    "uwsgi": (2, (*UWSGI, "2")),
+    "uwsgi --lazy-apps": (2, (*UWSGI, "2", "--lazy-apps")),
+}
+"""The number of processes, and the command."""
 
 
 @contextmanager
-def server(log: Path, port: int, command: Sequence[str], environment: dict[str, str]) -> Iterator[None]:
-    """Start a web server, and end it as its operator does."""
+def serving(log: Path, port: int, command: Sequence[str], environment: dict[str, str]) -> Iterator[str]:
+    """Start a web server, give its first answer, and end it as its operator does."""
     inherited = {key: value for key, value in os.environ.items() if not key.startswith(("OTEL_", "PROMETHEUS_"))}
     with log.open("wb") as out:
         process = subprocess.Popen(
-            command, cwd=ROOT, env={**inherited, "PYTHONPATH": str(ROOT), **environment}, stdout=out, stderr=out
+            [word.format(port=port) for word in command],
+            cwd=ROOT,
+            env={**inherited, "PYTHONPATH": str(ROOT), **environment},
+            stdout=out,
+            stderr=out,
         )
     try:
-        wait_until(lambda: answers(port, process), "the web server answers")
-        yield
+        yield str(wait_until(lambda: first(port, process), "the web server answers"))
         process.terminate()
         assert process.wait(30) in {0, -15}, log.read_text()
         assert "Traceback" not in log.read_text()
@@ -47,61 +72,75 @@ def server(log: Path, port: int, command: Sequence[str], environment: dict[str, 
         process.wait()
 
 
-def answers(port: int, process: subprocess.Popen[bytes]) -> bool:
-    """Tell whether the server answers."""
+def first(port: int, process: subprocess.Popen[bytes]) -> str:
+    """Ask a server that may not listen yet."""
     assert process.poll() is None
     try:
-        return bool(ask(port))
+        return ask(port)
     except OSError:
-        return False
+        return ""
 
 
 def ask(port: int, path: str = "/") -> str:
     """Ask the server."""
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=30) as answer:
+    with urllib.request.urlopen(f"http://{LOOPBACK}:{port}{path}", timeout=30) as answer:
         text: str = answer.read().decode()
         return text
 
 
-def order(port: int) -> set[str]:
-    """Place all orders but that of the first answer, many at once; tell which processes answered."""
+def order(port: int, processes: int) -> list[str]:
+    """Place orders, many at once, until each process has answered one."""
+    answers: list[str] = []
     with ThreadPoolExecutor(8) as pool:
-        return set(pool.map(lambda _: ask(port), range(REQUESTS - 1)))
+        while len(answers) < REQUESTS or len(pids(answers)) < processes:
+            answers += pool.map(lambda _: ask(port), range(REQUESTS))
+    return answers
 
 
-def gunicorn(port: int, *arguments: str) -> list[str]:
-    """Start gunicorn with four workers."""
-    require(importlib.util.find_spec("gunicorn"), "gunicorn is not installed: pip install --group green")
-    command = [sys.executable, "-m", "gunicorn", f"{MODULE}:application", "-w", "4", "-b", f"127.0.0.1:{port}"]
-    return [*command, *arguments]
+def pids(answers: Sequence[str]) -> set[str]:
+    """Tell which processes have answered."""
+    return {answer.split()[0] for answer in answers}
 
 
-def test_four_processes_of_gunicorn_share_a_registry(site: Site, tmp_path: Path) -> None:
-    """In multiprocess mode any of them shows the sum of all."""
-    port, directory = free_port(), tmp_path / "values"
-    directory.mkdir()
-    environment = {"T_BROKER": site.broker, "PROMETHEUS_MULTIPROC_DIR": str(directory), "PROMETHEUS_ENABLED": "true"}
-    with server(tmp_path / "log", port, gunicorn(port), environment):
-        assert len(order(port)) > 1
-        scrape = Scrape(ask(port, "/metrics"))
-        labels = {"task_name": "shop.order", "queue": "orders"}
-        assert scrape.value("celery_task_published_total", **labels) == REQUESTS
-        assert scrape.value("celery_task_publish_duration_seconds_count", **labels) == REQUESTS
+def provided(answers: Sequence[str]) -> int:
+    """Add up the most that the provider of each process has counted."""
+    most: dict[str, int] = {}
+    for pid, number in map(str.split, answers):
+        most[pid] = max(most.get(pid, 0), int(number))
+    return sum(most.values())
 
 
-@pytest.mark.parametrize("arguments", [("-k", "gthread"), ("-k", "gevent", "--preload")], ids=" ".join)
-def test_each_process_of_gunicorn_pushes_its_own(site: Site, tmp_path: Path, arguments: tuple[str, ...]) -> None:
-    """What they have pushed when they have ended adds up to what was published."""
-    port = free_port()
+def environment_of(way: str, site: Site, directory: Path, receiver: Receiver, processes: int) -> dict[str, str]:
+    """Ask for one way to record; none of them has anything to do with a port."""
+    environment = {"T_WAY": way, "T_BROKER": site.broker, "PROMETHEUS_ENABLED": "true"}
+    if way == "otlp":
+        environment |= {"OTEL_METRICS_EXPORTER": "otlp", "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.url}
+    if way == "registry" and processes > 1:
+        directory.mkdir()
+        environment["PROMETHEUS_MULTIPROC_DIR"] = str(directory)
+    return environment
+
+
+@pytest.mark.parametrize("way", ["provider", "otlp", "registry"])
+@pytest.mark.parametrize("name", SERVERS)
+def test_the_processes_add_up_to_what_was_published(site: Site, tmp_path: Path, name: str, way: str) -> None:
+    """Each has counted what it published, none what another did, and the broker has as many messages."""
+    server = name.split(maxsplit=1)[0]
+    require(importlib.util.find_spec({"uwsgi": "pyuwsgi"}.get(server, server)), f"{server} is not installed: see dev")
+    processes, command = SERVERS[name]
+    port, labels = free_port(), {"task_name": "shop.order", "queue": "orders"}
     with http_receiver() as receiver:
-        environment = {
-            "T_BROKER": site.broker,
-            "OTEL_METRICS_EXPORTER": "otlp",
-            "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.url,
-        }
-        with server(tmp_path / "log", port, gunicorn(port, *arguments), environment):
-            processes = order(port)
-        assert receiver.latest("celery.task.published", task_name="shop.order", queue="orders") == REQUESTS
-        assert len({point.resource["process.pid"] for point in receiver.points("celery.task.published")}) == len(
-            processes
-        )
+        environment = environment_of(way, site, tmp_path / "values", receiver, processes)
+        with serving(tmp_path / "log", port, command, environment) as answer:
+            answers = [answer, *order(port, processes)]
+            scrape = Scrape(ask(port, "/metrics"))
+        points = receiver.points("celery.task.published")
+        pushed = receiver.latest("celery.task.published", **labels)
+    with redis.Redis.from_url(site.broker) as broker:
+        assert broker.llen("orders") == len(answers)
+    counted = scrape.value("celery_task_published_total", **labels)
+    assert scrape.value("celery_task_publish_duration_seconds_count", **labels) == counted
+    found = {"provider": provided(answers), "otlp": pushed, "registry": counted}
+    assert found == {**dict.fromkeys(found, 0), way: len(answers)}
+    if way == "otlp":
+        assert {str(point.resource["process.pid"]) for point in points} == pids(answers)
