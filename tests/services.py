@@ -9,7 +9,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -51,6 +51,38 @@ def free_port() -> int:
             if port not in _given:
                 _given.add(port)
                 return port
+
+
+class MortalRedis:
+    """A Redis that can be killed, and started again at the same port with what it had on disk."""
+
+    def __init__(self, directory: Path) -> None:
+        """Choose a port; keep every message in a file in this directory."""
+        self._binary = require(shutil.which("redis-server"), "There is no Redis: apt-get install redis-server")
+        self._directory, self._port = directory, free_port()
+        self._running = ExitStack()
+        self._process: subprocess.Popen[bytes] | None = None
+        self.url = f"redis://{LOOPBACK}:{self._port}/0"
+
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
+        saved = ["--appendonly", "yes", "--appendfsync", "always", "--save", ""]
+        command = [self._binary, "--port", str(self._port), "--bind", LOOPBACK, "--dir", str(self._directory), *saved]
+        child = _child(command, self._directory / "redis.out", os.environ, self._is_loaded)
+        self._process = self._running.enter_context(child)
+
+    def kill(self) -> None:
+        """End it with SIGKILL."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait()
+
+    def close(self) -> None:
+        """End it for good."""
+        self._running.close()
+
+    def _is_loaded(self) -> bool:
+        return _answer(self._port, b"PING\r\n") == b"+PONG\r\n"
 
 
 @contextmanager

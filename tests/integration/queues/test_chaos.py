@@ -1,24 +1,27 @@
-"""A RabbitMQ that is killed and started again while the exporter and a publisher run."""
+"""A broker that is killed and started again while a publisher runs, and the exporter."""
 
 from __future__ import annotations
 
 import json
 import subprocess
 import sys
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests import rabbitmq
-from tests.integration.queues.office import MODULE, Office, RabbitMQ
+from tests.integration.queues.office import MODULE, Office, RabbitMQ, Redis
 from tests.integration.worker.harness import ROOT, wait_until
 from tests.otlp import http_receiver
+from tests.services import MortalRedis
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from tests.integration.worker.harness import Scrape, Worker
+    from tests.otlp import Receiver
 
 ROUNDS = 3
 COUNTED = ("published", "publish.failures", "publish.duration")
@@ -38,13 +41,10 @@ def resources(pid: int) -> tuple[int, int]:
 @pytest.mark.timeout(240)
 def test_a_killed_rabbitmq_leaves_no_old_number_and_no_thread(export: Callable[..., Worker], tmp_path: Path) -> None:
     """While it is away nothing is shown and failures are counted; what the publisher saw is what is counted."""
-    stop, book = tmp_path / "stop", tmp_path / "book.json"
     with rabbitmq.node() as node, http_receiver() as receiver:
         office = Office(RabbitMQ(node), tmp_path, receiver, [])
         exporter = export("-A", MODULE, **office.environment(), OTEL_PYTHON_CELERY_QUEUES_INTERVAL="1000")
-        command = [sys.executable, "-m", "tests.integration.queues.steady", str(stop), str(book)]
-        publisher = subprocess.Popen(command, cwd=ROOT, env=office.environment(**office.pushing))
-        try:
+        with publishing(office) as book:
             wait_until(lambda: length(exporter.scrape()), "letters wait")
             before = resources(exporter.process.pid)
             for _ in range(ROUNDS):
@@ -52,29 +52,76 @@ def test_a_killed_rabbitmq_leaves_no_old_number_and_no_thread(export: Callable[.
                 wait_until(lambda: exporter.get("/-/ready")[0] == 503, "the exporter is not ready")
                 assert length(exporter.scrape()) is None
                 assert exporter.get("/-/healthy")[0] == 200
-                refused = told(book)["refused"]
-                wait_until(lambda: told(book)["refused"] > refused, "the publisher is refused")  # noqa: B023  at once
+                wait_for_more(book, "refused")
                 node.start()
-                taken = told(book)["taken"]
-                wait_until(lambda: told(book)["taken"] > taken, "the publisher's messages are taken")  # noqa: B023
+                wait_for_more(book, "taken")
                 wait_until(lambda: length(exporter.scrape()) is not None, "the length is shown again")
-            stop.touch()
-            assert publisher.wait(30) == 0
-        finally:
-            publisher.kill()
-            publisher.wait()
-        seen, waiting = told(book), node.queues()["letters"]["messages_ready"]
-        assert seen["more"] == 0, "the publisher has more threads than after its first message"
-        counted = [receiver.latest(f"celery.task.{name}", task_name="post.send") for name in COUNTED]
-        assert counted == [seen["taken"], seen["refused"], seen["taken"] + seen["refused"]]
-        assert seen["refused"] >= ROUNDS
-        wait_until(lambda: length(exporter.scrape()) == waiting, f"the exporter shows {waiting}")
+        assert told(book)["threads"] == 0, "the publisher has more threads than after its first message"
+        assert told(book)["refused"] >= ROUNDS
+        assert counted(receiver) == expected(book)
+        wait_until(lambda: length(exporter.scrape()), "letters wait: a quorum queue's figures are seconds old")
+        wait_until(lambda: length(exporter.scrape()) == office.broker.ready("letters"), "the exporter shows what waits")
         assert exporter.scrape().value("otel_celery_queue_refresh_failures_total") >= ROUNDS
         after = resources(exporter.process.pid)
         assert after[0] == before[0]
         assert after[1] <= before[1] + 1
         assert exporter.stop() == 0
         assert "Traceback" not in exporter.log
+
+
+@pytest.mark.timeout(240)
+def test_a_killed_redis_costs_a_publisher_what_it_was_refused(tmp_path: Path) -> None:
+    """Nothing counts as published while it is away; no message that counts is lost, nor a thread or socket left."""
+    with closing(MortalRedis(tmp_path)) as server, http_receiver() as receiver:
+        server.start()
+        office = Office(Redis(server.url), tmp_path, receiver, [])
+        with publishing(office, OTEL_METRIC_EXPORT_INTERVAL="200") as book:
+            wait_for_more(book, "taken")
+            for _ in range(ROUNDS):
+                server.kill()
+                wait_for_more(book, "refused")
+                taken = told(book)["taken"]
+                wait_until(lambda: counted(receiver)[1] == told(book)["refused"], "the refusals are pushed")
+                assert counted(receiver)[0] == told(book)["taken"] == taken
+                server.start()
+                wait_for_more(book, "taken")
+        assert told(book)["threads"] == 0, "the publisher has more threads than after its first message"
+        assert told(book)["files"] <= 1, "the publisher has more connections open than after its first message"
+        assert counted(receiver) == expected(book)
+        assert office.broker.ready("letters") >= told(book)["taken"]
+
+
+@contextmanager
+def publishing(office: Office, **more: str) -> Iterator[Path]:
+    """Publish in a process of its own; give the book that it keeps, and let it end in order."""
+    stop, book = office.directory / "stop", office.directory / "book.json"
+    command = [sys.executable, "-m", "tests.integration.queues.steady", str(stop), str(book)]
+    publisher = subprocess.Popen(command, cwd=ROOT, env=office.environment(**office.pushing, **more))
+    try:
+        wait_until(book.exists, "the publisher keeps its book")
+        yield book
+        stop.touch()
+        assert publisher.wait(30) == 0
+    finally:
+        publisher.kill()
+        publisher.wait()
+
+
+def wait_for_more(book: Path, what: str) -> None:
+    """Wait until one more message is taken, or refused."""
+    before = told(book)[what]
+    wait_until(lambda: told(book)[what] > before, f"more is {what}")
+
+
+def counted(receiver: Receiver) -> list[float]:
+    """Give what the publisher has pushed: its messages that were published, that were not, and both."""
+    return [receiver.latest(f"celery.task.{name}", task_name="post.send") for name in COUNTED]
+
+
+def expected(book: Path) -> list[int]:
+    """Give the same as the publisher saw it."""
+    seen = told(book)
+    return [seen["taken"], seen["refused"], seen["taken"] + seen["refused"]]
 
 
 def told(book: Path) -> dict[str, int]:
