@@ -15,7 +15,7 @@ from otel_celery.lifecycle import Outcome, Where, guarded
 from otel_celery.observe import life, plain
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from celery.worker.request import Request as _Base
 
@@ -34,7 +34,7 @@ class Followed(_Base):
     _otel_watch: RequestWatch
     _otel_books: TaskObserver | None
     _otel_accepted_at: float | None
-    _otel_end: list[Outcome] | None
+    _otel_ends: Sequence[list[Outcome]]
     _otel_is_told = False
 
     def __init__(self, message: Any, *args: Any, **kwargs: Any) -> None:
@@ -104,7 +104,7 @@ class Followed(_Base):
         guarded(self._otel_watch.observer, Where.REQUEST, self._otel_tell_runs, error)
 
     def _otel_tell_runs(self, error: BaseException) -> None:
-        outcome = self._otel_end[0] if self._otel_end else Outcome.FAILURE
+        outcome = self._otel_ends[0][0] if self._otel_ends else Outcome.FAILURE
         self._otel_runs.lost(self.request_dict, self.time_start, error, outcome)
 
 

@@ -22,7 +22,7 @@ from otel_celery.lifecycle import SENT_HEADER, Limit, Outcome, Revocation, Where
 from otel_celery.observe import plain
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from celery.worker.request import Request as _Base
 
@@ -66,7 +66,8 @@ class Life(_Base):
     """Seconds from the publishing of the message, or a later ETA, to ``_otel_runnable_at``; None if not known."""
     _otel_accepted_at: float | None = None
     _otel_holder: Holder | None = None
-    _otel_end: list[Outcome] | None = None
+    _otel_ends: Sequence[list[Outcome]] = ()
+    """The reported outcomes, each in a list of its own: the first counts. A list for each observed request."""
     _otel_stopping: Outcome | None = None
     """The outcome of a green thread that this worker is killing: such a run ends as if it had returned None."""
     _otel_verdict: Outcome | None = None
@@ -85,12 +86,12 @@ def is_active(request: Any) -> bool:
 
     Celery misses some ends: after a SystemExit in a pool of threads the request stays active for ever.
     """
-    return not issubclass(type(request), Life) or request._otel_end is None
+    return not issubclass(type(request), Life) or not request._otel_ends
 
 
 def is_waiting(request: Any) -> bool:
     """Tell whether a request has neither started nor ended."""
-    return request._otel_accepted_at is None and request._otel_end is None
+    return request._otel_accepted_at is None and not request._otel_ends
 
 
 def runnable_at(request: Any) -> float:
@@ -114,18 +115,25 @@ def swallowed(request: Any, error: Exception) -> None:
     request._otel_watch.observer.swallowed(Where.REQUEST, error)
 
 
-def received(request: Any, message: Any) -> None:
-    """Note a new request, and the moment from which on it can run."""
+def received(request: Any, message: Any, headers: Mapping[str, Any]) -> None:
+    """Note a new request, made with these headers, and the moment from which on it can run.
+
+    The headers tell the task, and whether there is an ETA, for a tenth of what the request's properties would take.
+    """
     info = message.delivery_info or {}
-    books = request._otel_watch.books_of(request.type, info)
+    books = request._otel_watch.books_of(headers["task"], info)
     if books is None:
         return
+    request._otel_ends = []
     request._otel_books = books
+    # A default of the class would be read for ten times what an attribute of the instance costs.
+    request._otel_holder = request._otel_verdict = None
     request._otel_runnable_at = time.monotonic()
     redelivered = info.get("redelivered") is True
     books.received(redelivered=redelivered)
-    eta = request.eta
-    if eta is not None:
+    eta = None
+    if headers.get("eta") is not None:
+        eta = request.eta
         request._otel_watch.hold(request)
         request._otel_runnable_at += max(0.0, eta.timestamp() - time.time())
     sent = message.headers.get(SENT_HEADER)
@@ -141,7 +149,7 @@ def _age(sent: float, eta: float) -> float:
 
 def started(request: Any, time_accepted: float) -> None:
     """Note that the pool accepted a request at ``time_accepted``, in seconds of the monotonic clock."""
-    if request._otel_end is not None:
+    if request._otel_ends:
         return  # it was returned: the broker delivers it again, and only that run counts
     if type(time_accepted) is not float:  # from a pool, or a Strategy, that is not Celery's
         time_accepted = time.monotonic()
@@ -223,7 +231,7 @@ def began_here(request: Any) -> None:
 def ran_here(request: Any, result: Any = None, error: BaseException | None = None) -> None:
     """Note the end of a request that executed itself, by its return value or its exception."""
     request._otel_is_run_here = False
-    if request._otel_books is None or request._otel_end is not None:
+    if request._otel_books is None or request._otel_ends:
         return  # it was revoked
     started(request, request._otel_accepted_at)
     if error is None and issubclass(type(result), ExceptionInfo):
@@ -253,12 +261,14 @@ def end(
 ) -> None:
     """Latch and report the first outcome of a request; later ones are ignored."""
     try:
-        books, latch = request._otel_books, [outcome]
+        books = request._otel_books
         if books is None or request._otel_verdict is not None:
             return
-        # setdefault is one step of the interpreter, so that the first of two threads wins. A lock could deadlock:
+        # append is one step of the interpreter, so that the first of two threads wins. A lock could deadlock:
         # a cold shutdown cancels requests inside the OS signal handler, at any line of the main thread.
-        if request.__dict__.setdefault("_otel_end", latch) is not latch:
+        latch, ends = [outcome], request._otel_ends
+        ends.append(latch)
+        if ends[0] is not latch:
             return
         if request._otel_holder is not None:
             request._otel_holder.ended(request)

@@ -11,6 +11,7 @@ This module knows the meaning of Celery's calls; ``life`` records it.
 from __future__ import annotations
 
 import functools
+import inspect
 from typing import TYPE_CHECKING, Any
 
 from billiard.exceptions import TimeLimitExceeded, WorkerLostError
@@ -32,7 +33,14 @@ On 5.7 its SUCCESS was already stored, or ``retry_on_worker_lost`` is set.
 
 
 class Observed(life.Life):
-    """Mixin before a Request class. Reports to ``_otel_watch``, which :func:`observed` sets."""
+    """Mixin before a Request class. Reports to ``_otel_watch``, which :func:`observed` sets.
+
+    The two methods that follow are the next class's, found once: for each task, ``super()`` would cost as much as all
+    that is noted there.
+    """
+
+    _otel_construct: Callable[..., None]
+    _otel_accept: Callable[[int, float], None]
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Report from the final class's ``on_success`` too.
@@ -65,10 +73,10 @@ class Observed(life.Life):
         The arguments that Celery's strategy passes are named here. To pack them into a mapping and unpack it again, for
         each task, would cost a quarter of everything done here.
         """
-        init = super().__init__
+        construct = self._otel_construct
         if options:
-            init = functools.partial(init, **options)
-        init(
+            construct = functools.partial(construct, **options)
+        construct(
             message,
             on_ack=on_ack,
             hostname=hostname,
@@ -84,7 +92,7 @@ class Observed(life.Life):
             utc=utc,
         )
         try:
-            life.received(self, message)
+            life.received(self, message, message.headers if headers is None else headers)
         except Exception as error:  # noqa: BLE001  guarded() would be one more call for every task
             life.swallowed(self, error)
 
@@ -95,7 +103,7 @@ class Observed(life.Life):
                 life.started(self, time_accepted)
         except Exception as error:  # noqa: BLE001  as in __init__
             life.swallowed(self, error)
-        super().on_accepted(pid, time_accepted)
+        self._otel_accept(pid, time_accepted)
 
     def on_failure(self, exc_info: Any, *args: Any, **kwargs: Any) -> Any:
         """Note the failure before Celery handles it: for a MemoryError, Celery's handling raises."""
@@ -190,7 +198,12 @@ def observed(base: type, watch: RequestWatch) -> type:
     if issubclass(base, Observed):
         return base
     front = ObservedInTrace if watch.observer.wants_traces else Observed
-    return type(f"Observed{plain.class_name(base)}", (front, base), {"__slots__": (), "_otel_watch": watch})
+    found = {
+        "_otel_watch": watch,
+        "_otel_construct": inspect.getattr_static(base, "__init__"),
+        "_otel_accept": inspect.getattr_static(base, "on_accepted"),
+    }
+    return type(f"Observed{plain.class_name(base)}", (front, base), {"__slots__": (), **found})
 
 
 def _reporting(on_success: Callable[..., Any]) -> Callable[..., Any]:
@@ -201,6 +214,8 @@ def _reporting(on_success: Callable[..., Any]) -> Callable[..., Any]:
                 life.came_back(self, result)
         except Exception as error:  # noqa: BLE001  as in Observed.__init__
             life.swallowed(self, error)
-        return on_success(self, result, **kwargs)
+        if kwargs:
+            return on_success(self, result, **kwargs)
+        return on_success(self, result)  # Celery's pools pass no more; to unpack an empty mapping costs a call
 
     return reporting

@@ -58,7 +58,7 @@ class Strays:
 
     def keep(self, request: Any) -> None:
         """Track a request until it ends. Its previous holder drops its strong reference, so that it can vanish."""
-        if request._otel_books is None or request._otel_end is not None:
+        if request._otel_books is None or request._otel_ends:
             return
         pass_on(request, self)
         reference = self._known[id(request)] = _Reference(request, self._on_vanished)

@@ -84,12 +84,7 @@ class Watch:
         if not self._is_on:
             return None
         exchange, routing_key, tag = info.get("exchange"), info.get("routing_key"), info.get("consumer_tag")
-        if not (
-            type(name) is str
-            and (exchange is None or type(exchange) is str)
-            and (routing_key is None or type(routing_key) is str)
-            and (tag is None or type(tag) is str)
-        ):
+        if not (type(name) is type(exchange) is type(routing_key) is str and (tag is None or type(tag) is str)):
             name = plain.text(name) or OTHER
             exchange, routing_key, tag = plain.text(exchange), plain.text(routing_key), plain.text(tag)
         key = (name, exchange, routing_key, tag)

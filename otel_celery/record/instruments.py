@@ -121,7 +121,7 @@ def _of_tasks(tallies: Tallies) -> dict[Metric, Read]:
         return read
 
     def ended(outcome: Outcome) -> Read:
-        return each(lambda task: task.ends[outcome])
+        return each(lambda task: task.ended_count(outcome))
 
     return {
         catalogue.TASKS: split("status", _statuses),

@@ -347,17 +347,34 @@ def test_a_request_whose_attributes_raise_is_celerys_to_break(name: str, error: 
 
 
 def test_a_request_that_raises_at_its_construction_is_celerys(site: Site) -> None:
-    """Attributes that raise from the first moment cost the request its books, and nothing else."""
+    """Its message says what it is, but for its ETA: an attribute that raises costs the waits after that, no more."""
 
     class Users(Request):
-        """Has no type."""
+        """Has neither type nor ETA."""
 
         @property
         def type(self) -> Any:
             """Raise."""
             raise KeyError("type")
 
-    request = site.bench.request(site.bench.request_class(Users, site.watch))
+        @property
+        def eta(self) -> Any:
+            """Raise."""
+            raise KeyError("eta")
+
+    kind = site.bench.request_class(Users, site.watch)
+    site.bench.started(site.bench.request(kind)).on_success((0, 42, 0.25))
+    assert site.life == ["received", "started", "ended success"]
+    late = site.bench.request(kind, eta="2030-01-01T00:00:00+00:00")
+    site.bench.started(late).on_success((0, 42, 0.25))
+    assert site.life[3:] == ["received", "swallowed request", "started", "ended success"]
+    assert site.bench.acks == ["ack", "ack"]
+
+
+def test_a_request_without_books_is_celerys(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An error of ours as the books are looked up leaves the request unobserved, and is told."""
+    monkeypatch.setattr(site.watch, "books_of", None)
+    request = site.bench.request(site.bench.request_class(watch=site.watch))
     site.bench.started(request).on_success((0, 42, 0.25))
     assert site.life == ["swallowed request"]
     assert site.bench.acks == ["ack"]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import random
 import threading
 import time
+from bisect import bisect_left
 from collections import deque
 from threading import Thread
 from typing import TYPE_CHECKING, Any
@@ -20,7 +22,7 @@ from prometheus_client.openmetrics.exposition import generate_latest as generate
 
 from otel_celery import catalogue
 from otel_celery.catalogue import SCOPE
-from otel_celery.record.histograms import SdkHistograms, TallyHistograms
+from otel_celery.record.histograms import MANY, SdkHistograms, Tally, TallyHistograms
 from otel_celery.record.pull import PullReader
 from tests.unit.record.fakes import only_foreign, scrape
 
@@ -90,8 +92,41 @@ def test_a_value_on_a_bound_is_below_it() -> None:
     tally = TallyHistograms((0.1, 1.0), InstrumentationScope(SCOPE), 0).series(catalogue.DURATION, {})
     for value in (0, 0.1, 0.100001, 1.0, 1.000001, 1e300):
         tally.record(value)
-    assert tally.counts == [2, 2, 2]
-    assert tally.total == pytest.approx(1e300)
+    assert tally.read() == ([2, 2, 2], 1e300)
+
+
+def test_many_at_a_time_are_counted_as_one_by_one() -> None:
+    """Each value is in its own bucket, and the total is what adding them in turn makes; few wait to be counted."""
+    bounds, drawn = (0.1, 0.25, 1.0, 5.0), random.Random(7)
+    values = [drawn.choice([drawn.expovariate(1.0), *bounds, 0.0]) for _ in range(10 * MANY + 7)]
+    tally, counts, total = Tally(bounds, {}), [0] * 5, 0.0
+    for number, value in enumerate(values, start=1):
+        tally.record(value)
+        assert len(tally._noted) < MANY
+        counts[bisect_left(bounds, value)] += 1
+        total += value
+        if not number % 250:
+            assert tally.read()[0] == counts
+            assert tally.read()[1] == pytest.approx(total)
+    assert tally.count() == len(values) == sum(tally.read()[0])
+    assert tally.read()[1] == pytest.approx(total)
+
+
+def test_a_signal_handler_may_record_while_the_same_thread_counts() -> None:
+    """What it records is counted with the next; neither waits for the other."""
+
+    class Interrupting(float):
+        """A value that is compared while values are counted, when a signal arrives that ends many tasks."""
+
+        def __gt__(self, other: float) -> bool:
+            for _ in range(MANY):
+                tally.record(2.0)
+            return float(self) > other
+
+    tally = Tally((1.0,), {})
+    tally.note(Interrupting(0.5))
+    assert tally.count() == 1
+    assert tally.read() == ([1, MANY], 0.5 + 2.0 * MANY)
 
 
 def test_a_series_without_observations_is_not_collected() -> None:

@@ -43,11 +43,18 @@ class Series:
 
     def __init__(self, seen: list[tuple[str, float]], name: str) -> None:
         """Remember under a name."""
-        self.seen, self.name = seen, name
+        self.seen, self.name, self.number = seen, name, 0
 
     def record(self, value: float) -> None:
         """Remember."""
         self.seen.append((self.name, value))
+        self.number += 1
+
+    note = record
+
+    def count(self) -> int:
+        """Count what was observed of this series."""
+        return self.number
 
 
 @pytest.fixture
