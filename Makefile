@@ -18,13 +18,13 @@ install: $(VENV)/.installed ## Make .venv with otel-celery, its pools and its de
 demo: $(VENV)/.installed ## Watch five worker pools at work (BROKER=redis://... or amqp://... for a broker of yours)
 	@$(RUN)/otel-celery demo $(if $(BROKER),--broker '$(BROKER)')
 
-test: $(VENV)/.developed ## Run the tests that take minutes: the rooms, each end on every pool, the demo, the alerts
+test: $(VENV)/.checked ## Run the tests that take minutes: the rooms, each end on every pool, the demo, the alerts
 	@$(RUN)/python -m nox --session tests --force-python $(VENV)/bin/python
 
 lint: $(VENV)/.developed ## Hold the code to its rules
 	@$(RUN)/python -m nox --session lint --force-python $(VENV)/bin/python
 
-check: $(VENV)/.developed ## Run everything on each Python that is here, after installing services (root on Debian)
+check: $(VENV)/.checked ## Run everything on each Python that is here, after installing services (root on Debian)
 	@.ci/services
 	@$(VENV)/bin/python -m tests.tools
 	@$(RUN)/python -m nox
@@ -47,6 +47,11 @@ $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
 	$(VENV)/bin/python -m pip install --quiet --editable '.[demo]'
+	@touch $@
+
+# The tests have environments of their own, which nox makes.
+$(VENV)/.checked: $(VENV)/.installed
+	$(VENV)/bin/python -m pip install --quiet --group nox
 	@touch $@
 
 $(VENV)/.developed: $(VENV)/.installed

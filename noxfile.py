@@ -152,16 +152,16 @@ def tests(session: nox.Session) -> None:
 @nox.session(python=NEWEST)
 def rest(session: nox.Session) -> None:
     """Run all other tests, with every service, and then, by itself, what measures time."""
-    install_for_tests(session)
+    install_for_tests(session, "brokers")
     left = (f"--ignore={path}" for path in (*QUICK, ENDS, DEMO))
     session.run("pytest", *left, *SLOWEST, *SIX, "-m", "not alone")
     session.run("pytest", ENDS, DEMO, "-raR", *FOUR, "-k", f"not ({ONCE})")
     session.run("pytest", *SLOWEST, "-m", "alone")
 
 
-def install_for_tests(session: nox.Session) -> None:
-    """Install all that the tests import, on any pool."""
-    groups = group("test", "green", "dashboard", "kubernetes", "frameworks", "beat", "brokers")
+def install_for_tests(session: nox.Session, *more: str) -> None:
+    """Install all that the tests import, on any pool, and more groups."""
+    groups = group("test", "green", "dashboard", "kubernetes", "frameworks", "beat", *more)
     session.install("-e", ".[demo]", *CELERY[NEWEST_CELERY], *groups)
     session.install("--no-deps", BATCHES)
 
