@@ -65,6 +65,7 @@ def scrape_time(served) -> float:
     return time.monotonic() - start
 
 
+@pytest.mark.alone
 def test_readers_that_never_read(served, crowd, registry, eventually) -> None:
     """A hundred clients that never read their five megabytes share one body, and others are served."""
     registry.register(Large())
