@@ -29,13 +29,13 @@ check: $(VENV)/.checked ## Run everything on each Python that is here, after ins
 	@$(VENV)/bin/python -m tests.tools
 	@$(RUN)/python -m nox
 
-generated: $(VENV)/.developed ## Write anew what is made: the tables of metrics and variables, the dashboard, Kubernetes' rules, the chart's files
+generated: $(VENV)/.developed ## Write anew what is made: the tables of metrics and variables, the dashboards, Kubernetes' rules, the chart's files
 	@$(RUN)/python .ci/reference.py
 	@$(RUN)/python -m devops.monitoring.dashboard
 	@$(RUN)/python devops/kubernetes/rules.py
 	@$(RUN)/python devops/helm/files.py
 
-pictures: $(VENV)/.developed ## Draw docs/images anew, from the demo and the dashboard (needs Go, npm and Chromium)
+pictures: $(VENV)/.developed ## Draw docs/images anew, from the demo and the dashboards (needs Go, npm, Chromium and compose's services)
 	@$(RUN)/python -m nox --session pictures --force-python $(VENV)/bin/python
 
 clean: ## Remove what was made

@@ -243,20 +243,22 @@ def package(session: nox.Session, suffix: str) -> None:
 
 @nox.session(python=NEWEST, default=False)
 def types(session: nox.Session) -> None:
-    """Hold the dashboard to Grafana's own TypeScript types, on demand: it asks npm for 33 MB, and takes a minute."""
+    """Hold the dashboards to Grafana's own TypeScript types, on demand: it asks npm for 33 MB, and takes a minute."""
     session.install("-e", ".", *group("dashboard"))
     place = Path(session.create_tmp())
     with (place / "board.ts").open("w") as program:
         session.run("python", "-m", "devops.monitoring.dashboard.typescript", stdout=program)
+    # Without --prefix npm would look further up for a package.json, and write into the repository's.
+    quiet = ("--ignore-scripts", "--no-audit", "--no-fund", "--no-package-lock")
+    session.run("npm", "install", "--prefix", str(place), *quiet, *TYPESCRIPT, external=True)
     session.chdir(place)
-    session.run("npm", "install", "--ignore-scripts", "--no-audit", "--no-fund", *TYPESCRIPT, external=True)
     options = ("--noEmit", "--strict", "--skipLibCheck", "--module", "esnext", "--moduleResolution", "bundler")
     session.run("npx", "--no-install", "tsc", *options, "board.ts", external=True)
 
 
 @nox.session(python=NEWEST, default=False)
 def pictures(session: nox.Session) -> None:
-    """Draw docs/images anew, on demand: needs Chromium, asks npm for 630 MB, and watches the demo for five minutes."""
+    """Draw docs/images anew, on demand: needs Chromium, asks npm for 630 MB, and watches the demo for seven minutes."""
     session.install("-e", ".[demo]", *CELERY[NEWEST_CELERY], *group("test"))
     session.run("python", "-m", "tests.tools", "prometheus")
     place = Path(session.create_tmp())

@@ -1,4 +1,4 @@
-"""The pictures: each is shown on a page with a caption, is small, and is of a panel that the dashboard has."""
+"""The pictures: each is shown on a page with a caption, is small, and is of panels that the dashboards have."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from devops.monitoring.pictures import panels, terminal
 ROOT = Path(__file__).resolve().parents[2]
 IMAGES = ROOT / "docs" / "images"
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), *sorted((ROOT / "devops").rglob("*.md"))]
-DASHBOARD = json.loads((ROOT / "devops" / "monitoring" / "grafana_dashboards.json").read_text("utf-8"))
+MONITORING = ROOT / "devops" / "monitoring"
 
 SHOWN = re.compile(r"!\[[^\]]+\]\((?!https?:)([^)]+)\)")
 CAPTIONED = re.compile(SHOWN.pattern + r"\n\n\*(.+)\*$", re.MULTILINE)
@@ -33,7 +33,8 @@ DOCUMENTED = [
     "Task Retries",
     "Total Tasks by Status",
 ]
-SATURATION = ["Utilisation", "Slots", "Reserved and Scheduled Tasks", "Oldest Running Task"]
+FIRST_LOOK = ["Firing Alerts", "Queue Length", "Oldest Message", "Utilisation", "Failure Ratio", "Wait (p95)"]
+FILES = {"grafana_dashboards.json", "celery_task.json", "celery_worker.json"}
 
 EACH = 150_000
 ALL = 1_500_000
@@ -45,15 +46,27 @@ def shown(page: Path) -> set[Path]:
     return {(page.parent / path).resolve() for path in SHOWN.findall(page.read_text("utf-8"))}
 
 
-def test_the_documented_panels_and_the_saturation_row_are_drawn() -> None:
+def titles(name: str) -> list[str]:
+    """List the panels of a picture."""
+    dashboard = json.loads((MONITORING / panels.PICTURES[name][0]).read_text("utf-8"))
+    return [panel["title"] for panel in panels.drawn(name, dashboard)]
+
+
+def test_the_first_screen_is_drawn() -> None:
     """Of the dashboard as it is generated, in its order."""
-    assert [panel["title"] for panel in panels.drawn(DASHBOARD)] == [*DOCUMENTED, *SATURATION]
+    assert titles("documented") == DOCUMENTED
+    assert titles("first-look") == FIRST_LOOK
 
 
-def test_each_drawn_panel_has_its_picture() -> None:
-    """And there is no other picture, but the demo's: a panel that was renamed leaves none behind."""
-    drawn = {panels.file_name(panel) for panel in panels.drawn(DASHBOARD)}
-    assert {path.name for path in IMAGES.iterdir()} == {*drawn, DEMO}
+def test_each_dashboard_is_drawn_and_each_picture_has_panels() -> None:
+    """A row that was renamed leaves no empty picture behind."""
+    assert {file for file, _, _ in panels.PICTURES.values()} == FILES
+    assert all(titles(name) for name in panels.PICTURES)
+
+
+def test_each_drawn_row_has_its_picture() -> None:
+    """And there is no other picture, but the demo's."""
+    assert {path.name for path in IMAGES.iterdir()} == {*map(panels.file_name, panels.PICTURES), DEMO}
 
 
 def test_each_picture_is_shown_and_there() -> None:

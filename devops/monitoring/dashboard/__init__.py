@@ -1,1 +1,1 @@
-"""Makes `grafana_dashboards.json` out of the catalogue: `make generated`."""
+"""Makes Grafana's three dashboards out of the catalogue: `make generated`."""

@@ -38,7 +38,7 @@ def _ticks() -> list[Any]:
         figures(
             "Since the Last Tick",
             "How long ago beat looked at its schedule. It sleeps in between, by default for up to five minutes.",
-            Query(Vector(f"time() - {ticked}", ticked.labels), "{{instance}}"),
+            Query(Vector(f"time() - {ticked}", ticked.labels).top(), "{{instance}}"),
             unit=SECONDS,
             nothing=NOBODY,
         ),
@@ -51,7 +51,7 @@ def _ticks() -> list[Any]:
         figures(
             "Entries",
             "Entries of the schedule, as beat has read it.",
-            Query(series(catalogue.BEAT_ENTRIES).by("max", "instance"), "{{instance}}"),
+            Query(series(catalogue.BEAT_ENTRIES).by("max", "instance").top(), "{{instance}}"),
             unit=COUNT,
             nothing=NOBODY,
         ).span(4),
@@ -64,7 +64,7 @@ def _sends() -> list[Any]:
             lines(
                 "Sent by Beat",
                 "Tasks that beat sent because they were due.",
-                Query(series(catalogue.BEAT_SENT).per_second().total("task_name"), "{{task_name}}"),
+                Query(series(catalogue.BEAT_SENT).per_second().total("task_name").leading(), "{{task_name}}"),
                 unit=RATE,
                 nothing=NOBODY,
             )
@@ -72,7 +72,7 @@ def _sends() -> list[Any]:
         lines(
             "Lag of Beat (p99)",
             "From when an entry was due to when beat had sent its task.",
-            Query(quantile(0.99, catalogue.BEAT_LAG, "task_name"), "{{task_name}}"),
+            Query(quantile(0.99, catalogue.BEAT_LAG, "task_name").leading(), "{{task_name}}"),
             unit=SECONDS,
             nothing="Beat has sent nothing yet",
         )
@@ -81,7 +81,7 @@ def _sends() -> list[Any]:
         lines(
             "Beat's Failures",
             "Attempts to send a due task that failed; those to reach the broker for it are counted too.",
-            Query(series(catalogue.BEAT_FAILURES).per_second().total("task_name"), "{{task_name}}"),
+            Query(series(catalogue.BEAT_FAILURES).per_second().total("task_name").leading(), "{{task_name}}"),
             unit=RATE,
             nothing=NOBODY,
         )

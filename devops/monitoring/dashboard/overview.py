@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from devops.monitoring.dashboard import links
-from devops.monitoring.dashboard.promql import Vector, everywhere, foreign, quantile, series
+from devops.monitoring.dashboard.promql import ENVIRONMENT, MOST, Vector, everywhere, foreign, quantile, series
 from devops.monitoring.dashboard.style import (
     COUNT,
     GREEN,
+    HIGHEST,
     ORANGE,
     RATE,
     RED,
@@ -20,20 +21,34 @@ from devops.monitoring.dashboard.style import (
     figures,
     limited,
     lines,
+    narrow,
     painted,
     pie,
-    ranked,
     stacked,
     worded,
 )
 from otel_celery import catalogue
 
+if TYPE_CHECKING:
+    from grafana_foundation_sdk.builders.dashboard import DashboardLink
+
+HEIGHT = 6
+"""Two lines of four, so that what `now` shows below them is still on the first screen."""
+
 FAILING = 0.1
 """Failures a second from which on the documented alert HighTaskFailureRate fires."""
+
+DOWN, DRAINING, UP = 0, 0.5, 1
+TILES = 24
+SLOWEST = f"The {MOST} that were slowest over the time shown."
 
 
 def panels() -> list[Any]:
     """Make the eight."""
+    return [panel.span(6).height(HEIGHT) for panel in _documented()]
+
+
+def _documented() -> list[Any]:
     return [
         _status(),
         _active(),
@@ -41,9 +56,7 @@ def panels() -> list[Any]:
             "Task Success Rate",
             "Tasks a second that succeeded, by worker and task.",
             series(catalogue.SUCCEEDED),
-        ).data_links(
-            [links.panel("Duration of Whole Pools (p50, p95, p99)", "task"), links.narrowed("worker", "task")]
-        ),
+        ).data_links([links.panel("Duration of Whole Pools (p50, p95, p99)", "task"), *_about("worker", "task")]),
         limited(
             _rate(
                 "Task Failure Rate",
@@ -53,32 +66,31 @@ def panels() -> list[Any]:
             ),
             (FAILING, RED),
         )
-        .data_links([links.panel("Exceptions", "task"), links.narrowed("worker", "task")])
+        .data_links([links.panel("Exceptions", "task"), *_about("worker", "task")])
         .links(links.runbook("HighTaskFailureRate")),
-        ranked(
-            lines(
-                "Task Duration (p95)",
-                "Nineteen of twenty tasks took less, from start to end, whatever the end was. By pool and task.",
-                Query(quantile(0.95, catalogue.DURATION, "pool", "task_name"), "{{pool}} {{task_name}}"),
-                unit=SECONDS,
-                nothing="Nothing has ended yet",
-            )
-        ).data_links([links.panel("Durations", "task"), links.narrowed("task")]),
-        ranked(
-            lines(
-                "Tasks Received",
-                "Tasks a second that workers took from the broker, by pool and task; expired and repeated ones too.",
-                Query(series(catalogue.RECEIVED).per_second().total("pool", "task_name"), "{{pool}} {{task_name}}"),
-                unit=RATE,
-                nothing="No worker has been scraped",
-            )
-        ).data_links([links.narrowed("task")]),
+        _slim(
+            "Task Duration (p95)",
+            f"Nineteen of twenty tasks took less, from start to end, whatever the end was. By pool and task. {SLOWEST}",
+            Query(quantile(0.95, catalogue.DURATION, "pool", "task_name").leading(), "{{task_name}} {{pool}}"),
+            unit=SECONDS,
+            nothing="Nothing has ended yet",
+        ).data_links([links.panel("Durations", "task"), *_about("task")]),
+        _slim(
+            "Tasks Received",
+            "Tasks a second that workers took from the broker, by pool and task; expired and repeated ones too. "
+            f"{HIGHEST}",
+            Query(
+                series(catalogue.RECEIVED).per_second().total("pool", "task_name").leading(), "{{task_name}} {{pool}}"
+            ),
+            unit=RATE,
+            nothing="No worker has been scraped",
+        ).data_links([*_about("task")]),
         _rate(
             "Task Retries",
             "Tasks a second that asked to be run again, by worker and task.",
             series(catalogue.RETRIED),
         )
-        .data_links([links.narrowed("worker", "task")])
+        .data_links([*_about("worker", "task")])
         .links(links.runbook("CeleryRetryStorm")),
         painted(
             pie(
@@ -94,44 +106,71 @@ def panels() -> list[Any]:
 
 
 def _status() -> Any:
-    panel = figures(
+    known, unseen = _states(), _unseen()
+    states = Vector(f"{known} or {unseen}", known.labels)
+    return status(
         "Worker Status",
-        "Up from ready until the pool has drained. A worker that died cannot say so: "
-        "it is down while its target does not answer.",
-        Query(_states(), "{{worker}}"),
-        unit="none",
-        nothing="No worker has been scraped",
+        "Up from ready until the pool has drained. A worker that died cannot say so: it is down while its target does "
+        f"not answer. Those that are down come first, and {TILES} are shown at most: the row Workers counts them all.",
+        states.by("max", "pool", "worker", ENVIRONMENT).bottom(TILES),
     )
-    words = {0: ("Down", RED), 1: ("Up", GREEN), 2: ("Draining", ORANGE)}
-    panel = worded(coloured(panel, RED, (1, GREEN), (2, ORANGE)), words)
-    return panel.data_links([links.narrowed("worker")]).links(links.runbook("CeleryWorkerDown"))
+
+
+def of_one_worker() -> Any:
+    """Show whether the chosen worker is up."""
+    about = "Up from ready until its pool has drained, and down while its target is silent."
+    return status("Status", about, _states().by("max", "worker"))
+
+
+def status(title: str, about: str, states: Vector) -> Any:
+    """Show which workers are up."""
+    panel = figures(title, about, Query(states, "{{worker}}"), unit="none", nothing="No worker has been scraped")
+    words = {DOWN: ("Down", RED), DRAINING: ("Draining", ORANGE), UP: ("Up", GREEN)}
+    panel = worded(coloured(panel, RED, (DRAINING, ORANGE), (UP, GREEN)), words)
+    return panel.data_links(_about("worker")).links(links.runbook("CeleryWorkerDown"))
 
 
 def _states() -> Vector:
-    """Tell up from draining, and remember for six hours who is gone, as CeleryWorkerDown does."""
+    """Tell up from draining, and remember for six hours who is gone, as CeleryWorkerDown does.
+
+    Of a silent target the worker that was seen there last is down: those before it had other names, such as a
+    container's, and are no more.
+    """
     up, draining = series(catalogue.WORKER_UP), series(catalogue.DRAINING)
-    silent = f"on (job, instance) {foreign('up')} == 0"
+    last = f"topk by (job, instance) (1, max_over_time(timestamp({up})[6h:1m]))"
+    silent = f"0 * {last} and on (job, instance) {foreign('up')} == 0"
+    return Vector(f"{up} * (1 - {draining} / 2) or {silent}", up.labels)
+
+
+def _unseen() -> str:
+    """Name the targets of pools that have never answered."""
     pools = foreign("up", 'pool=~"$pool"', 'pool!=""')
     unseen = f"{pools} == 0 unless on (job, instance) last_over_time({everywhere(catalogue.WORKER_UP)}[6h])"
-    text = (
-        f"{up} * (1 + {draining}) or 0 * last_over_time({up}[6h]) and {silent} "
-        f'or label_replace({unseen}, "worker", "$1 (never seen)", "pool", "(.*)")'
-    )
-    return Vector(text, up.labels).by("max", "pool", "worker")
+    return f'label_replace({unseen}, "worker", "$1 (never seen)", "pool", "(.*)")'
 
 
 def _active() -> Any:
     panel = lines(
         "Active Tasks",
-        "Tasks that are being executed now, read from each worker's own state, piled up: the height is all of them.",
-        Query(series(catalogue.TASKS_ACTIVE).total("pool", "worker"), "{{worker}}"),
+        "Tasks that are being executed now, read from each worker's own state, piled up: the height is all of them. "
+        f"{HIGHEST}",
+        Query(series(catalogue.TASKS_ACTIVE).highest("sum", "pool", "worker"), "{{worker}}"),
         unit=COUNT,
         nothing="No worker has been scraped",
     )
-    return stacked(ranked(panel)).data_links([links.panel("Utilisation", "worker"), links.narrowed("worker")])
+    return narrow(stacked(panel)).data_links([links.panel("Utilisation of Workers", "worker"), *_about("worker")])
 
 
 def _rate(title: str, about: str, counted: Vector) -> Any:
     """Draw a counter's rate by worker and task."""
-    query = Query(counted.per_second().total("worker", "task_name"), "{{worker}} {{task_name}}")
-    return ranked(lines(title, about, query, unit=RATE, nothing="No worker has been scraped"))
+    query = Query(counted.per_second().total("worker", "task_name").leading(), "{{task_name}} {{worker}}")
+    return _slim(title, f"{about} {HIGHEST}", query, unit=RATE, nothing="No worker has been scraped")
+
+
+def _slim(title: str, about: str, query: Query, *, unit: str, nothing: str) -> Any:
+    return narrow(lines(title, about, query, unit=unit, nothing=nothing))
+
+
+def _about(*variables: str) -> list[DashboardLink]:
+    """Lead to all about each of these, and to this dashboard for nothing else."""
+    return [*map(links.page, variables), links.narrowed(*variables)]

@@ -15,24 +15,48 @@ if TYPE_CHECKING:
 
     from otel_celery.catalogue import Metric
 
-TARGET = ("job", "instance", "pool")
-"""The labels that Prometheus gives to a target; ``pool`` is the scrape configuration's."""
+ENVIRONMENT = "$environment_label"
+"""The label that parts environments, as the constant of that name says: `env`, unless an operator has another."""
 
-VARIABLES = {"pool": "$pool", "worker": "$worker", "task_name": "$task"}
+TARGET = ("job", "instance", "pool", ENVIRONMENT)
+"""The labels that Prometheus gives to a target; ``pool`` and the environment are the scrape configuration's."""
+
+VARIABLES = {
+    "job": "$job",
+    ENVIRONMENT: "$environment",
+    "pool": "$pool",
+    "queue": "$queue",
+    "worker": "$worker",
+    "task_name": "$task",
+}
 """Which of the dashboard's variables narrows which label."""
 
+POOLLESS = ("celery.beat.", "celery.queue.", "otel_celery.queue.")
+"""How metrics begin that are no worker's: a choice of pools is none between them."""
+
 RECORDED = {
-    "worker": ("worker", "pool", "job"),
-    "pool_task": ("pool", "task_name", "job"),
-    "queue": ("queue",),
+    "worker": ("worker", "pool", "job", ENVIRONMENT),
+    "pool": ("pool", "job", ENVIRONMENT),
+    "pool_status": ("pool", "status", "job", ENVIRONMENT),
+    "pool_task": ("pool", "task_name", "job", ENVIRONMENT),
+    "queue": ("queue", ENVIRONMENT),
 }
 """The levels of the recording rules that are read here, and the labels that each leaves."""
+
+ALERT = ("alertname", "alertstate", "severity", "worker", "task_name", "queue")
+OURS = "(Otel)?Celery.+|HighTaskFailureRate"
+"""The names of our alerts; whoever shares the Prometheus has others."""
+BESIDE = "(Redis|Postgres)(Exporter)?Down|PrometheusRulesFailing"
+"""Our alerts about what stands beside the workers, and the jobs that they are about: names that others may have too."""
+BESIDE_JOBS = "redis|postgres|prometheus"
 
 FOREIGN = {
     "up": (),
     "scrape_duration_seconds": (),
     "scrape_samples_post_metric_relabeling": (),
-    "ALERTS": ("alertname", "alertstate", "severity"),
+    "target_info": ("service_version",),
+    "ALERTS": ALERT,
+    "ALERTS_FOR_STATE": ALERT,
     "process_cpu_seconds_total": (),
     "process_resident_memory_bytes": (),
     "process_open_fds": (),
@@ -51,6 +75,12 @@ FOREIGN = {
     "pg_stat_database_deadlocks": ("datname",),
 }
 """What is not the catalogue's: Prometheus's own, the process collector's, and both exporters', with their labels."""
+
+JOBS = {"redis": "redis", "pg": "postgres"}
+"""The job of an exporter, by the first word of its metrics: as prometheus.yml has it, and the alerts."""
+
+MOST = 10
+"""How many series each query of a panel draws at most: three queries of a panel are thirty lines."""
 
 
 class UnknownLabelError(LookupError):
@@ -85,6 +115,36 @@ class Vector:
         """Take the increase of a counter."""
         return Vector(f"increase({self.text}[{over}])", self.labels)
 
+    def peak(self) -> Vector:
+        """Take the highest value of a level in the whole time that is shown."""
+        return Vector(f"max_over_time({self.text}[$__range] @ end())", self.labels)
+
+    def last(self) -> Vector:
+        """Take the last value of a level in the whole time that is shown."""
+        return Vector(f"last_over_time({self.text}[$__range] @ end())", self.labels)
+
+    def throughout(self) -> Vector:
+        """Take the same over the whole time that is shown, once for all points of a line."""
+        text = self.text.replace("rate(", "increase(").replace("[$__rate_interval]", "[$__range] @ end()")
+        return Vector(text, self.labels)
+
+    def leading(self, ranking: Vector | None = None) -> Vector:
+        """Leave the series that are highest over the whole time that is shown: the same ones at each point."""
+        ranked = ranking or self.throughout()
+        return Vector(f"{self} and topk({MOST}, {ranked})", self.labels)
+
+    def top(self, number: int = MOST) -> Vector:
+        """Leave the highest series of now, the highest first."""
+        return Vector(f"sort_desc(topk({number}, {self}))", self.labels)
+
+    def bottom(self, number: int) -> Vector:
+        """Leave the lowest series of now, the lowest first."""
+        return Vector(f"sort(bottomk({number}, {self}))", self.labels)
+
+    def highest(self, operator: str, *labels: str) -> Vector:
+        """Aggregate a level to the series of these labels, and leave those that were highest while it is shown."""
+        return self.by(operator, *labels).leading(self.peak().by(operator, *labels))
+
     def by(self, operator: str, *labels: str) -> Vector:
         """Aggregate, with ``sum``, ``max`` and the like, to the series of these labels; of none, to one series."""
         self.require(labels)
@@ -98,7 +158,7 @@ class Vector:
 
 def series(metric: Metric) -> Vector:
     """Select a metric of the catalogue, as the variables narrow it."""
-    return _select(exported_name(metric), metric.attributes)
+    return _select(exported_name(metric), _labels(metric))
 
 
 def narrowed(metric: Metric, *labels: str) -> str:
@@ -109,12 +169,19 @@ def narrowed(metric: Metric, *labels: str) -> str:
 
 def buckets(metric: Metric) -> Vector:
     """Select the buckets of a histogram of the catalogue."""
-    return _select(f"{exported_name(metric)}_bucket", (*metric.attributes, "le"))
+    return _select(f"{exported_name(metric)}_bucket", (*_labels(metric), "le"))
+
+
+def mean(metric: Metric, *labels: str) -> Vector:
+    """Take the mean of a histogram of the catalogue, for each value of these labels; of nothing there is none."""
+    name, own = exported_name(metric), _labels(metric)
+    total, number = (_select(f"{name}_{part}", own).per_second().total(*labels) for part in ("sum", "count"))
+    return Vector(f"{total} / ({number} > 0)", frozenset(labels))
 
 
 def everywhere(metric: Metric) -> Vector:
     """Select a metric of the catalogue, whatever is chosen above."""
-    return Vector(exported_name(metric), frozenset((*TARGET, *metric.attributes)))
+    return Vector(exported_name(metric), frozenset(_labels(metric)))
 
 
 def recorded(level: str, metric: Metric, operations: str, per: str = "") -> Vector:
@@ -124,12 +191,30 @@ def recorded(level: str, metric: Metric, operations: str, per: str = "") -> Vect
 
 def recorded_as(level: str, name: str) -> Vector:
     """Select what rules.yml records at this level under a name of its own."""
-    return Vector(_selector(f"{level}:{name}", _matchers(RECORDED[level])), frozenset(RECORDED[level]))
+    return _select(f"{level}:{name}", RECORDED[level])
 
 
 def foreign(name: str, *matchers: str) -> Vector:
-    """Select a metric that is not the catalogue's; only those of ``FOREIGN`` are known to be there."""
-    return Vector(_selector(name, list(matchers)), frozenset((*TARGET, *FOREIGN[name])))
+    """Select a metric that is not the catalogue's, of our own targets or of the exporters that prometheus.yml names.
+
+    Only those of ``FOREIGN`` are known to be there.
+    """
+    exporter = JOBS.get(name.partition("_")[0])
+    chosen = [f'job="{exporter}"', *_matchers([ENVIRONMENT])] if exporter else _matchers(["job", ENVIRONMENT])
+    return Vector(_selector(name, [*chosen, *matchers]), frozenset((*TARGET, *FOREIGN[name])))
+
+
+def beside(name: str) -> Vector:
+    """Select a metric of Prometheus's own about both exporters, which are chosen by no variable."""
+    matchers = [f'job=~"{"|".join(JOBS.values())}"', *_matchers([ENVIRONMENT])]
+    return Vector(_selector(name, matchers), frozenset((*TARGET, *FOREIGN[name])))
+
+
+def alerts(name: str, *matchers: str) -> Vector:
+    """Select ``ALERTS`` or ``ALERTS_FOR_STATE``: our own, about what is chosen or about no job at all."""
+    about = {f'alertname=~"{OURS}"': 'job=~"$job|"', f'alertname=~"{BESIDE}"': f'job=~"{BESIDE_JOBS}|"'}
+    chosen = [_selector(name, [*pair, *_matchers([ENVIRONMENT]), *matchers]) for pair in about.items()]
+    return Vector(f"({' or '.join(chosen)})", frozenset((*TARGET, *FOREIGN[name])))
 
 
 def of_workers(vector: Vector, info: Metric) -> Vector:
@@ -140,12 +225,27 @@ def of_workers(vector: Vector, info: Metric) -> Vector:
 
 def quantile(fraction: float, metric: Metric, *labels: str) -> Vector:
     """Estimate a quantile of a histogram of the catalogue, for each value of these labels."""
-    summed = buckets(metric).per_second().total(*labels, "le")
-    return Vector(f"histogram_quantile({fraction:g}, {summed})", frozenset(labels))
+    return _quantile(fraction, buckets(metric).per_second(), labels)
 
 
-def _select(name: str, attributes: tuple[str, ...]) -> Vector:
-    return Vector(_selector(name, _matchers(("pool", *attributes))), frozenset((*TARGET, *attributes)))
+def quantile_shown(fraction: float, metric: Metric, *labels: str) -> Vector:
+    """Estimate it of all observations of the time that is shown; what has none is left out."""
+    whole = _quantile(fraction, buckets(metric).growth("$__range"), labels)
+    return Vector(f"{whole} >= 0", whole.labels)
+
+
+def _quantile(fraction: float, observed: Vector, labels: tuple[str, ...]) -> Vector:
+    return Vector(f"histogram_quantile({fraction:g}, {observed.total(*labels, 'le')})", frozenset(labels))
+
+
+def _labels(metric: Metric) -> tuple[str, ...]:
+    """Give a metric's labels: a target's first, then its own."""
+    target = (one for one in TARGET if one != "pool") if metric.name.startswith(POOLLESS) else TARGET
+    return (*target, *metric.attributes)
+
+
+def _select(name: str, labels: tuple[str, ...]) -> Vector:
+    return Vector(_selector(name, _matchers(labels)), frozenset(labels))
 
 
 def _matchers(labels: Iterable[str]) -> list[str]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from devops.monitoring.dashboard import links
 from devops.monitoring.dashboard.promql import quantile, series
-from devops.monitoring.dashboard.style import RATE, SECONDS, Query, lines, ranked
+from devops.monitoring.dashboard.style import HIGHEST, RATE, SECONDS, Query, lines, ranked
 from otel_celery import catalogue
 
 TITLE = "Publishers"
@@ -21,22 +21,25 @@ def panels() -> list[Any]:
         ranked(
             lines(
                 "Published",
-                "Messages that publishers with otel-celery sent, by task. What workers publish has their pool.",
-                Query(series(catalogue.PUBLISHED).per_second().total("task_name"), "{{task_name}}"),
+                f"Messages that publishers with otel-celery sent, by task. {HIGHEST}",
+                Query(series(catalogue.PUBLISHED).per_second().total("task_name").leading(), "{{task_name}}"),
                 unit=RATE,
                 nothing=NOBODY,
             )
-        ).span(8),
+        )
+        .data_links([links.page("task")])
+        .span(8),
         lines(
             "Publish Failures",
-            "Messages that could not be published, kombu's own retries over: by task, and by the exception's class.",
+            f"Messages that kombu could not publish for all its retries: by task, and the exception's class. {HIGHEST}",
             Query(
-                series(catalogue.PUBLISH_FAILURES).per_second().total("task_name", "exception"),
+                series(catalogue.PUBLISH_FAILURES).per_second().total("task_name", "exception").leading(),
                 "{{task_name}} {{exception}}",
             ),
             unit=RATE,
             nothing="None has failed, or no publisher is scraped",
         )
+        .data_links([links.page("task")])
         .links(links.runbook("CeleryPublishFailures"))
         .span(8),
         lines(

@@ -6,8 +6,22 @@ from dataclasses import dataclass
 from string import ascii_uppercase
 from typing import TYPE_CHECKING, Any
 
-from grafana_foundation_sdk.builders import common, dashboard, heatmap, piechart, prometheus, stat, table, timeseries
+from grafana_foundation_sdk.builders import (
+    bargauge,
+    common,
+    dashboard,
+    heatmap,
+    piechart,
+    prometheus,
+    stat,
+    table,
+    timeseries,
+)
 from grafana_foundation_sdk.models.common import (
+    BarGaugeDisplayMode,
+    BarGaugeNamePlacement,
+    BarGaugeSizing,
+    BarGaugeValueMode,
     BigValueColorMode,
     BigValueGraphMode,
     BigValueTextMode,
@@ -21,6 +35,7 @@ from grafana_foundation_sdk.models.common import (
     StackingMode,
     TooltipDisplayMode,
     VisibilityMode,
+    VizOrientation,
 )
 from grafana_foundation_sdk.models.dashboard import (
     DataSourceRef,
@@ -34,6 +49,8 @@ from grafana_foundation_sdk.models.dashboard import (
 from grafana_foundation_sdk.models.heatmap import HeatmapColorMode
 from grafana_foundation_sdk.models.piechart import PieChartLegendValues, PieChartType
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
+
+from devops.monitoring.dashboard.promql import MOST
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -51,7 +68,10 @@ TOTAL = "locale"
 """A count to the last digit: 4,612, where ``short`` would say 5 K."""
 BYTES = "bytes"
 
-LEAST = {RATE: 0.1, COUNT: 1}
+HIGHEST = f"The {MOST} that were highest over the time shown."
+"""What the description of a panel says whose lines are so chosen."""
+
+LEAST = {RATE: 0.1, COUNT: 1, TOTAL: 1}
 """Where an axis ends at least: without it nothing but zeros is drawn against a hundred."""
 
 STATUSES = {
@@ -66,6 +86,10 @@ STATUSES = {
 """How a task can end, each in its colour."""
 
 HEIGHT = 8
+NAMES_WIDTH = 190
+"""Pixels of the list beside a small plot."""
+LEAST_WIDTH = 50
+"""Pixels of a table's column: at Grafana's own 150 half of a table stands behind its edge."""
 RED, ORANGE, GREEN = "red", "orange", "green"
 
 
@@ -98,7 +122,7 @@ def lines(title: str, about: str, *queries: Query, unit: str, nothing: str = "No
     )
     if unit in LEAST:
         panel.axis_soft_max(LEAST[unit])
-    if unit == COUNT:
+    if unit in {COUNT, TOTAL}:
         panel.decimals(0)
     for letter, query in zip(ascii_uppercase, queries, strict=False):
         panel.with_target(query.target(letter))
@@ -107,15 +131,17 @@ def lines(title: str, about: str, *queries: Query, unit: str, nothing: str = "No
 
 def ranked(panel: Any) -> Any:
     """List the lines beside the plot, the highest first: of many and long names those that matter are seen."""
-    return panel.legend(
-        common.VizLegendOptions()
-        .display_mode(LegendDisplayMode.TABLE)
-        .placement(LegendPlacement.RIGHT)
-        .show_legend(show_legend=True)
-        .calcs(["lastNotNull", "max"])
-        .sort_by("Max")
-        .sort_desc(sort_desc=True)
-    )
+    return panel.legend(_beside("lastNotNull", "max").sort_by("Max"))
+
+
+def narrow(panel: Any) -> Any:
+    """List the lines beside a small plot, those first that are highest now: half of it is left for the names."""
+    return panel.legend(_beside("lastNotNull").sort_by("Last *").width(NAMES_WIDTH))
+
+
+def _beside(*calculated: str) -> common.VizLegendOptions:
+    listed = common.VizLegendOptions().display_mode(LegendDisplayMode.TABLE).placement(LegendPlacement.RIGHT)
+    return listed.show_legend(show_legend=True).calcs([*calculated]).sort_desc(sort_desc=True)
 
 
 def stacked(panel: Any) -> Any:
@@ -155,6 +181,15 @@ def figures(title: str, about: str, *queries: Query, unit: str, nothing: str = "
     return panel
 
 
+def figure(title: str, about: str, value: Vector, unit: str, nothing: str) -> Any:
+    """Show one figure, large and without a name: the title is its name."""
+    panel = figures(title, about, Query(value, title), unit=unit, nothing=nothing)
+    panel.text_mode(BigValueTextMode.VALUE).color_mode(BigValueColorMode.VALUE)
+    if unit == TOTAL:
+        panel.decimals(0)
+    return panel.color_scheme(dashboard.FieldColor().mode(FieldColorModeId.FIXED).fixed_color("text"))
+
+
 def coloured(panel: Any, base: str, *steps: tuple[float, str]) -> Any:
     """Give figures the colour of the step that they have reached."""
     return panel.thresholds(_thresholds(base, steps)).color_scheme(
@@ -162,13 +197,30 @@ def coloured(panel: Any, base: str, *steps: tuple[float, str]) -> Any:
     )
 
 
-def worded(panel: Any, words: dict[int, tuple[str, str]]) -> Any:
+def bars(title: str, about: str, query: Query, *, unit: str, nothing: str = "No data") -> Any:
+    """Show figures of now below one another, each as a bar as long as it is high, in the order of the answer."""
+    panel = _common(bargauge.Panel(), title, about, unit, nothing).orientation(VizOrientation.HORIZONTAL).min(0)
+    panel.display_mode(BarGaugeDisplayMode.BASIC).value_mode(BarGaugeValueMode.TEXT).show_unfilled(show_unfilled=False)
+    panel.name_placement(BarGaugeNamePlacement.LEFT).sizing(BarGaugeSizing.MANUAL).min_viz_height(16).max_viz_height(24)
+    panel.color_scheme(dashboard.FieldColor().mode(FieldColorModeId.FIXED).fixed_color("blue"))
+    panel.text(common.VizTextDisplayOptions().title_size(12).value_size(14))
+    panel.reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]))
+    return panel.with_target(query.target("A").instant())
+
+
+def worded(panel: Any, words: Mapping[float, tuple[str, str]]) -> Any:
     """Show words, each in its colour, in place of figures that are states."""
     options = {
-        str(value): ValueMappingResult(text=text, color=colour, index=index)
+        f"{value:g}": ValueMappingResult(text=text, color=colour, index=index)
         for index, (value, (text, colour)) in enumerate(words.items())
     }
     return panel.mappings([ValueMap(options)])
+
+
+def state(title: str, about: str, query: Query, words: Mapping[float, tuple[str, str]], *, nothing: str) -> Any:
+    """Show whether something is as it should be, 1, or not, 0, in words and in their colours."""
+    panel = figures(title, about, query, unit="none", nothing=nothing)
+    return worded(coloured(panel, words[0][1], (1, words[1][1])), words)
 
 
 def pie(title: str, about: str, query: Query, *, unit: str, nothing: str = "No data") -> Any:
@@ -199,7 +251,7 @@ def heat(title: str, about: str, query: Query, *, nothing: str = "No data") -> A
 def rows(title: str, about: str, *queries: Query, unit: str, nothing: str = "No data") -> Any:
     """Make a table: one row for each set of labels, one column for each query, whose legend heads it."""
     panel = _common(table.Panel(), title, about, unit, nothing).show_header(show_header=True)
-    panel.align(FieldTextAlignment.AUTO).inspect(inspect=False)
+    panel.align(FieldTextAlignment.AUTO).inspect(inspect=False).min_width(LEAST_WIDTH)
     for letter, query in zip(ascii_uppercase, queries, strict=False):
         panel.with_target(query.target(letter).instant().format(PromQueryFormat.TABLE))
     return panel

@@ -1,10 +1,10 @@
-"""Prints the dashboard as TypeScript, declared to be what Grafana's own types say: `nox -s types` has it checked."""
+"""Prints the dashboards as TypeScript, declared to be what Grafana's own types say: `nox -s types` has them checked."""
 
 from __future__ import annotations
 
 import json
 
-from devops.monitoring.dashboard.board import document
+from devops.monitoring.dashboard.board import BOARDS, document
 
 HEAD = """\
 import type { AnnotationQuery, Dashboard, VariableModel } from "@grafana/schema";
@@ -29,12 +29,12 @@ type Board = Omit<Dashboard, "annotations" | "templating"> & {
   templating: { list: Variable[] };
 };
 
-export const board: Plain<Board> = """
+export const boards: Plain<Board>[] = """
 
 
 def program() -> str:
     """Give the program."""
-    known = {key: value for key, value in document().items() if key != "__inputs"}
+    known = [{key: value for key, value in document(each).items() if key != "__inputs"} for each in BOARDS]
     return f"{HEAD}{json.dumps(known, indent=2)};\n"
 
 

@@ -1,4 +1,4 @@
-"""The dashboard's variables: the data source, and pool, worker and task, each narrowed by those before it."""
+"""The dashboards' variables: the data source, and what narrows the panels, each choice narrowed by those before it."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from typing import Any
 from grafana_foundation_sdk.builders.dashboard import ConstantVariable, DatasourceVariable, QueryVariable
 from grafana_foundation_sdk.models.dashboard import VariableOption, VariableRefresh, VariableSort
 
-from devops.monitoring.dashboard.promql import narrowed
+from devops.monitoring.dashboard.promql import ENVIRONMENT, narrowed
 from devops.monitoring.dashboard.style import SOURCE
 from otel_celery import catalogue
+from otel_celery.record.reference import exported_name
 
 INPUT = {
     "name": "DS_PROMETHEUS",
@@ -29,27 +30,70 @@ Prometheus that it has.
 RUNBOOK = "devops/monitoring/RUNBOOK.md"
 """Relative to the repository, as in alerts.yml, until an operator puts an address of theirs in its place."""
 
+BUDGET = "0.01"
+"""The share of the tasks that may fail, as alerts.yml has it, until an operator puts another one in both."""
+
 EVERYTHING = ".*"
 """What All stands for: series without the label, of a target that no pool was given to, are in it."""
 
+TELLING = (catalogue.WORKER_UP, catalogue.PUBLISHED, catalogue.QUEUE_LENGTH, catalogue.BEAT_ENTRIES)
+"""Each kind of process that otel-celery instruments has one of these."""
 
-def variables() -> list[Any]:
-    """Make them, in the order in which they narrow one another."""
+
+def variables(one: str | None = None) -> list[Any]:
+    """Make them, in the order in which they narrow one another; of ``one`` just one is chosen, and never All."""
+    environment = ENVIRONMENT.removeprefix("$")
+    queues = _either(catalogue.QUEUE_LENGTH, catalogue.QUEUE_INFO)
+    chosen = {
+        "environment": ("Environment", f"label_values({narrowed(catalogue.WORKER_UP, 'job')}, {ENVIRONMENT})"),
+        "pool": ("Pool", f"label_values({narrowed(catalogue.WORKER_UP, 'job', ENVIRONMENT)}, pool)"),
+        "queue": ("Queue", f'label_values({{{queues}, {ENVIRONMENT}=~"$environment"}}, queue)'),
+        "worker": ("Worker", f"label_values({narrowed(catalogue.WORKER_UP, 'job', ENVIRONMENT, 'pool')}, worker)"),
+        "task": (
+            "Task",
+            f"label_values({narrowed(catalogue.RECEIVED, 'job', ENVIRONMENT, 'pool', 'queue', 'worker')}, task_name)",
+        ),
+    }
     return [
         DatasourceVariable("datasource")
         .label("Data source")
         .type("prometheus")
         .current(_option(f"${{{INPUT['name']}}}")),
-        _of("pool", "Pool", f"label_values({narrowed(catalogue.WORKER_UP)}, pool)"),
-        _of("worker", "Worker", f"label_values({narrowed(catalogue.WORKER_UP, 'pool')}, worker)"),
-        _of("task", "Task", f"label_values({narrowed(catalogue.RECEIVED, 'pool', 'worker')}, task_name)"),
+        _jobs(),
+        *(_single(name, *words) if name == one else _several(name, *words) for name, words in chosen.items()),
+        ConstantVariable(environment).label("Label of environments").value("env"),
+        *([] if one else [ConstantVariable("budget").label("Share of tasks that may fail").value(BUDGET)]),
         ConstantVariable("runbook").label("Runbook").value(RUNBOOK),
     ]
 
 
+def _jobs() -> Any:
+    """List the jobs of ours, those with nobody left in them too; All are these and no job of others.
+
+    The recorded memory knows a job for a day after its last worker has gone. A job in whose name is celery is ours
+    though no worker of it has ever answered.
+    """
+    memory = f"pool_task:{exported_name(catalogue.LAST_SUCCESS)}:max"
+    telling = f'{{{_either(*TELLING)}}} or {memory} or up{{job=~".*celery.*"}}'
+    variable = _several("job", "Job", f"query_result(count by (job) ({telling}))").regex('/job="([^"]+)"/')
+    return variable.all_value(None)
+
+
+def _either(*metrics: catalogue.Metric) -> str:
+    return f'__name__=~"{"|".join(map(exported_name, metrics))}"'
+
+
+def _several(name: str, label: str, query: str) -> Any:
+    variable = _of(name, label, query).multi(multi=True).include_all(include_all=True)
+    return variable.all_value(EVERYTHING).current(_option("$__all", "All"))
+
+
+def _single(name: str, label: str, query: str) -> Any:
+    return _of(name, label, query).multi(multi=False).include_all(include_all=False)
+
+
 def _of(name: str, label: str, query: str) -> Any:
-    variable = QueryVariable(name).label(label).datasource(SOURCE).query(query).multi(multi=True)
-    variable.include_all(include_all=True).all_value(EVERYTHING).current(_option("$__all", "All"))
+    variable = QueryVariable(name).label(label).datasource(SOURCE).query(query)
     return variable.refresh(VariableRefresh.ON_TIME_RANGE_CHANGED).sort(VariableSort.ALPHABETICAL_ASC)
 
 

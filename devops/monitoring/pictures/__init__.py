@@ -1,1 +1,1 @@
-"""Draws `docs/images/`: the demo's table, and the dashboard's panels on the demo's data. `make pictures`."""
+"""Draws `docs/images/`: the demo's table, and the dashboards' panels on the demo's data. `make pictures`."""

@@ -8,16 +8,18 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 from devops.monitoring.pictures import scene, terminal
 from devops.monitoring.pictures.answers import answered
+from devops.monitoring.pictures.panels import PICTURES
 
 ROOT = Path(__file__).parents[3]
 IMAGES = ROOT / "docs" / "images"
-DASHBOARD = ROOT / "devops" / "monitoring" / "grafana_dashboards.json"
+MONITORING = ROOT / "devops" / "monitoring"
 DRAW = Path(__file__).with_name("draw.mjs")
 
-SECONDS = 240
+SECONDS = 300
 """What the panels show of the demo."""
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
@@ -31,9 +33,8 @@ def main(packages: Path) -> None:
     node = shutil.which("node")
     if node is None:
         raise SystemExit("pictures: Node.js is not installed")
-    dashboard = json.loads(DASHBOARD.read_text(encoding="utf-8"))
     with scene.played(SECONDS) as played:
-        answers = answered(dashboard, played)
+        answers = [answered(name, _dashboard(name), played) for name in PICTURES]
     for old in IMAGES.glob("*"):
         old.unlink()
     (IMAGES / "demo.svg").write_text(terminal.svg(played.screen), encoding="utf-8")
@@ -42,6 +43,11 @@ def main(packages: Path) -> None:
     subprocess.run(  # noqa: S603  our own program
         command, cwd=packages, env=environ, input=json.dumps(answers), text=True, check=True
     )
+
+
+def _dashboard(name: str) -> dict[str, Any]:
+    document: dict[str, Any] = json.loads((MONITORING / PICTURES[name][0]).read_text(encoding="utf-8"))
+    return document
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-// node draw.mjs OUT < answers, in a directory with node_modules: bundles panels.jsx, and writes a PNG of each panel.
+// node draw.mjs OUT < answers, in a directory with node_modules: bundles panels.jsx, and writes a PNG of each picture.
 
 import { readFileSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -10,8 +10,8 @@ const { build } = installed("esbuild");
 const { chromium } = installed("playwright-core");
 const png = installed("upng-js");
 
-const SCALE = 2; // pixels of the picture for one of the page: sharp on today's screens
-const COLOURS = 256; // as many as a reader can tell apart here, in a file a third as large
+const SCALE = 1.5; // pixels of the picture for one of the page: sharp on most screens, and small
+const COLOURS = 64; // as many as a reader can tell apart here, in a file a third as large
 const EMPTY = "<!doctype html><body></body>";
 
 // What Grafana's components ask its server for, from the packages that have it: icons, and the font in two weights.
@@ -54,9 +54,9 @@ try {
   await page.goto("http://localhost/");
   await page.addStyleTag({ content: made(".css") });
   await page.addScriptTag({ content: made(".js") });
-  await page.evaluate((panels) => window.draw(panels), drawn);
+  await page.evaluate((pictures) => window.draw(pictures), drawn);
   for (const { file } of drawn) {
-    const whole = png.decode(await page.locator(`[id="${file}"] > *`).screenshot());
+    const whole = png.decode(await page.locator(`[id="${file}"]`).screenshot());
     const small = png.encode(png.toRGBA8(whole), whole.width, whole.height, COLOURS);
     writeFileSync(path.join(out, file), Buffer.from(small));
   }

@@ -1,14 +1,18 @@
-"""The demo at work, and a Prometheus that scrapes it as the committed configuration says."""
+"""The demo at work, with an incident, and a Prometheus that scrapes it as the committed configuration says."""
 
 from __future__ import annotations
 
+import os
+import signal
 import tempfile
 import time
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from otel_celery import instrument
+from otel_celery.demo.app import app
 from tests.integration.pools.fleet import Fleet, otel_celery
 from tests.integration.stack.compose_services import Site
 from tests.integration.stack.intervals import READ_BY_PROMETHEUS, hastened
@@ -25,11 +29,23 @@ EVERY = 5
 WARMING = 60
 """Seconds of the demo that are not shown: five workers start on one machine at once."""
 
+WELL = 100
+"""Seconds that are shown before the incident."""
+
 EDGE = 30
 """The second at which the time shown ends: the axis has a label at each full minute, and none that the edge cuts."""
 
 PORTS = range(9101, 9106)
 """The demo's own, which its table shows: they have to be free."""
+
+STOPPED = "market"
+"""The pool whose worker stops answering, as one does that is traced, or on a host that stalls (state T)."""
+
+MISTYPED, MESSAGES = "tradnig", 20
+"""A queue that nobody consumes, and how many messages somebody sends to it."""
+
+EXPORTERS = ("redis-exporter", "postgres-exporter")
+"""They and their servers are there, so that no alert fires about them."""
 
 TERMINAL = {"FORCE_COLOR": "1", "TERM": "xterm-256color", "COLUMNS": "80"}
 """Has Rich write to a file as it would to a terminal."""
@@ -40,7 +56,7 @@ class Scene:
     """What there is to draw."""
 
     screen: str
-    """All that the demo has written."""
+    """All that the demo had written before the incident."""
     prometheus: Server
     start: int
     end: int
@@ -50,16 +66,49 @@ class Scene:
 @contextmanager
 def played(seconds: int) -> Iterator[Scene]:
     """Run the demo until it has worked for so many seconds after its start; Prometheus answers within the ``with``."""
-    with tempfile.TemporaryDirectory(prefix="otel-celery-pictures-") as name:
+    with tempfile.TemporaryDirectory(prefix="otel-celery-pictures-") as name, ExitStack() as stack:
+        Path(name).chmod(0o755)  # PostgreSQL's user has to come through
         site = Site(Path(name), FreePorts(zip(PORTS, PORTS, strict=True)))
         for file in (site.copy / read for read in READ_BY_PROMETHEUS):
             file.write_text(hastened(file.read_text(), f"{EVERY}s"))
-        output = site.directory / "demo.out"
-        with Fleet(otel_celery("demo"), output, {**TERMINAL, "TMPDIR": name}) as demo, site.prometheus() as prometheus:
-            prometheus.wait_for(f"sum(celery_worker_up) == {len(PORTS)}", "all pools of the demo are up")
-            time.sleep(WARMING + seconds)
-            time.sleep((EDGE - time.time()) % 60)
-            end = int(time.time())
-            yield Scene(demo.said(), prometheus, end - seconds, end)
-            demo.process.terminate()
-            demo.end()
+        broker = stack.enter_context(site.redis())
+        stack.enter_context(site.postgres())
+        for exporter in EXPORTERS:
+            stack.enter_context(site.service(exporter))
+        stack.enter_context(site.queue_exporter(broker, MISTYPED))
+        command = otel_celery("demo", "--broker", broker)
+        demo = stack.enter_context(Fleet(command, site.directory / "demo.out", {**TERMINAL, "TMPDIR": name}))
+        prometheus = stack.enter_context(site.prometheus())
+        prometheus.wait_for(f"sum(celery_worker_up) == {len(PORTS)}", "all pools of the demo are up")
+        time.sleep(WARMING + WELL)
+        screen = demo.said()
+        _go_wrong(demo, broker)
+        time.sleep(seconds - WELL)
+        time.sleep((EDGE - time.time()) % 60)
+        end = int(time.time())
+        yield Scene(screen, prometheus, end - seconds, end)
+
+
+def _go_wrong(demo: Fleet, broker: str) -> None:
+    """Stop a worker's main process, and send messages to a queue that nobody consumes."""
+    os.kill(_main_process(demo, f"{STOPPED}@localhost"), signal.SIGSTOP)
+    instrument(app)
+    app.conf.broker_url = broker
+    for _ in range(MESSAGES):
+        app.send_task("orders.place", queue=MISTYPED)
+    app.close()
+
+
+def _main_process(demo: Fleet, worker: str) -> int:
+    """Find a worker's main process: the parent of its children."""
+    named = {pid: _parent(pid) for pid in demo.alive() if worker in _command(pid)}
+    (pid,) = (pid for pid, parent in named.items() if parent not in named)
+    return pid
+
+
+def _command(pid: int) -> list[str]:
+    return Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
+
+
+def _parent(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])

@@ -78,10 +78,11 @@ class Site:
             yield service.environment
 
     @contextmanager
-    def queue_exporter(self, broker: str) -> Iterator[Server]:
-        """Run the queue exporter as compose runs our image."""
+    def queue_exporter(self, broker: str, *more: str) -> Iterator[Server]:
+        """Run the queue exporter as compose runs our image, and have it watch ``more`` queues."""
         service = composition.services()["queue-exporter"]
         command = [str(Path(sys.executable).parent / "otel-celery"), *service.arguments(self.copy, self.ports)]
+        command += [f"--queue={name}" for name in more]
         environ = {**service.settings(self.ports), "CELERY_BROKER_URL": broker}
         with start(command, self.ports[9106], self.directory, ready="/-/ready", environ=environ) as server:
             yield server

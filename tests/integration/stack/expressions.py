@@ -1,10 +1,10 @@
-"""Every PromQL expression that is handed to users: the dashboard's, the rules' and alerts', and those of our pages."""
+"""Every PromQL expression that is handed to users: the dashboards', the rules' and alerts', and those of our pages."""
 
 from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from tests.integration.stack.markdown import queries
@@ -16,15 +16,28 @@ if TYPE_CHECKING:
 
     from tests.integration.stack.servers import Server
 
-DASHBOARD = MONITORING / "grafana_dashboards.json"
+BOARDS = {
+    "dashboard": MONITORING / "grafana_dashboards.json",
+    "task": MONITORING / "celery_task.json",
+    "worker": MONITORING / "celery_worker.json",
+}
+"""The dashboards: that of all, and those of one."""
 DOCS = ROOT / "docs"
 CONTRACT = DOCS / "contract.md"
 """The page with the expressions that operators are promised."""
 
-ALL = {"pool": ".*", "worker": ".*", "task": ".*"}
-"""What the dashboard's variables are when nothing is chosen."""
+JOBS = "(celery|celery-beat|celery-queues|web)"
+"""Those that a Grafana finds on the demo and in the failing history, as it puts them in for All."""
 
-LABEL_VALUES = re.compile(r"label_values\((.+), (\w+)\)")
+ALL = {"job": JOBS, **dict.fromkeys(("environment", "pool", "queue", "worker", "task"), ".*")}
+"""What the dashboards' variables are when nothing is chosen."""
+
+CONSTANT = {"environment_label": "env", "budget": "0.01"}
+
+ONE = {"task": "orders.place", "worker": "trading@localhost"}
+"""Whom the dashboards of one are about: of the demo."""
+
+VARIABLE = re.compile(r"label_values\((?P<series>.+), \$?(?P<label>\w+)\)|query_result\((?P<counted>.+)\)")
 LEGEND_LABEL = re.compile(r"{{\s*(\w+)\s*}}")
 
 
@@ -39,30 +52,40 @@ class Expression:
 
     def filled(self, variables: Mapping[str, str] = ALL, window: str = "1m", since: float = 0) -> str:
         """Put values in place of Grafana's variables."""
-        values = {**variables, "__rate_interval": window, "__range": window, "__from": f"{since * 1000:.0f}"}
+        time = {"__rate_interval": window, "__range": window, "__from": f"{since * 1000:.0f}"}
+        values = {**ALL, **CONSTANT, **variables, **time}
         return re.sub(r"\$(\w+)", lambda match: values.get(match[1], match[0]), self.text)
 
 
-def board() -> dict[str, Any]:
-    """Read the committed dashboard."""
-    document: dict[str, Any] = json.loads(DASHBOARD.read_text())
+def board(name: str = "dashboard") -> dict[str, Any]:
+    """Read a committed dashboard."""
+    document: dict[str, Any] = json.loads(BOARDS[name].read_text())
     return document
 
 
-def of_the_dashboard() -> Iterator[Expression]:
+def of_the_dashboards(one: Mapping[str, str] = ONE) -> Iterator[Expression]:
+    """Give the expressions of all three, those of one about ``one``."""
+    for name in BOARDS:
+        for expression in _of_a_dashboard(name):
+            text = expression.text.replace(f'="${name}"', f'="{one.get(name)}"')
+            yield replace(expression, place=f"{name}: {expression.place}", text=text)
+
+
+def _of_a_dashboard(name: str) -> Iterator[Expression]:
     """Give its panels' queries, its annotations' and its variables'."""
-    document = board()
+    document = board(name)
     for panel in document["panels"]:
         for target in panel.get("targets", ()):
             labels = frozenset(LEGEND_LABEL.findall(target["legendFormat"]))
-            yield Expression(f"dashboard: {panel['title']} {target['refId']}", target["expr"], labels)
+            yield Expression(f"{panel['title']} {target['refId']}", target["expr"], labels)
     for annotation in document["annotations"]["list"]:
-        yield Expression(f"dashboard: {annotation['name']}", annotation["expr"])
+        yield Expression(annotation["name"], annotation["expr"])
     for variable in document["templating"]["list"]:
         if variable["type"] == "query":
-            match = LABEL_VALUES.fullmatch(variable["query"])
+            match = VARIABLE.fullmatch(variable["query"])
             assert match, variable["query"]
-            yield Expression(f"dashboard: ${variable['name']}", match[1], frozenset({match[2]}))
+            labels = frozenset({match["label"] or variable["name"]} - CONSTANT.keys())
+            yield Expression(f"${variable['name']}", match["series"] or match["counted"], labels)
 
 
 def of_the_rules(server: Server) -> Iterator[Expression]:

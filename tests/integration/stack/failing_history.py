@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
+import math
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from tests import services
-from tests.integration.stack.intervals import hasten
-from tests.integration.stack.servers import FreePorts, copied, start_prometheus
+from tests.integration.stack import history
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -31,6 +29,16 @@ def growing(per_second: float) -> Callable[[int], float]:
     return lambda step: per_second * STEP * step
 
 
+def after(start: int) -> Callable[[int], float]:
+    """Be there from a step on."""
+    return lambda step: 1 if step >= start else math.nan
+
+
+def until(end: int) -> Callable[[int], float]:
+    """Be there up to a step."""
+    return lambda step: 1 if step < end else math.nan
+
+
 def changing(*values: float) -> Callable[[int], float]:
     """Go round, a minute each."""
     return lambda step: values[step // 4 % len(values)]
@@ -45,6 +53,9 @@ NIGHTLY = 'worker="w@stuck",task_name="reports.nightly",queue="market"'
 WEB = 'job="web",instance="web:1"'
 SENT = 'task_name="orders.place",queue="market"'
 BEAT = 'job="celery-beat",instance="beat:1"'
+ONE = {"task": "orders.place", "worker": "w@stuck"}
+"""Whom the dashboards of one are about: who fares worst."""
+VERSIONS = 'worker="w@stuck",pool_kind="prefork",concurrency="2",otel_celery_version="0.1.0"'
 SELF = 'job="prometheus",instance="prometheus:1"'
 
 HISTORY: dict[str, Callable[[int], float]] = {
@@ -59,6 +70,9 @@ HISTORY: dict[str, Callable[[int], float]] = {
     f'celery_worker_draining{{{LEAVING},worker="w@leaving"}}': always(1),
     f"process_start_time_seconds{{{LEAVING}}}": changing(1e9, 2e9, 3e9),
     f"process_start_time_seconds{{{STUCK}}}": always(1e9),
+    # A deploy of another Celery was the beginning of it.
+    f'celery_worker_info{{{STUCK},{VERSIONS},celery_version="5.6.0"}}': until(STEPS // 2),
+    f'celery_worker_info{{{STUCK},{VERSIONS},celery_version="5.7.0"}}': after(STEPS // 2),
     # The stuck one is connected, but its loop does not turn; the other one has no broker.
     f'celery_worker_loop_stall_seconds{{{STUCK},worker="w@stuck"}}': growing(1),
     f'celery_worker_broker_connected{{{STUCK},worker="w@stuck"}}': always(1),
@@ -99,6 +113,8 @@ HISTORY: dict[str, Callable[[int], float]] = {
     'redis_key_size{job="redis",instance="redis:1",db="db0",key="nobody"}': growing(1),
     'queue:celery_queue_length:max{queue="nobody"}': growing(1),  # as recorded: its growth is looked at
     'celery_queue_oldest_message_age_seconds{job="celery-queues",instance="queues:1",queue="nobody"}': growing(1),
+    'celery_queue_oldest_message_age_seconds{job="celery-queues",instance="queues:1",queue="market"}': growing(1),
+    f'celery_worker_queue_info{{{STUCK},worker="w@stuck",queue="market"}}': always(1),
     'otel_celery_queue_last_refresh_timestamp_seconds{job="celery-queues",instance="queues:1"}': always(1e9),
     'otel_celery_queue_refresh_failures_total{job="celery-queues",instance="queues:1"}': growing(0.1),
     # Publishing fails; beat sent its entries late, fails, and has stopped.
@@ -113,6 +129,9 @@ HISTORY: dict[str, Callable[[int], float]] = {
     f'celery_beat_lag_seconds_bucket{{{BEAT},task_name="reports.nightly",le="30.0"}}': always(0),
     f'celery_beat_lag_seconds_bucket{{{BEAT},task_name="reports.nightly",le="60.0"}}': growing(0.1),
     f'celery_beat_lag_seconds_bucket{{{BEAT},task_name="reports.nightly",le="+Inf"}}': growing(0.1),
+    f'celery_beat_tasks_sent_total{{{BEAT},task_name="orders.place"}}': growing(0.1),
+    f'celery_beat_lag_seconds_bucket{{{BEAT},task_name="orders.place",le="60.0"}}': growing(0.1),
+    f'celery_beat_lag_seconds_bucket{{{BEAT},task_name="orders.place",le="+Inf"}}': growing(0.1),
     'redis_up{job="redis",instance="redis:1"}': always(0),
     'up{job="redis",instance="redis:1"}': always(0),
     'pg_up{job="postgres",instance="postgres:1"}': always(0),
@@ -126,29 +145,24 @@ HISTORY: dict[str, Callable[[int], float]] = {
 
 @contextmanager
 def remembered(directory: Path) -> Iterator[Server]:
-    """Run a Prometheus that remembers it, with the committed rules and alerts, and nothing to scrape."""
-    file = directory / "history.om"
-    file.write_text(_openmetrics(time.time()))
-    port = services.free_port()
-    command = [services.built("promtool"), "tsdb", "create-blocks-from", "openmetrics", str(file)]
-    subprocess.run([*command, str(directory / f"tsdb-{port}")], check=True, capture_output=True)
-    copy = copied(directory / "monitoring", FreePorts())
-    hasten(copy)
-    config = f"rule_files: [{copy}/rules.yml, {copy}/alerts.yml]\n"
-    with start_prometheus(config, directory, port=port) as server:
+    """Run a Prometheus that remembers it, with the committed rules and alerts."""
+    with history.remembered(_samples(time.time()), directory, ("rules.yml", "alerts.yml")) as server:
         yield server
 
 
-def before(server: Server) -> str:
+def before(server: Server) -> dict[str, str]:
     """Name a moment at which nothing had been scraped yet."""
-    return str(float(server.api("query", query="time()")["result"][0]) - 2 * STEP * STEPS)
+    return {"time": str(float(server.api("query", query="time()")["result"][0]) - 2 * STEP * STEPS)}
 
 
-def _openmetrics(now: float) -> str:
-    """Write it down, as promtool reads it."""
-    lines = [
-        f"{series} {shape(step)} {now - (STEPS - 1 - step) * STEP:.3f}"
-        for series, shape in HISTORY.items()
-        for step in range(STEPS)
-    ]
-    return "\n".join([*lines, "# EOF", ""])
+def deploy(server: Server) -> dict[str, str]:
+    """Name a moment within the minute after the deploy."""
+    new = 'min_over_time(timestamp(celery_worker_info{celery_version="5.7.0"})[2h:15s])'
+    return {"time": str(float(server.query(new)[0]["value"][1]) + STEP)}
+
+
+def _samples(now: float) -> Iterator[str]:
+    for series, shape in HISTORY.items():
+        for step in range(STEPS):
+            if not math.isnan(shape(step)):
+                yield f"{series} {shape(step)} {now - (STEPS - 1 - step) * STEP:.3f}"

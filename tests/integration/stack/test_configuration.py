@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shlex
 import subprocess
@@ -18,6 +17,7 @@ from otel_celery.pools import plan
 from otel_celery.settings.settings import Bounds
 from tests import services
 from tests.integration.stack import composition
+from tests.integration.stack.expressions import BOARDS
 from tests.integration.stack.markdown import COMMANDS, LOOKS
 from tests.integration.stack.options import PLACEHOLDER, offered, switched_on
 from tests.integration.stack.servers import MONITORING, PORT, FreePorts, debian, htpasswd, repointed
@@ -258,4 +258,6 @@ def test_grafana_loads_its_dashboards_at_the_start() -> None:
     source = parsed(committed("grafana/provisioning/datasources/prometheus.yml"))["datasources"][0]
     assert provider["options"]["path"] == "/etc/grafana/dashboards"
     assert (source["uid"], source["type"], source["isDefault"]) == ("prometheus", "prometheus", True)
-    assert json.loads(committed("grafana_dashboards.json"))["panels"]
+    mounted = composition.services()["grafana"].files
+    for file in BOARDS.values():
+        assert mounted[f"/etc/grafana/dashboards/{file.name}"] == file

@@ -35,6 +35,16 @@ PARTS = {
 }
 """What switches a part off, and the resources that go with it."""
 
+DASHBOARDS = (
+    ("", "celery-workers.json", "grafana_dashboards.json"),
+    ("-task", "celery-task.json", "celery_task.json"),
+    ("-worker", "celery-worker.json", "celery_worker.json"),
+)
+"""What is added to a ConfigMap's name, its one key, and the file."""
+
+LAST_APPLIED = 256 * 1024
+"""Bytes of an annotation, in which `kubectl apply` keeps the whole resource."""
+
 EVERYTHING = set.union(*PARTS.values())
 
 ALL_VALUES: dict[str, Any] = {
@@ -185,22 +195,25 @@ def test_every_value_is_documented() -> None:
 
 
 def test_its_files_are_those_of_the_monitoring() -> None:
-    """What `make generated` makes of rules, alerts and dashboard is committed."""
+    """What `make generated` makes of rules, alerts and dashboards is committed."""
     made = runpy.run_path(str(HELM / "files.py"))
     for name, text in made["renewed"]().items():
         assert (CHART / "files" / name).read_text(encoding="utf-8") == text, "run make generated"
     assert {file.name for file in (CHART / "files").iterdir()} == set(made["renewed"]())
 
 
-def test_rules_and_dashboard_come_out_as_they_went_in(default: str, home: Path) -> None:
+def test_rules_and_dashboards_come_out_as_they_went_in(default: str, home: Path) -> None:
     """Every group but the exporters'; one disabled alert is gone, and what is chosen takes the default's place."""
     found = {one["metadata"]["name"]: one for one in manifests.load(default)}
     recording, alerts = (yaml.safe_load((MONITORING / name).read_text()) for name in ("rules.yml", "alerts.yml"))
     wanted = [group for group in alerts["groups"] if group["name"] != "exporters"]
     assert found["watch-recording"]["spec"] == recording
     assert found["watch-alerts"]["spec"]["groups"] == wanted
-    dashboard = json.loads((MONITORING / "grafana_dashboards.json").read_text())
-    assert json.loads(found["watch-dashboard"]["data"]["celery-workers.json"]) == dashboard
+    for suffix, key, file in DASHBOARDS:
+        data = found[f"watch-dashboard{suffix}"]["data"]
+        assert json.loads(data[key]) == json.loads((MONITORING / file).read_text())
+        assert len(data) == 1
+        assert len(data[key]) < LAST_APPLIED
 
     for group in wanted:
         group["rules"] = [rule for rule in group["rules"] if rule["alert"] != "CeleryTargetsMissing"]
