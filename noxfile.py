@@ -85,8 +85,8 @@ DEMO = "tests/integration/pools/test_demo.py"
 It is named first, since its tests run one after the other and take longest.
 """
 ENDS = "tests/integration/worker/test_ends.py"
-ONCE = "not late and not early-results and not killed_demo"
-"""Each way to end once on each pool, and the demo; what a killed one leaves behind is timed, and so for `rest`."""
+ONCE = "not late and not early-results and not killed_demo and not broker_of_the"
+"""Each way to end once on each pool, and the demo on its own broker; `rest` has the others, and the killed one."""
 SLOWEST = ("--durations", "20", "-raR")
 """Name the slowest tests, all that did not pass, and those of others' servers that were tried again."""
 COVERED = ("3.13", NEWEST_CELERY)
