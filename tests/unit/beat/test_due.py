@@ -53,7 +53,7 @@ CLOCKS = {
     "an ordinary day": ((2026, 6, 1), (2026, 6, 2), 600.0),
     "the night that lacks an hour": ((2026, 3, 28), (2026, 3, 29), 600.0),
     "the night that has one twice": ((2026, 10, 24), (2026, 10, 25), 600.0),
-    "after three days": ((2026, 3, 27), (2026, 3, 29), 23 * 3600 + 600.0 if VERSION >= (5, 6) else 24 * 3600 + 600.0),
+    "after three days": ((2026, 3, 27), (2026, 3, 29), 23 * 3600 + 600.0 if VERSION >= (5, 5) else 24 * 3600 + 600.0),
 }
 
 
