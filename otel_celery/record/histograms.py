@@ -14,6 +14,8 @@ import threading
 import time
 from bisect import bisect_right
 from collections import deque
+from functools import reduce
+from operator import add
 from typing import TYPE_CHECKING, Any, Protocol
 
 from opentelemetry.context import get_current
@@ -130,7 +132,7 @@ class Tally:
         """Count what has been noted; more may be noted meanwhile, at the end of the list."""
         noted = self._noted[:]
         del self._noted[: len(noted)]
-        self.total = sum(noted, self.total)
+        self.total = reduce(add, noted, self.total)  # sum() adds otherwise from Python 3.12 on, and not as the SDK
         noted.sort()
         above = 0
         for place, bound in enumerate(self.bounds):
