@@ -54,6 +54,11 @@ def opened() -> Iterator[Callable[[Settings, Health], Station]]:
         each.close()
 
 
+def started(before: list[threading.Thread]) -> list[threading.Thread]:
+    """List our threads that were started since, and live."""
+    return [each for each in threading.enumerate() if each.name.startswith("otel-celery") and each not in before]
+
+
 def get(port: int, path: str = "/metrics") -> tuple[int, str]:
     """Ask the port."""
     try:
@@ -148,16 +153,18 @@ def test_the_last_values_are_pushed_at_the_end(opened, receiver: Receiver) -> No
         "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.url,
         "PROMETHEUS_PORT": str(port),
     }
+    before = threading.enumerate()
     made = opened(read(environ), Health())
     made.show({catalogue.POOL_SIZE: lambda: [(4, {"worker": "w"})]})
     made.open()
     get(port)
+    assert started(before)
     made.close()
     made.close()
     (point,) = receiver.points(catalogue.POOL_SIZE.name)
     assert (point.value, point.resource["service.name"]) == (4, "celery-post")
     assert receiver.points("process_resident_memory_bytes")
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("otel-celery")]
+    wait_until(lambda: not started(before), "no thread is left")
     with socket.socket() as again:
         again.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         again.bind((LOOPBACK, port))
