@@ -27,6 +27,8 @@ from opentelemetry.sdk.metrics.export import (
     ScopeMetrics,
 )
 
+from otel_celery.native import original
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
@@ -103,7 +105,8 @@ class Tally:
         self._number = 0
         self._noted: list[float] = []
         self.note: Callable[[float], object] = self._noted.append
-        self._lock = threading.Lock()
+        # A scrape's thread takes it too, so it must not be one that gevent or eventlet have made for greenlets alone.
+        self._lock = original("_thread", "allocate_lock")()
 
     def record(self, value: float) -> None:
         """Note one observation, and count those that have been noted once there are many."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import subprocess
+import sys
 import threading
 import time
 from bisect import bisect_left
@@ -24,6 +26,7 @@ from otel_celery import catalogue
 from otel_celery.catalogue import SCOPE
 from otel_celery.record.histograms import MANY, SdkHistograms, Tally, TallyHistograms
 from otel_celery.record.pull import PullReader
+from tests.integration.worker.harness import ROOT
 from tests.unit.record.fakes import only_foreign, scrape
 
 if TYPE_CHECKING:
@@ -255,3 +258,39 @@ def test_many_threads_may_settle_at_once() -> None:
     assert data is not None
     (point,) = data.resource_metrics[0].scope_metrics[0].metrics[0].data.data_points
     assert point.count == 3  # type: ignore[union-attr]
+
+
+PATCHED = """
+import sys
+if sys.argv[1] == "gevent":
+    from gevent import monkey; monkey.patch_all()
+else:
+    import eventlet; eventlet.monkey_patch()
+from otel_celery import native
+from otel_celery.record.histograms import MANY, Tally
+
+class Slow(float):
+    def __radd__(self, other):  # while a scrape's thread counts, the worker's greenlet comes
+        begun.set()
+        native.original("time", "sleep")(0.3)
+        return other + 1.0
+
+begun, over = native.Flag(), native.Flag()
+tally = Tally([1.0], {})
+tally.note(Slow(0.5))
+native.start("a-scrape", lambda: (tally.read(), over.set()))
+assert begun.wait(20)
+tally.note(0.5)
+assert tally.count() == 2
+assert over.wait(20)
+assert tally.read() == ([2, 0], 1.5)
+"""
+
+
+@pytest.mark.parametrize("library", ["gevent", "eventlet"])
+def test_a_scrapes_thread_and_a_greenlet_count_one_after_the_other(library: str) -> None:
+    """A lock made by gevent or eventlet would be waited for in the hub of the thread that waits, and never be had."""
+    pytest.importorskip(library)
+    command = [sys.executable, "-W", "ignore", "-c", PATCHED, library]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60, cwd=ROOT)
+    assert (done.returncode, done.stderr) == (0, "")
