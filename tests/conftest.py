@@ -34,11 +34,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     Tests that share a RabbitMQ run in one process: a node takes six seconds of a core to start.
     """
     for item in items:
-        if any(f"/tests/{part}/" in item.path.as_posix() for part in OTHERS) or item.get_closest_marker("rabbitmq"):
+        if SHARED.intersection(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.rabbitmq)
+            if not item.get_closest_marker("xdist_group"):
+                item.add_marker(pytest.mark.xdist_group("rabbitmq"))
+        is_in_their_place = any(f"/tests/{part}/" in item.path.as_posix() for part in OTHERS)
+        if is_in_their_place or item.get_closest_marker("rabbitmq") or item.get_closest_marker("theirs"):
             item.add_marker(pytest.mark.flaky(reruns=2))
-        shares = SHARED.intersection(getattr(item, "fixturenames", ()))
-        if shares and not item.get_closest_marker("xdist_group"):
-            item.add_marker(pytest.mark.xdist_group("rabbitmq"))
 
 
 @pytest.fixture(scope="session")

@@ -70,7 +70,9 @@ class RabbitMQ:
         return int(self.node.queues()[queue]["messages_unacknowledged"])
 
 
-@pytest.fixture(params=["redis", pytest.param("rabbitmq", marks=pytest.mark.xdist_group("rabbitmq"))])
+@pytest.fixture(
+    params=["redis", pytest.param("rabbitmq", marks=[pytest.mark.rabbitmq, pytest.mark.xdist_group("rabbitmq")])]
+)
 def broker(request: pytest.FixtureRequest) -> Iterator[Redis | RabbitMQ]:
     """Give a broker with nothing in it."""
     if request.param == "redis":

@@ -38,6 +38,7 @@ def resources(pid: int) -> tuple[int, int]:
     return len(list((process / "task").iterdir())), len(list((process / "fd").iterdir()))
 
 
+@pytest.mark.rabbitmq
 @pytest.mark.timeout(240)
 def test_a_killed_rabbitmq_leaves_no_old_number_and_no_thread(export: Callable[..., Worker], tmp_path: Path) -> None:
     """While it is away nothing is shown and failures are counted; what the publisher saw is what is counted."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
 from kombu import Connection, Queue
 
 from tests.integration.queues.sentinels import MASTER, watched
@@ -26,6 +27,7 @@ def published(url: str, count: int) -> None:
             connection.Producer(channel).publish({}, routing_key="letters", priority=9 * (number % 2))
 
 
+@pytest.mark.theirs
 def test_a_failover_is_followed(export: Callable[..., Worker], tmp_path: Path) -> None:
     """With no master nothing is shown; then the figures are those of the new one, by one thread as before."""
     with watched(tmp_path) as sentinels:

@@ -58,6 +58,7 @@ def sqs(tmp_path: Path) -> Iterator[int]:
         yield port
 
 
+@pytest.mark.theirs
 def test_sqs(export: Callable[..., Worker], sqs: int) -> None:
     """What is visible waits, what was received is unacknowledged; a queue that is missing is absent, and not made."""
     boto3 = pytest.importorskip("boto3")
@@ -92,6 +93,7 @@ def kafka() -> Iterator[str]:
     del producer  # with which the cluster ends
 
 
+@pytest.mark.theirs
 def test_kafka(export: Callable[..., Worker], kafka: str) -> None:
     """What no consumer has acknowledged waits, whoever asks; a topic that is missing is absent, and not made."""
     from confluent_kafka.admin import AdminClient
