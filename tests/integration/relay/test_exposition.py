@@ -83,9 +83,15 @@ def test_f81_bytes_that_are_no_utf8(site, promtool) -> None:
     assert worker.stop() == 0
 
 
-@pytest.mark.parametrize("temporality", ["cumulative", "delta"])
-@pytest.mark.parametrize("protocol", ["http/protobuf", "grpc"])
-@pytest.mark.parametrize("pool", pools("prefork", "threads"))
+@pytest.mark.parametrize(
+    ("protocol", "temporality", "pool"),
+    [
+        pytest.param("http/protobuf", "cumulative", "prefork", marks=pytest.mark.prefork),
+        pytest.param("grpc", "delta", "prefork", marks=pytest.mark.prefork),
+        pytest.param("http/protobuf", "delta", "threads", marks=pytest.mark.threads),
+        pytest.param("grpc", "cumulative", "threads", marks=pytest.mark.threads),
+    ],
+)
 def test_f83_a_sum_beyond_64_bits_stops_no_push(site, pool, protocol, temporality) -> None:
     """It is sent as a float and said once; all else arrives, push after push, and nothing of an encoder's is logged."""
     with http_receiver() if protocol != "grpc" else grpc_receiver() as receiver:

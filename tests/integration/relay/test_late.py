@@ -83,8 +83,10 @@ def test_a_worker_that_is_patched_late_is_heard(site: Site, way: str, library: s
         assert worker.stop() == 0
 
 
-@pytest.mark.parametrize("moment", ["before", "after"])
-@pytest.mark.parametrize("way", ["instrument", "hook", "auto"])
+@pytest.mark.parametrize(
+    ("way", "moment"),
+    [("instrument", "before"), ("instrument", "after"), ("hook", "before"), ("auto", "after")],
+)
 @pytest.mark.parametrize("library", pools("gevent", "eventlet"))
 def test_a_pool_of_greenlets_is_heard_whenever_it_is_patched(site: Site, library: str, way: str, moment: str) -> None:
     """Before or after each way to switch it on: tasks run at once, and metrics and spans arrive."""

@@ -23,10 +23,11 @@ NAME = re.compile(rf"(?<!\w){re.escape(os.environ['T_MOVED'])}(?!\w)")
 class Loader(importlib.machinery.SourceFileLoader):
     """Compiles a module of ours with the name changed, past what is cached."""
 
-    def get_code(self, fullname: str) -> CodeType:
-        """Compile it."""
+    def get_code(self, fullname: str) -> CodeType | None:
+        """Compile it, where the name is in it."""
         path = self.get_filename(fullname)
-        return self.source_to_code(NAME.sub("_moved", self.get_data(path).decode()).encode(), path)
+        moved, count = NAME.subn("_moved", self.get_data(path).decode())
+        return self.source_to_code(moved.encode(), path) if count else super().get_code(fullname)
 
 
 class Finder(importlib.abc.MetaPathFinder):

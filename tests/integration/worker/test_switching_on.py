@@ -285,13 +285,12 @@ def assert_both_see_the_same(scrape: Scrape, points: list[Any]) -> None:
     assert compared > 20
 
 
-@pytest.mark.parametrize("pool", EVERY)
-@pytest.mark.parametrize("launcher", [LINE.launcher, INSTRUMENT.launcher], ids=["line", "instrument"])
-def test_an_applications_provider_is_used(site: Site, tmp_path: Path, pool: str, launcher: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(("way", "pool"), [*crossed([LINE], EVERY), *crossed([INSTRUMENT], pools("prefork", "gevent"))])
+def test_an_applications_provider_is_used(site: Site, tmp_path: Path, way: Way, pool: str) -> None:
     """Both readers show the same numbers, the global provider stays, and contrib's metric keeps its own name."""
     environment = {"T_SEEN": str(tmp_path / "w.json"), "T_GO": str(tmp_path / "go")}
     worker = LINE.start(
-        site, pool, app="tests.integration.worker.proj_provider", launcher=launcher, environment=environment
+        site, pool, app="tests.integration.worker.proj_provider", launcher=way.launcher, environment=environment
     )
     scrape = play(site, worker.wait_ready())
     assert_exact(scrape)
@@ -300,7 +299,7 @@ def test_an_applications_provider_is_used(site: Site, tmp_path: Path, pool: str,
     assert found["ours"] is True
     assert_both_see_the_same(scrape, found["points"])
     names = {point[0] for point in found["points"]}
-    assert ("flower.task.runtime.seconds" in names) == (launcher == INSTRUMENT.launcher)  # from children as well
+    assert ("flower.task.runtime.seconds" in names) == (way == INSTRUMENT)  # from children as well
     assert worker.stop() == 0
     assert opened(worker) == 1
     assert errors(worker) == []
