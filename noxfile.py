@@ -86,7 +86,10 @@ It is named first, since its tests run one after the other and take longest.
 """
 ENDS = "tests/integration/worker/test_ends.py"
 ONCE = "not late and not early-results and not killed_demo and not broker_of_the"
-"""Each way to end once on each pool, and the demo on its own broker; `rest` has the others, and the killed one."""
+"""Each way to end once on each pool, and the demo on its own broker; `rest` has the others, and the killed one.
+
+Between the lowest and the newest Celery each is played once, too.
+"""
 SLOWEST = ("--durations", "20", "-raR")
 """Name the slowest tests, all that did not pass, and those of others' servers that were tried again."""
 COVERED = ("3.13", NEWEST_CELERY)
@@ -178,9 +181,10 @@ def matrix(session: nox.Session, celery: str) -> None:
     units = PYTHON_SIDE if celery in {NEWEST_CELERY, LOWEST} else CELERY_SIDE
     session.run(*pytest, *units, *FOUR, "-m", "not services", *session.posargs, env=FEWER)
     inside = () if celery == NEWEST_CELERY else INSIDE
+    chosen = () if celery in {NEWEST_CELERY, LOWEST} else ("-k", ONCE)
     for start_method in CELLS[str(session.python), celery]:
         session.log(f"prefork with {start_method}")
-        play_prefork(session, *inside, pytest=pytest, start_method=start_method)
+        play_prefork(session, *inside, *chosen, pytest=pytest, start_method=start_method)
     if is_covered:
         session.run("coverage", "combine", "--quiet")
         session.run("coverage", "report")
