@@ -12,18 +12,23 @@ from typing import TYPE_CHECKING
 
 from prometheus_client.exposition import choose_encoder
 
+from otel_celery.serve.lines import Lines
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from prometheus_client.registry import Collector
 
-    Encoder = Callable[[Collector], bytes]
+    from otel_celery.serve.lines import Encoder
 
 MAX_AGE = 0.25
 """Seconds for which a rendering is reused."""
 
 MAX_FORMATS = 8
 """Renderings kept at once, one a format: a client may ask for any version number, and each is a format of its own."""
+
+MAX_REMEMBERED = 2
+"""Formats whose lines are remembered, which costs the text of every series once more; one scraper asks for one."""
 
 
 @dataclass(slots=True)
@@ -50,6 +55,7 @@ class Exposition:
         self._registry = registry
         self._clock = clock
         self._kept: dict[str, Rendering] = {}
+        self._lines: dict[str, Lines] = {}
 
     def rendering(self, accept: str) -> Rendering:
         """Return a rendering in the format that an Accept header asks for, at most MAX_AGE seconds old.
@@ -62,10 +68,18 @@ class Exposition:
         if len(self._kept) >= MAX_FORMATS and content_type not in self._kept:
             encode, content_type = negotiated("")
         if content_type not in self._kept:
-            body = encode(self._registry)
+            body = self._remembering(content_type, encode)(self._registry)
             # The age counts from the end: a rendering that takes longer than MAX_AGE is the one most worth reusing.
             self._kept[content_type] = Rendering(content_type, body, self._clock() + MAX_AGE)
         return self._kept[content_type]
+
+    def _remembering(self, content_type: str, encode: Encoder) -> Encoder:
+        """Return the encoder that remembers a format's lines; the formats that were asked for last have one."""
+        lines = self._lines.pop(content_type, None) or Lines(encode)
+        self._lines[content_type] = lines
+        if len(self._lines) > MAX_REMEMBERED:
+            del self._lines[next(iter(self._lines))]
+        return lines
 
 
 def negotiated(accept: str) -> tuple[Encoder, str]:

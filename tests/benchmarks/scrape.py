@@ -1,7 +1,7 @@
 """What one scrape costs, beside prometheus_client's own instruments rendering the very same lines.
 
 Both registries hold the same families, labels and values, which is checked line by line before anything is timed;
-both are rendered by what the endpoint calls. The renderings are interleaved, each is measured in CPU time of the
+both are rendered by what its endpoint calls. The renderings are interleaved, each is measured in CPU time of the
 thread, and the ratio is that of the medians.
 
     python -m tests.benchmarks.scrape --lines 1000 --lines 10000
@@ -22,6 +22,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 from otel_celery.lifecycle import Limit, Outcome, Revocation
 from otel_celery.record.recording import Recording
 from otel_celery.serve.exposition import negotiated
+from otel_celery.serve.lines import Lines
 from otel_celery.settings.settings import Port, Settings
 from tests.benchmarks.rig import table
 
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
     from prometheus_client.metrics_core import Metric
 
-TARGET = 1.3
+TARGET = 1.0
 TARGET_LINES = (1_000, 10_000)
 ACCEPT = {
     "text": "text/plain;version=0.0.4",
@@ -135,9 +136,16 @@ def samples(registry: CollectorRegistry) -> Iterator[str]:
 
 
 def render(registry: CollectorRegistry, shape: str) -> Callable[[], bytes]:
-    """Make what the endpoint calls on a scrape."""
+    """Make what prometheus_client's own endpoint calls on a scrape."""
     encode, _ = negotiated(ACCEPT[shape])
     return lambda: encode(registry)
+
+
+def render_ours(registry: CollectorRegistry, shape: str) -> Callable[[], bytes]:
+    """Make what our endpoint calls on a scrape."""
+    encode, _ = negotiated(ACCEPT[shape])
+    lines = Lines(encode)
+    return lambda: lines(registry)
 
 
 def mirrored(original: CollectorRegistry) -> CollectorRegistry:
@@ -212,7 +220,7 @@ def measure(lines: int, shape: str, rounds: int) -> list[str]:
             prometheus_client.disable_created_metrics()
 
     times = interleaved(
-        {"ours": render(ours.registry, shape), "plain": render(plain, shape), "created": with_created}, rounds
+        {"ours": render_ours(ours.registry, shape), "plain": render(plain, shape), "created": with_created}, rounds
     )
     ratio = times["ours"] / times["plain"]
     verdict = ("yes" if ratio <= TARGET else "NO") if lines in TARGET_LINES else ""
@@ -224,7 +232,7 @@ def measure(lines: int, shape: str, rounds: int) -> list[str]:
 def profile(lines: int, shape: str, rounds: int) -> None:
     """Say where the time of our rendering goes."""
     ours = of_about(lines)
-    rendering = render(ours.registry, shape)
+    rendering = render_ours(ours.registry, shape)
     rendering()
     profiler = cProfile.Profile()
     profiler.enable()
