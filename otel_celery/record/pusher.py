@@ -20,6 +20,7 @@ from otel_celery.export.hush import Hush
 from otel_celery.masking import represented
 from otel_celery.record.isolation import Isolation
 from otel_celery.record.producers import add_produced
+from otel_celery.unobtrusive import consideration
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -146,7 +147,7 @@ class Pusher:
     def _push(self) -> None:
         self._hush.heard.clear()
         try:
-            with self._hold():
+            with self._hold(), consideration().working():
                 collected = self._reader.take()
             if collected is None:
                 return

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from prometheus_client.exposition import choose_encoder
 
 from otel_celery.serve.lines import Lines
+from otel_celery.unobtrusive import consideration
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -68,7 +69,8 @@ class Exposition:
         if len(self._kept) >= MAX_FORMATS and content_type not in self._kept:
             encode, content_type = negotiated("")
         if content_type not in self._kept:
-            body = self._remembering(content_type, encode)(self._registry)
+            with consideration().working():
+                body = self._remembering(content_type, encode)(self._registry)
             # The age counts from the end: a rendering that takes longer than MAX_AGE is the one most worth reusing.
             self._kept[content_type] = Rendering(content_type, body, self._clock() + MAX_AGE)
         return self._kept[content_type]

@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -38,6 +39,18 @@ def scrapers(port: int) -> None:
 
     for _ in range(SCRAPERS):
         threading.Thread(target=ask, daemon=True).start()
+
+
+def prometheus(port: int) -> None:
+    """Scrape once a second, as a Prometheus with a short interval would."""
+
+    def ask() -> None:
+        while True:
+            with contextlib.suppress(OSError, http.client.HTTPException):
+                scrape(http.client.HTTPConnection(HOST, port, timeout=30))
+            time.sleep(1)
+
+    threading.Thread(target=ask, daemon=True).start()
 
 
 def halves(port: int) -> list[socket.socket]:
@@ -84,6 +97,7 @@ def speaker(kind: str) -> Callable[[int], object]:
 
 CLIENTS: dict[str, Callable[[int], object]] = {
     "scrapers": scrapers,
+    "prometheus": prometheus,
     "halves": halves,
     **{kind: speaker(kind) for kind in WORDS},
 }

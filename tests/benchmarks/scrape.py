@@ -13,6 +13,7 @@ import argparse
 import cProfile
 import pstats
 import time
+from itertools import count
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
@@ -21,8 +22,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 
 from otel_celery.lifecycle import Limit, Outcome, Revocation
 from otel_celery.record.recording import Recording
-from otel_celery.serve.exposition import negotiated
-from otel_celery.serve.lines import Lines
+from otel_celery.serve.exposition import Exposition, negotiated
 from otel_celery.settings.settings import Port, Settings
 from tests.benchmarks.rig import table
 
@@ -143,9 +143,8 @@ def render(registry: CollectorRegistry, shape: str) -> Callable[[], bytes]:
 
 def render_ours(registry: CollectorRegistry, shape: str) -> Callable[[], bytes]:
     """Make what our endpoint calls on a scrape."""
-    encode, _ = negotiated(ACCEPT[shape])
-    lines = Lines(encode)
-    return lambda: lines(registry)
+    exposition = Exposition(registry, count().__next__)  # by its clock each rendering is a second old
+    return lambda: exposition.rendering(ACCEPT[shape]).body
 
 
 def mirrored(original: CollectorRegistry) -> CollectorRegistry:

@@ -1,0 +1,81 @@
+"""What is changed in the interpreter while the port renders, and that it is put back."""
+
+from __future__ import annotations
+
+import gc
+import os
+import sys
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import pytest
+
+from otel_celery.unobtrusive import SWITCH_SECONDS, Consideration
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def found() -> tuple[bool, float]:
+    """Look at the interpreter."""
+    return gc.isenabled(), round(sys.getswitchinterval(), 6)
+
+
+OURS = (False, SWITCH_SECONDS)
+
+
+@pytest.fixture(autouse=True)
+def _kept() -> Iterator[None]:
+    before, interval = gc.isenabled(), sys.getswitchinterval()
+    yield
+    gc.enable() if before else gc.disable()
+    sys.setswitchinterval(interval)
+
+
+@pytest.mark.parametrize("collects", [True, False])
+@pytest.mark.parametrize("interval", [0.005, 0.0001])
+def test_what_was_set_is_set_again(collects: bool, interval: float) -> None:  # noqa: FBT001  pytest's
+    """Also after an error; an interval that is short already is left alone."""
+    gc.enable() if collects else gc.disable()
+    sys.setswitchinterval(interval)
+    before = found()
+    consideration = Consideration()
+    with suppress(ZeroDivisionError), consideration.working():
+        assert found() == (False, min(interval, SWITCH_SECONDS))
+        raise ZeroDivisionError
+    assert found() == before
+
+
+def test_the_last_of_two_puts_it_back() -> None:
+    """The port of one worker and the push of another in the same process."""
+    before = found()
+    consideration = Consideration()
+    first, second = consideration.working(), consideration.working()
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    assert found() == OURS
+    second.__exit__(None, None, None)
+    assert found() == before
+
+
+def test_what_somebody_sets_meanwhile_stays() -> None:
+    """An interval that the application sets while the port renders is not taken back."""
+    with Consideration().working():
+        sys.setswitchinterval(0.002)
+    assert found()[1] == 0.002
+
+
+def test_a_forked_child_has_what_the_parent_had() -> None:
+    """A fork that did not wait for the rendering leaves no child without garbage collection."""
+    before = found()
+    consideration = Consideration()
+    with consideration.working():
+        pid = os.fork()
+        if pid == 0:
+            with consideration.working():
+                is_ours = found() == OURS
+            os._exit(0 if (is_ours, found()) == (True, before) else 1)
+        assert found() == OURS
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    assert found() == before
