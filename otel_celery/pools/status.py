@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from prometheus_client.parser import text_string_to_metric_families
 
 from otel_celery.pools import client
-from otel_celery.pools.quantile import quantile
+from otel_celery.quantile import quantile
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -6,7 +6,7 @@ from math import inf
 
 import pytest
 
-from otel_celery.pools.quantile import quantile
+from otel_celery.quantile import quantile
 
 
 @pytest.mark.parametrize(
