@@ -21,6 +21,7 @@ from otel_celery.settings.settings import EX_CONFIG, ends
 if TYPE_CHECKING:
     from otel_celery.lifecycle import ErrorObserver
     from otel_celery.record.metering import Metering
+    from otel_celery.serve.front import Page
     from otel_celery.serve.health import Health
     from otel_celery.serve.server import Endpoint
     from otel_celery.settings.settings import Port
@@ -89,6 +90,7 @@ class Outward:
                 port,
                 self._metering.registry,
                 health,
+                open_page=partial(_open_page, self.who, port.runbook),
                 on_open=self._on_open,
                 on_taken=partial(self._on_taken, port),
                 on_error=self._on_error,
@@ -137,3 +139,9 @@ class Outward:
 
     def _on_error(self, _: str, error: Exception) -> None:
         self._errors.swallowed(Where.PORT, error)
+
+
+def _open_page(who: str, runbook: str) -> Page:
+    from otel_celery.page.page import StatusPage  # noqa: PLC0415  few ask for it, and no pool child needs it
+
+    return StatusPage(who, runbook)

@@ -98,6 +98,12 @@ def promtool() -> str:
     return require(shutil.which("promtool"), "promtool is not installed: apt-get install prometheus")
 
 
+def chromium() -> str:
+    """Find a browser that runs without a screen."""
+    found = filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome")))
+    return require(next(found, None), "Chromium is not installed: apt-get install chromium")
+
+
 @contextmanager
 def _redis(binary: str) -> Iterator[str]:
     port = free_port()

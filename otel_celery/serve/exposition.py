@@ -1,11 +1,14 @@
-"""Render the registry as text, in the format that a scrape asks for, and keep each rendering for MAX_AGE seconds.
+"""Render the registry as each client asks for it, and keep each rendering for MAX_AGE seconds.
 
-Rendering holds the GIL of the process that hands tasks to the pool, so simultaneous scrapes share one rendering.
+Collecting and rendering hold the GIL of the process that hands tasks to the pool, so simultaneous clients share one
+rendering. While somebody looks at the page, it and all formats share one collection as well. At other times what was
+collected is freed with the rendering: each object that is kept is one more for the garbage collector to look at.
 """
 
 from __future__ import annotations
 
 import gzip
+import math
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -16,14 +19,18 @@ from otel_celery.serve.lines import Lines
 from otel_celery.unobtrusive import consideration
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
+    from prometheus_client import Metric as Family
     from prometheus_client.registry import Collector
 
     from otel_celery.serve.lines import Encoder
 
 MAX_AGE = 0.25
-"""Seconds for which a rendering is reused."""
+"""Seconds for which a rendering is reused, and a collection while somebody looks at the page."""
+
+LOOKING = 60.0
+"""Seconds after a request for the page in which somebody counts as looking at it; it may load itself again."""
 
 MAX_FORMATS = 8
 """Renderings kept at once, one a format: a client may ask for any version number, and each is a format of its own."""
@@ -32,9 +39,9 @@ MAX_REMEMBERED = 2
 """Formats whose lines are remembered, which costs the text of every series once more; one scraper asks for one."""
 
 
-@dataclass(slots=True)
+@dataclass
 class Rendering:
-    """One rendering of the registry, and its gzip once a client has asked for that."""
+    """One rendering, and its gzip once a client has asked for that."""
 
     content_type: str
     body: bytes
@@ -48,8 +55,20 @@ class Rendering:
         return self._packed
 
 
+@dataclass(slots=True)
+class Collection:
+    """What one collection found, in place of the registry for those who render it."""
+
+    families: Iterable[Family]
+    stale_at: float = math.inf
+
+    def collect(self) -> Iterable[Family]:
+        """Return the families."""
+        return self.families
+
+
 class Exposition:
-    """Renders a registry on demand; for one thread only."""
+    """Collects and renders on demand; for one thread only."""
 
     def __init__(self, registry: Collector, clock: Callable[[], float] = time.monotonic) -> None:
         """Prepare to render this registry; the clock is monotonic, in seconds."""
@@ -57,23 +76,60 @@ class Exposition:
         self._clock = clock
         self._kept: dict[str, Rendering] = {}
         self._lines: dict[str, Lines] = {}
+        self._collection: Collection | None = None
+        self._looked_until = -math.inf
 
     def rendering(self, accept: str) -> Rendering:
         """Return a rendering in the format that an Accept header asks for, at most MAX_AGE seconds old.
 
         Raises the exceptions of the registry's collectors.
         """
-        now = self._clock()
-        self._kept = {name: kept for name, kept in self._kept.items() if now < kept.stale_at}
+        self.forget()
         encode, content_type = negotiated(accept)
         if len(self._kept) >= MAX_FORMATS and content_type not in self._kept:
             encode, content_type = negotiated("")
         if content_type not in self._kept:
-            with consideration().working():
-                body = self._remembering(content_type, encode)(self._registry)
-            # The age counts from the end: a rendering that takes longer than MAX_AGE is the one most worth reusing.
-            self._kept[content_type] = Rendering(content_type, body, self._clock() + MAX_AGE)
+            self._render(content_type, self._remembering(content_type, encode))
         return self._kept[content_type]
+
+    def look(self, content_type: str, encode: Encoder) -> Rendering:
+        """Return a rendering for people, of the collection that scrapes share while somebody looks.
+
+        Raises the exceptions of the registry's collectors, and of the encoder.
+        """
+        self.forget()
+        self._looked_until = self._clock() + LOOKING
+        if content_type not in self._kept:
+            self._render(content_type, encode)
+        return self._kept[content_type]
+
+    def forget(self) -> float | None:
+        """Drop what is stale, since nobody needs its memory; return when the next of what is kept will be."""
+        now = self._clock()
+        self._kept = {name: kept for name, kept in self._kept.items() if now < kept.stale_at}
+        if self._collection is not None and now >= self._collection.stale_at:
+            self._collection = None
+        moments = [kept.stale_at for kept in self._kept.values()]
+        return min([*moments, *([] if self._collection is None else [self._collection.stale_at])], default=None)
+
+    def _render(self, content_type: str, encode: Encoder) -> None:
+        with consideration().working():
+            if self._clock() >= self._looked_until:
+                body, stale_at = encode(self._registry), math.inf
+            else:
+                body, stale_at = self._shared(encode)
+        # The age counts from the end: a rendering that takes longer than MAX_AGE is the one most worth reusing.
+        self._kept[content_type] = Rendering(content_type, body, min(stale_at, self._clock() + MAX_AGE))
+
+    def _shared(self, encode: Encoder) -> tuple[bytes, float]:
+        """Render a collection that is kept for others, until MAX_AGE after its first rendering."""
+        if self._collection is None:
+            self._collection = Collection(list(self._registry.collect()))
+        collection = self._collection
+        try:
+            return encode(collection), collection.stale_at
+        finally:
+            collection.stale_at = min(collection.stale_at, self._clock() + MAX_AGE)
 
     def _remembering(self, content_type: str, encode: Encoder) -> Encoder:
         """Return the encoder that remembers a format's lines; the formats that were asked for last have one."""
@@ -94,11 +150,22 @@ def negotiated(accept: str) -> tuple[Encoder, str]:
 
 def accepts_gzip(accept_encoding: str) -> bool:
     """Tell whether an Accept-Encoding header allows gzip: by name or by ``*``, and not with q=0."""
-    allowed: dict[str, bool] = {}
-    for item in accept_encoding.lower().split(","):
-        coding, *parameters = (part.strip() for part in item.split(";"))
-        allowed[coding] = all(_positive(parameter) for parameter in parameters if parameter.startswith("q="))
+    allowed = _allowed(accept_encoding)
     return allowed.get("gzip", allowed.get("*", False))
+
+
+def accepts_html(accept: str) -> bool:
+    """Tell whether an Accept header names HTML, as a browser's does and that of curl, ``*/*``, does not."""
+    return _allowed(accept).get("text/html", False)
+
+
+def _allowed(header: str) -> dict[str, bool]:
+    """Tell of each thing that a header names whether it is allowed; q=0 forbids it."""
+    allowed: dict[str, bool] = {}
+    for item in header.lower().split(","):
+        name, *parameters = (part.strip() for part in item.split(";"))
+        allowed[name] = all(_positive(parameter) for parameter in parameters if parameter.startswith("q="))
+    return allowed
 
 
 def _positive(quality: str) -> bool:

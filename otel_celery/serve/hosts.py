@@ -10,13 +10,13 @@ from __future__ import annotations
 import ipaddress
 from typing import TYPE_CHECKING
 
-from otel_celery.serve.site import sentence
+from otel_celery.serve.answer import sentence
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Mapping
 
-    from otel_celery.serve.site import Answer
+    from otel_celery.serve.answer import Answer
 
     Answering = Callable[[str, str, Mapping[str, str]], Answer]
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import h11
 
-from otel_celery.serve.site import Answer, sentence
+from otel_celery.serve.answer import Answer, sentence
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -12,6 +12,7 @@ from otel_celery.forks import gate
 from otel_celery.serve.access import Certificates, Credentials
 from otel_celery.serve.connection import Connection
 from otel_celery.serve.exposition import Exposition
+from otel_celery.serve.front import Front
 from otel_celery.serve.hosts import Hosts
 from otel_celery.serve.listeners import addresses, listen
 from otel_celery.serve.loop import Loop, connection_limit
@@ -25,24 +26,27 @@ if TYPE_CHECKING:
 
     from prometheus_client.registry import Collector
 
+    from otel_celery.serve.front import Page
     from otel_celery.serve.health import Health
     from otel_celery.settings.settings import Port
 
 _logger = logging.getLogger("otel_celery.serve")
 
 
-def open_endpoint(  # noqa: PLR0913  four are keywords, and none can be left out
+def open_endpoint(  # noqa: PLR0913  five are keywords, and none can be left out
     port: Port,
     registry: Collector,
     health: Health,
     *,
+    open_page: Callable[[], Page],
     on_open: Callable[[int], None],
     on_taken: Callable[[OSError], None],
     on_error: Callable[[str, Exception], None],
     retry_seconds: float = 1.0,
 ) -> Endpoint:
-    """Serve a registry and a process's health on a port.
+    """Serve a registry and a process's health on a port, and a page of both.
 
+    ``open_page`` is called at the first request for the page, in the endpoint's thread, which holds the fork gate.
     ``on_open`` gets the port's number once the port is open, in the caller's thread if it is free at once. A port that
     cannot be bound is reported once to ``on_taken``; unless that raises, the endpoint's thread tries again every
     ``retry_seconds``. ``on_error`` gets, in the endpoint's thread, the place and the exception of each error of ours
@@ -54,15 +58,15 @@ def open_endpoint(  # noqa: PLR0913  four are keywords, and none can be left out
     report = _guarded(on_error)
     certificates = None if port.tls is None else Certificates(port.tls)
     credentials = None if port.credentials is None else Credentials(port.credentials)
-    site = Site(Exposition(registry), health, credentials, report)
-
+    exposition = Exposition(registry)
+    site = Site(exposition, Front(exposition, health, open_page), health, credentials, report)
     hosts = Hosts(port.host)
 
     def welcome(sock: socket.socket) -> Connection:
         wire = PlainWire() if certificates is None else TLSWire(certificates.context())
         return Connection(sock, wire, Conversation(hosts.guard(sock, site.answer)))
 
-    endpoint = Endpoint(port, welcome, on_open, report, retry_seconds)
+    endpoint = Endpoint(port, welcome, exposition.forget, on_open, report, retry_seconds)
     endpoint.start(on_taken)
     return endpoint
 
@@ -70,17 +74,22 @@ def open_endpoint(  # noqa: PLR0913  four are keywords, and none can be left out
 class Endpoint:
     """An HTTP port and its thread; made by ``open_endpoint``."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917  made in one place
         self,
         port: Port,
         welcome: Callable[[socket.socket], Connection],
+        forget: Callable[[], float | None],
         on_open: Callable[[int], None],
         report: Callable[[str, Exception], None],
         retry_seconds: float,
     ) -> None:
-        """Prepare; ``start`` opens the port."""
+        """Prepare; ``start`` opens the port.
+
+        ``forget`` is called before each wait; it drops what nobody needs, and returns when to be called again at last.
+        """
         self.port = port.number
         self._settings = port
+        self._forget = forget
         self._on_open = on_open
         self._report = report
         self._retry_seconds = retry_seconds
@@ -145,12 +154,15 @@ class Endpoint:
     def _run(self) -> None:
         while not self._closing:
             try:
-                self._loop.turn(self._retry_at)
+                self._loop.turn(self._next())
                 self._bind_again()
             except Exception as error:  # noqa: BLE001  an error of ours must neither end the port nor spin
                 self._report("serve", error)
                 time.sleep(0.1)
         self._release()
+
+    def _next(self) -> float | None:
+        return min((moment for moment in (self._retry_at, self._forget()) if moment is not None), default=None)
 
     def _bind_again(self) -> None:
         if self._closing or self._retry_at is None or time.monotonic() < self._retry_at:

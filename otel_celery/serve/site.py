@@ -1,34 +1,20 @@
-"""The port's answers: /metrics, /-/healthy and /-/ready, and a short sentence for every other path."""
+"""The port's answers: /, /metrics, /-/healthy and /-/ready, and a short sentence for every other path."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from otel_celery.serve.answer import Answer, sentence
 from otel_celery.serve.exposition import Exposition, accepts_gzip
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from otel_celery.serve.access import Credentials
+    from otel_celery.serve.front import Front
     from otel_celery.serve.health import Health
 
 METHODS = ("GET", "HEAD")
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """A response; all clients share one body, which is never copied."""
-
-    status: int
-    body: bytes
-    content_type: str = "text/plain; charset=utf-8"
-    headers: tuple[tuple[str, str], ...] = ()
-
-
-def sentence(status: int, text: str, *headers: tuple[str, str]) -> Answer:
-    """Answer with one line of text."""
-    return Answer(status, f"{text}\n".encode(errors="replace"), headers=headers)
 
 
 class Site:
@@ -37,26 +23,32 @@ class Site:
     def __init__(
         self,
         exposition: Exposition,
+        front: Front,
         health: Health,
         credentials: Credentials | None,
         on_error: Callable[[str, Exception], None],
     ) -> None:
-        """Serve an exposition and a process's health; ``on_error`` gets each exception with its place."""
+        """Serve an exposition, its page and a process's health; ``on_error`` gets each exception with its place."""
         self._exposition = exposition
+        self._front = front
         self._health = health
         self._credentials = credentials
         self._on_error = on_error
 
     def answer(self, method: str, target: str, headers: Mapping[str, str]) -> Answer:
         """Answer one request; header names are in lower case."""
-        path = target.partition("?")[0]
+        path, _, query = target.partition("?")
         if path == "/metrics":
             return self._allowed(method) or self._authorised(headers) or self._guarded("render", self._metrics, headers)
+        if path == "/":
+            return (
+                self._allowed(method) or self._authorised(headers) or self._guarded("page", self._page, query, headers)
+            )
         if path == "/-/healthy":
             return self._allowed(method) or self._healthy()
         if path == "/-/ready":
             return self._allowed(method) or self._guarded("health", self._ready)
-        return sentence(404, "not found: there are /metrics, /-/healthy and /-/ready")
+        return sentence(404, "not found: there are /, /metrics, /-/healthy and /-/ready")
 
     def _allowed(self, method: str) -> Answer | None:
         if method in METHODS:
@@ -82,6 +74,9 @@ class Site:
         if not accepts_gzip(headers.get("accept-encoding", "")):
             return Answer(200, rendering.body, rendering.content_type, (vary,))
         return Answer(200, rendering.packed(), rendering.content_type, (vary, ("Content-Encoding", "gzip")))
+
+    def _page(self, query: str, headers: Mapping[str, str]) -> Answer:
+        return self._front.answer(query, headers.get("accept", ""))
 
     def _healthy(self) -> Answer:
         """Answer that the process lives, also where its health cannot be told: an error of ours must not end it."""

@@ -53,6 +53,8 @@ class Port:
     number: int = variables.OTEL_PORT.default
     tls: TLS | None = None
     credentials: Path | None = None
+    runbook: str = variables.RUNBOOK_URL.default
+    """The runbook's address, for the link on the port's page; empty if there is none."""
     standard: int = variables.OTEL_PORT.default
     """The value of OTEL_EXPORTER_PROMETHEUS_PORT, which the SDK's own Prometheus entry point binds if it is loaded."""
 
@@ -217,6 +219,7 @@ def _port(reader: Reader) -> Port:
         standard=standard,
         tls=_tls(reader),
         credentials=_credentials(reader),
+        runbook=_runbook(reader),
     )
 
 
@@ -241,6 +244,14 @@ def _credentials(reader: Reader) -> Path | None:
             why = getattr(error, "strerror", None) or str(error)
             raise SettingsError(variables.CREDENTIALS.name, str(path), f"a file of credentials ({why})") from None
     return path
+
+
+def _runbook(reader: Reader) -> str:
+    """Read the runbook's address; a link to anything but a web page could be a program for the browser."""
+    address = variables.RUNBOOK_URL.read(reader)
+    if address and not otlp.is_place(address, {"http", "https"}):
+        raise SettingsError(variables.RUNBOOK_URL.name, address, "a URL that begins with http:// or https://")
+    return address
 
 
 def _open_to_others(port: Port | None) -> tuple[str, ...]:

@@ -188,6 +188,15 @@ CREDENTIALS = Variable(
     "refused: each check of one would take the worker a tenth of a second. A file that every user may read causes a "
     "warning",
 )
+RUNBOOK_URL = Variable(
+    f"{PREFIX}RUNBOOK_URL",
+    Part.PORT,
+    kinds.URL,
+    "",
+    "where you keep the [runbook](../devops/monitoring/RUNBOOK.md), for the link on the port's "
+    "[page](port.md#the-page)",
+    "no link",
+)
 POOL_PORT = Variable(
     f"{PREFIX}POOL_<NAME>_PORT", Part.PORT, kinds.PORT, 9464, "the port of one pool of the pools file", "the file's"
 )

@@ -123,6 +123,7 @@ def test_an_end_at_which_everything_hangs_takes_three_seconds(settings: Settings
         replace(settings.port, host=LOOPBACK),
         hanging,
         WorkerHealth(levels),
+        open_page=lambda: pytest.fail("nobody asks for the page"),
         on_open=lambda _: None,
         on_taken=lambda error: pytest.fail(str(error)),
         on_error=lambda *_: None,

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ def main(packages: Path) -> None:
     if node is None:
         raise SystemExit("pictures: Node.js is not installed")
     with scene.played(SECONDS) as played:
+        page = looked(f"http://localhost:{scene.PORTS[0]}/")
         answers = [answered(name, _dashboard(name), played) for name in PICTURES]
     for old in IMAGES.glob("*"):
         old.unlink()
@@ -41,8 +43,16 @@ def main(packages: Path) -> None:
     command = [node, str(DRAW), str(IMAGES)]
     environ = {**os.environ, "CHROMIUM": browser}
     subprocess.run(  # noqa: S603  our own program
-        command, cwd=packages, env=environ, input=json.dumps(answers), text=True, check=True
+        command, cwd=packages, env=environ, input=json.dumps({"panels": answers, "page": page}), text=True, check=True
     )
+
+
+def looked(url: str) -> str:
+    """Ask a worker for its page, as a browser does."""
+    request = urllib.request.Request(url, headers={"Accept": "text/html"})  # noqa: S310  the demo's own
+    with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310  the same
+        document: str = answer.read().decode()
+    return document
 
 
 def _dashboard(name: str) -> dict[str, Any]:

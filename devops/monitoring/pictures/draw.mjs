@@ -1,4 +1,5 @@
-// node draw.mjs OUT < answers, in a directory with node_modules: bundles panels.jsx, and writes a PNG of each picture.
+// node draw.mjs OUT < {panels, page}, in a directory with node_modules: bundles panels.jsx, and writes a PNG of each
+// picture of panels, and one of a worker's page.
 
 import { readFileSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -23,7 +24,7 @@ const SERVED = [
 ];
 
 const out = process.argv[2];
-const drawn = JSON.parse(readFileSync(0, "utf8"));
+const { panels: drawn, page: document } = JSON.parse(readFileSync(0, "utf8"));
 
 const bundle = await build({
   entryPoints: [fileURLToPath(new URL("panels.jsx", import.meta.url))],
@@ -46,6 +47,12 @@ function answer(route) {
   return pattern ? route.fulfill({ path: pathname.replace(pattern, file) }) : route.fulfill({ status: 404 });
 }
 
+async function write(name, shot) {
+  const whole = png.decode(await shot);
+  const small = png.encode(png.toRGBA8(whole), whole.width, whole.height, COLOURS);
+  writeFileSync(path.join(out, name), Buffer.from(small));
+}
+
 const browser = await chromium.launch({ executablePath: process.env.CHROMIUM, args: ["--no-sandbox"] });
 try {
   const page = await browser.newPage({ viewport: { width: 1600, height: 1200 }, deviceScaleFactor: SCALE });
@@ -56,10 +63,11 @@ try {
   await page.addScriptTag({ content: made(".js") });
   await page.evaluate((pictures) => window.draw(pictures), drawn);
   for (const { file } of drawn) {
-    const whole = png.decode(await page.locator(`[id="${file}"]`).screenshot());
-    const small = png.encode(png.toRGBA8(whole), whole.width, whole.height, COLOURS);
-    writeFileSync(path.join(out, file), Buffer.from(small));
+    await write(file, page.locator(`[id="${file}"]`).screenshot());
   }
+  const narrow = await browser.newPage({ viewport: { width: 1000, height: 400 }, deviceScaleFactor: SCALE });
+  await narrow.setContent(document);
+  await write("page.png", narrow.screenshot({ fullPage: true }));
 } finally {
   await browser.close();
 }

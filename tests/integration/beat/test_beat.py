@@ -62,6 +62,9 @@ def test_every_figure_is_what_happened(yard: Yard, scheduler: str) -> None:
     assert scrape.value("otel_celery_internal_errors_total") == 0
     assert scrape.has("process_resident_memory_bytes")
     assert [beat.get(path) for path in ("/-/healthy", "/-/ready")] == [(200, "healthy\n"), (200, "ready\n")]
+    page = beat.get("/")[1]
+    assert page.startswith("celery-beat: ready\nlast tick: ")
+    assert "\ntask " in page
     assert f"Prometheus metrics server started on port {beat.port} for celery-beat" in beat.log
     assert beat.stop() == 0
     assert beat.answers("/-/healthy") == (0, "")

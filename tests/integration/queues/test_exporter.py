@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import re
 import signal
 import socket
 import ssl
@@ -80,10 +81,12 @@ def test_an_apps_queues_on_redis(export: Callable[..., Worker], redis_url: str, 
         taken = Queue("letters", Exchange(""), routing_key="letters")(channel).get()
         exporter = export("-A", "post", T_BROKER=broker)
         wait_until(exporter.is_ready, "the broker is asked")
-        scrape = exporter.scrape()
+        scrape, page = exporter.scrape(), exporter.get("/")[1]
         taken.requeue()
     client.close()
     assert lengths(scrape) == {"letters": 9, "parcels": 0, "faxes": 0}
+    assert page.startswith("celery-queues: ready\nqueues asked: ")
+    assert re.search(r"\nletters +- +9 +1[356] min .* +1 +-\nfaxes +- +0 ", page), page
     assert scrape.value("celery_queue_unacked", queue="letters") == 1
     assert 790 < scrape.value("celery_queue_oldest_message_age_seconds", queue="letters") < 960
     assert not scrape.has("celery_queue_oldest_message_age_seconds", queue="parcels")

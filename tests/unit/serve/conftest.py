@@ -20,6 +20,7 @@ import pytest
 import trustme
 from prometheus_client import CollectorRegistry, Counter
 
+from otel_celery.page.page import StatusPage
 from otel_celery.serve import Endpoint, open_endpoint
 from otel_celery.settings.settings import TLS, Port
 
@@ -107,6 +108,11 @@ def until_closed(client: socket.socket) -> bytes:
     return heard
 
 
+def page() -> StatusPage:
+    """Make the page of a worker."""
+    return StatusPage("worker w@h", "https://git.example/RUNBOOK.md")
+
+
 @pytest.fixture
 def registry() -> CollectorRegistry:
     """Hold one counter, ``orders_total`` 3."""
@@ -132,6 +138,7 @@ def serve(registry: CollectorRegistry, health: FakeHealth) -> Iterator[Callable[
             port or Port(number=0),
             collector,
             health,
+            open_page=page,
             on_open=served.opened.append,
             on_taken=served.taken.append,
             on_error=lambda where, error: served.errors.append((where, error)),
@@ -203,6 +210,7 @@ def files(tmp_path: Path) -> Files:
 PREAMBLE = """
 import json, os, sys
 from prometheus_client import CollectorRegistry, Counter
+from otel_celery.page.page import StatusPage
 from otel_celery.serve import open_endpoint
 from otel_celery.settings.settings import Port, TLS
 class Health:
@@ -211,8 +219,9 @@ class Health:
 registry = CollectorRegistry()
 Counter("orders", "Orders.", registry=registry).inc(3)
 def start(collector=registry, number=0, **port):
-    return open_endpoint(Port(number=number, **port), collector, Health(), on_open=lambda number: None,
-        on_taken=lambda error: None, on_error=lambda where, error: print(where, repr(error), file=sys.stderr))
+    return open_endpoint(Port(number=number, **port), collector, Health(), open_page=lambda: StatusPage("w", ""),
+        on_open=lambda number: None, on_taken=lambda error: None,
+        on_error=lambda where, error: print(where, repr(error), file=sys.stderr))
 def tell(**facts):
     print(json.dumps(facts), flush=True)
 """

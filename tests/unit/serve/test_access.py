@@ -106,6 +106,16 @@ def test_missing_from_the_start_is_said(tmp_path, caplog) -> None:
     assert caplog.text.count("cannot be read") == 1
 
 
+@pytest.mark.parametrize("accept", ["text/html", "*/*"])
+def test_the_page_needs_what_a_scrape_needs(serve, secrets, accept: str) -> None:
+    """Without it nothing is told, neither to a browser nor to curl, and a browser asks its user."""
+    served = serve(Port(number=0, credentials=secrets))
+    refused = served.fetch("/?refresh=nonsense", Accept=accept)
+    assert (refused.status, refused.body) == (401, b"credentials are needed\n")
+    assert any(challenge.startswith("Basic ") for challenge in refused.challenges)
+    assert b"worker w@h" in served.fetch("/", Accept=accept, Authorization="Bearer token-of-the-agent").body
+
+
 def test_a_pipe_in_the_files_place_stops_nothing(serve, secrets) -> None:
     """Nobody writes to it: every scrape is refused, and all else is answered at once."""
     served = serve(Port(number=0, credentials=secrets))

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from otel_celery.forks import gate
+from otel_celery.serve.answer import sentence
 from otel_celery.serve.connection import Connection
 from otel_celery.serve.listeners import listen
 from otel_celery.serve.loop import REST, Loop
 from otel_celery.serve.protocol import Conversation
-from otel_celery.serve.site import sentence
 from otel_celery.serve.wires import PlainWire
 from tests.benchmarks.clients import WORDS, clients
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import weakref
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -99,6 +100,53 @@ def test_each_format_is_rendered_once(source: Counting, exposition: Exposition) 
     for accept in ("", PROMETHEUS_2, "", PROMETHEUS_2):
         exposition.rendering(accept)
     assert source.reads == 2
+
+
+def test_while_somebody_looks_all_share_one_collection(source: Counting, exposition: Exposition) -> None:
+    """The page and each format are made of what was read once; a minute after the last look each is by itself again."""
+    for now, reads in ((0.0, 1), (59.0, 2), (60.1, 4)):
+        source.now = now
+        if now == 0.0:
+            page = exposition.look("text/html", lambda collection: repr([*collection.collect()]).encode())
+            assert page.body == b"[]"
+        for accept in ("", PROMETHEUS_2):
+            exposition.rendering(accept)
+        assert source.reads == reads
+
+
+def test_the_page_is_kept_as_long_as_a_scrape(source: Counting, exposition: Exposition) -> None:
+    """Who looks again within 250 ms sees the same, and a scrape meanwhile shares it."""
+    pages = iter((b"first", b"second"))
+    for now, body in ((0.0, b"first"), (0.2, b"first"), (0.3, b"second")):
+        source.now = now
+        assert exposition.look("text/html", lambda _: next(pages)).body == body
+        exposition.rendering("")
+    assert source.reads == 2
+
+
+def test_what_cannot_be_rendered_is_not_kept_for_ever(source: Counting, exposition: Exposition) -> None:
+    """After 250 ms the registry is read anew, also where the first rendering raised."""
+    with pytest.raises(ZeroDivisionError):
+        exposition.look("text/html", lambda _: bytes(1 // 0))
+    exposition.rendering("")
+    assert source.reads == 1
+    source.now = 0.25
+    exposition.rendering("")
+    assert source.reads == 2
+
+
+@pytest.mark.parametrize("looks", [True, False])
+def test_what_is_stale_is_forgotten(source: Counting, exposition: Exposition, looks: bool) -> None:  # noqa: FBT001  a case
+    """Between two scrapes nothing is kept in memory: neither what was collected nor what was rendered of it."""
+    assert exposition.forget() is None
+    kept = exposition.look("text/html", lambda _: b"") if looks else exposition.rendering("")
+    rendered = weakref.ref(kept)
+    del kept
+    assert exposition.forget() == 0.25
+    assert rendered() is not None
+    source.now = 0.25
+    assert exposition.forget() is None
+    assert rendered() is None
 
 
 def test_invented_versions_cost_a_bounded_number_of_renderings(source: Counting, exposition: Exposition) -> None:

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from otel_celery.serve.answer import Answer, sentence
 from otel_celery.serve.protocol import MAX_HEAD, Conversation
-from otel_celery.serve.site import Answer, sentence
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

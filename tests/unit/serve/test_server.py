@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry
 
 from otel_celery.serve import Endpoint, open_endpoint
 from otel_celery.settings.settings import Port
+from tests.unit.serve.conftest import page
 
 
 def descriptors() -> int:
@@ -97,6 +98,7 @@ def test_taken_port_may_be_fatal(blocker, health) -> None:
             Port(number=blocker.getsockname()[1]),
             CollectorRegistry(),
             health,
+            open_page=page,
             on_open=lambda _: None,
             on_taken=refuse,
             on_error=lambda *_: None,
@@ -213,6 +215,7 @@ def test_a_callback_that_raises_in_the_thread(health, blocker, eventually) -> No
         Port(number=blocker.getsockname()[1]),
         CollectorRegistry(),
         health,
+        open_page=page,
         on_open=fail,
         on_taken=lambda _: None,
         on_error=lambda where, error: errors.append((where, type(error))),
@@ -239,6 +242,7 @@ def test_closing_from_a_callback(health) -> None:
         Port(number=0),
         CollectorRegistry(),
         health,
+        open_page=page,
         on_open=lambda _: None,
         on_taken=lambda _: None,
         on_error=lambda *_: None,

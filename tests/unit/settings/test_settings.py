@@ -184,6 +184,19 @@ def test_the_sdk_disabled_switches_everything_off() -> None:
                 *("1,two", "1,", ",", "1;2", "1e999"),
             )
         ),
+        *(
+            (
+                {**ON, f"{OURS}RUNBOOK_URL": value},
+                f"OTEL_PYTHON_CELERY_RUNBOOK_URL={value!r} is not allowed: it must be a URL that begins with http:// or https://",
+            )
+            for value in (
+                "javascript:alert(1)",
+                "javascript://h/%0aalert(1)",
+                "data:text/html,x",
+                "RUNBOOK.md",
+                "https://",
+            )
+        ),
         (
             {**ON, f"{OURS}TLS_CERT_FILE": "/c.pem"},
             (
@@ -398,6 +411,13 @@ def test_tls_and_credentials_are_files(file: str) -> None:
     assert port(**pair).tls == TLS(Path(file), Path(file), None)
     assert port(**pair, **{f"{OURS}TLS_CLIENT_CA_FILE": file}).tls == TLS(Path(file), Path(file), Path(file))
     assert port(**{f"{OURS}CREDENTIALS_FILE": file}).credentials == Path(file)
+
+
+def test_the_runbook_is_a_link() -> None:
+    """It is there where it is named."""
+    address = "https://git.example/our/RUNBOOK.md?plain=1#index"
+    assert port(**{f"{OURS}RUNBOOK_URL": address}).runbook == address
+    assert not port().runbook
 
 
 def test_files_are_not_looked_at_where_no_port_is_served() -> None:
