@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import socket
 import tempfile
 from contextlib import AsyncExitStack
@@ -46,20 +47,25 @@ class Show:
             _refuse_taken(pool)
         self._broker = broker
         self._load = Load(rate)
+        self._went_well = False
+        """Whether it ended as asked, no worker died and the broker took every message: then nobody needs the log."""
         self._console = Console(soft_wrap=True)
 
     async def run(self, seconds: float | None) -> int:
         """Run until a signal comes, or for ``seconds``; return the exit status."""
         directory = Path(tempfile.mkdtemp(prefix="otel-celery-demo-"))
-        async with AsyncExitStack() as stack:
-            url = self._broker
-            if url is None:
-                url = await stack.enter_async_context(embedded(directory))
-            app.conf.broker_url = url
-            log = directory / "workers.log"
-            self._announce(url, log)
-            status = await self._perform(url, log, seconds)
-        self._console.print(f"Stopped. The workers' log stays in {log}")
+        log = directory / "workers.log"
+        try:
+            async with AsyncExitStack() as stack:
+                url = self._broker
+                if url is None:
+                    url = await stack.enter_async_context(embedded(directory))
+                app.conf.broker_url = url
+                self._announce(url, log)
+                status = await self._perform(url, log, seconds)
+        finally:
+            self._tidy(directory)
+        self._console.print(f"Stopped.{_stays(log)}")
         return status
 
     async def _perform(self, url: str, log: Path, seconds: float | None) -> int:
@@ -75,20 +81,30 @@ class Show:
                 screen.run(runner.stopping),
                 announce_stop(self._console, runner.stopping),
             )
+        self._went_well = not status and not runner.has_lost and not self._load.lost
         return status
+
+    def _tidy(self, directory: Path) -> None:
+        """Remove the demo's directory, unless somebody has to read what is in it."""
+        if self._went_well or not any(directory.iterdir()):
+            shutil.rmtree(directory, ignore_errors=True)
 
     def _announce(self, url: str, log: Path) -> None:
         self._console.print(f"Broker: {plain(masked_url(url))}")
         scheme = "http" if self._port.tls is None else "https"
         for pool in self._pools:
             self._console.print(f"{pool.name:<12}{scheme}://localhost:{pool.port}/metrics")
-        self._console.print(f"The workers' log: {log}\nCtrl-C stops everything.\n")
+        self._console.print(f"The workers' log, which stays if something goes wrong: {log}\nCtrl-C stops everything.\n")
 
 
 async def announce_stop(console: Console, stopping: asyncio.Event) -> None:
     """Say what the first request to stop does, and what the next one would; the runner says it in the log alone."""
     await stopping.wait()
     console.print("Stopping: the running tasks finish; Ctrl-C once more cuts them off.")
+
+
+def _stays(log: Path) -> str:
+    return f" The workers' log stays in {log}" if log.exists() else ""
 
 
 def _refuse_taken(pool: Pool) -> None:

@@ -45,6 +45,8 @@ class Keeper:
         self._asked: signal.Signals | None = None
         self._woken = asyncio.Event()
         self._process: asyncio.subprocess.Process | None = None
+        self.has_died = False
+        """Whether the command ever ended without being asked to, or could not be started."""
 
     async def run(self) -> int:
         """Keep the command running; return its last exit status, the negative signal number if a signal ended it."""
@@ -58,6 +60,7 @@ class Keeper:
             if self._asked is not None:
                 self._tell(f"stopped ({described(status)})")
                 return status
+            self.has_died = True
             if status in HOPELESS:
                 self._tell(f"cannot run as it is configured ({described(status)}): not starting it again")
                 return status

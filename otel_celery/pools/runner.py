@@ -49,6 +49,11 @@ class Runner:
         self._asked: list[float] = []
         self.stopping = asyncio.Event()
 
+    @property
+    def has_lost(self) -> bool:
+        """Tell whether any of the commands has ended without being asked to."""
+        return any(keeper.has_died for keeper in self._keepers)
+
     async def run(self) -> int:
         """Run until all commands have ended; return the exit status."""
         loop = asyncio.get_running_loop()

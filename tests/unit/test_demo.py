@@ -6,16 +6,18 @@ import asyncio
 import io
 from typing import TYPE_CHECKING
 
+import pytest
 from celery import Celery
 from rich.console import Console
 from rich.live import Live
 
-from otel_celery.demo import load
+from otel_celery.demo import broker, load
 from otel_celery.demo.load import Load
-from otel_celery.demo.show import announce_stop
+from otel_celery.demo.show import Show, announce_stop
+from tests.services import free_port
 
 if TYPE_CHECKING:
-    import pytest
+    from pathlib import Path
 
 
 def test_the_first_request_to_stop_is_answered_at_once() -> None:
@@ -50,3 +52,18 @@ def test_a_batch_that_no_broker_takes_does_not_hold_up_the_end(monkeypatch: pyte
 
     asyncio.run(stop())
     assert (sending.lost, sending.why) == (1, "OperationalError")
+
+
+def test_a_demo_that_cannot_begin_leaves_no_directory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """There is no broker to start, and nothing to read about it."""
+
+    def none() -> str:
+        raise broker.NoBrokerError("there is no broker")
+
+    monkeypatch.setattr(broker, "server", none)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    pools = ("TRADING", "PIPELINE", "ALLOCATION", "MARKET", "GENERAL")
+    environ = {f"OTEL_PYTHON_CELERY_POOL_{pool}_PORT": str(free_port()) for pool in pools}
+    with pytest.raises(broker.NoBrokerError):
+        asyncio.run(Show(environ, broker=None, rate=1.0, concurrency=1).run(None))
+    assert not list(tmp_path.iterdir())

@@ -53,6 +53,7 @@ def test_a_death_is_said_and_followed_by_a_start() -> None:
     )
     assert told.run() == 0
     assert said(told) == ["x started", "hello", "x died (killed by SIGKILL): starting it again in 1 s"]
+    assert told.keeper.has_died
 
 
 def test_a_command_that_died_lives_again(tmp_path: Path) -> None:
