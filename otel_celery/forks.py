@@ -31,6 +31,12 @@ if TYPE_CHECKING:
 PATIENCE = 2.0
 """The longest that a fork waits, in seconds: a stuck scrape may delay the pool, but not stop it."""
 
+IMPORT_PATIENCE = 30.0
+"""The longest that a fork waits for an import besides: a child forked beside one would find modules locked for ever.
+
+An import ends by itself, on a slow disk or with a small share of a processor after seconds.
+"""
+
 STOCK = 16
 """How many threads may begin to fork at the very same time."""
 
@@ -69,6 +75,7 @@ class ForkGate:
         self._holder: threading.Thread | None = None
         self._holding: int | None = None
         """The thread at work behind the gate."""
+        self._is_importing = False
         self._waiting: set[int] = set()
         self._forking: dict[int, Lock] = {}
 
@@ -97,6 +104,16 @@ class ForkGate:
                 yield
             finally:
                 self._holding = before
+
+    @contextlib.contextmanager
+    def importing(self) -> Iterator[None]:
+        """Keep forks waiting while modules are imported, which may take longer than anything else."""
+        with self.hold():
+            before, self._is_importing = self._is_importing, True
+            try:
+                yield
+            finally:
+                self._is_importing = before
 
     def before(self) -> None:
         """Wait until the endpoint pauses, at most PATIENCE seconds; called in the thread that forks."""
@@ -144,9 +161,9 @@ class ForkGate:
         if self._holder is not None and not self._holder.is_alive():
             self._lock = threading.RLock()  # its holder is gone, and can release the old one no more
         lock = self._lock
-        if lock.acquire(timeout=PATIENCE):
+        if lock.acquire(timeout=PATIENCE) or (self._is_importing and lock.acquire(timeout=IMPORT_PATIENCE)):
             return lock
-        _logger.warning("A fork waited %s s for metrics that were being collected, and went ahead", PATIENCE)
+        _logger.warning("A fork waited in vain for metrics that were being collected, and went ahead")
         return None
 
 

@@ -13,9 +13,6 @@ from typing import TYPE_CHECKING
 from otel_celery.forks import gate
 from otel_celery.lifecycle import Where, guarded
 from otel_celery.saying import say
-from otel_celery.serve import taken
-from otel_celery.serve.access import AccessError
-from otel_celery.serve.server import open_endpoint
 from otel_celery.settings.settings import EX_CONFIG, ends
 
 if TYPE_CHECKING:
@@ -53,12 +50,15 @@ class Outward:
         """
         guarded(self._errors, Where.PORT, self._serve, port, health)
 
-    def push(self, *, is_green: bool = False) -> None:
+    def push(self, *, is_green: bool = False, may_be_late: bool = False) -> None:
         """Begin to push; ``is_green`` if greenlets run the process, which gRPC would stop.
+
+        If it ``may_be_late``, exporters are imported a moment later by the threads that push, so that the process
+        starts the sooner. A strict one waits for them.
 
         Raises SystemExit in a strict environment if an exporter cannot be used.
         """
-        guarded(self._errors, Where.PUSH, self._push, is_green)
+        guarded(self._errors, Where.PUSH, self._push, is_green, may_be_late)
 
     def flush(self, until: float) -> None:
         """Push the last values, until this moment of the monotonic clock."""
@@ -84,11 +84,16 @@ class Outward:
                 f"PROMETHEUS_PORT={port.number}) to have {self.who} served by otel-celery"
             )
             return
+        with gate().importing():
+            from otel_celery.serve.access import AccessError  # noqa: PLC0415  pool children never need it
+            from otel_celery.serve.server import open_endpoint  # noqa: PLC0415  the same
+
+            registry = self._metering.registry
         _open.add(self)
         try:
             self.endpoint = open_endpoint(
                 port,
-                self._metering.registry,
+                registry,
                 health,
                 open_page=partial(_open_page, self.who, port.runbook),
                 on_open=self._on_open,
@@ -101,7 +106,7 @@ class Outward:
                 "_TLS_KEY_FILE and _TLS_CLIENT_CA_FILE must name files that belong together"
             )
 
-    def _push(self, is_green: bool) -> None:  # noqa: FBT001  passed on by ``guarded``
+    def _push(self, is_green: bool, may_be_late: bool) -> None:  # noqa: FBT001  passed on by ``guarded``
         pushers = self._metering.pushers
         if pushers is None:
             return
@@ -113,9 +118,12 @@ class Outward:
         if is_green and pushers.has_grpc():
             pushers.leave_out_grpc()
             self.refuse(self.no_grpc("no metrics are pushed by", "OTEL_EXPORTER_OTLP_METRICS_PROTOCOL"))
-        for place in self._metering.start_pushing(gate().hold):
-            logger.info("otel-celery: metrics of %s are pushed to %s", self.who, place)
-        for problem in pushers.problems:
+        problems = list[str]()
+        pushers.pushed = partial(logger.info, "otel-celery: metrics of %s are pushed to %s", self.who)
+        pushers.may_be_late = may_be_late and not self._is_strict  # whom a problem has to end now
+        pushers.failed = problems.append if self._is_strict else self.refuse
+        self._metering.start_pushing(gate().hold)
+        for problem in problems:
             self.refuse(problem)
 
     def no_grpc(self, what: str, variable: str) -> str:
@@ -130,6 +138,8 @@ class Outward:
         logger.info("📊 Prometheus metrics server started on port %d for %s", number, self.who)
 
     def _on_taken(self, port: Port, error: OSError) -> None:
+        from otel_celery.serve import taken  # noqa: PLC0415  it stands beside the endpoint that calls this
+
         neighbour = next(
             (other.who for other in list(_open) if other is not self and other.number == port.number), None
         )

@@ -25,14 +25,13 @@ from otel_celery.outlets import Outlets
 from otel_celery.outward import Outward
 from otel_celery.record.recording import Recording
 from otel_celery.saying import say
-from otel_celery.serve.health import WorkerHealth
 from otel_celery.step import add_step
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
 
-    from otel_celery.settings.settings import Settings
+    from otel_celery.settings.settings import Port, Settings
     from otel_celery.trace.worker import WorkerTraces
 
 logger = logging.getLogger("otel_celery")
@@ -54,8 +53,6 @@ class Session:
             f"worker {worker.hostname}", self._recording, self._recording.tallies, strict=settings.strict, host="worker"
         )
         self._outlets = Outlets(self._recording, self._outward, traces)
-        self.problems = list(self._recording.pushers.problems) if self._recording.pushers is not None else []
-        """Sentences about exporters that cannot be loaded; the others work without them."""
         self._starting: Callable[[], AbstractContextManager[None]] | None = None
         """A context manager around the start of each child, so that the child is known as this worker's."""
         self.publishes = self._recording.publishes(settings) if settings.enabled else None
@@ -96,9 +93,11 @@ class Session:
             return
         if self._starting is not None:
             guarded(self._recording.tallies, Where.CHILDREN, surround_starts, self._worker.pool, self._starting)
-        if self._traces is None:
-            return
-        if self._is_green and self._traces.has_grpc:
+        if self._traces is not None:
+            self._begin_traces(self._traces)
+
+    def _begin_traces(self, traces: WorkerTraces) -> None:
+        if self._is_green and traces.has_grpc:
             try:
                 self._outward.refuse(
                     self._outward.no_grpc("no spans are made by", "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL")
@@ -108,7 +107,7 @@ class Session:
                 raise
         else:
             swallowed = partial(self._recording.tallies.swallowed, Where.REQUEST)
-            guarded(self._recording.tallies, Where.REQUEST, self._traces.begin, self._worker, swallowed)
+            guarded(self._recording.tallies, Where.REQUEST, traces.begin, self._worker, swallowed)
 
     def pool_started(self) -> None:
         """Open the port, or keep trying until it is free, and begin to push.
@@ -125,8 +124,13 @@ class Session:
         if self._settings.queues.in_worker and self._settings.enabled:
             guarded(self._recording.tallies, Where.QUEUES, self._ask_queues)
         if self._settings.port is not None:
-            self._outward.serve(self._settings.port, WorkerHealth(self._levels))
-        self._outward.push(is_green=self._is_green)
+            self._serve(self._settings.port)
+        self._outward.push(is_green=self._is_green, may_be_late=has_processes(self._worker))
+
+    def _serve(self, port: Port) -> None:
+        with gate().importing():
+            from otel_celery.serve.health import WorkerHealth  # noqa: PLC0415  no child needs it
+        self._outward.serve(port, WorkerHealth(self._levels))
 
     def _open_relay(self) -> None:
         """Collect the metrics that tasks record themselves; without them everything else goes on."""

@@ -140,8 +140,6 @@ class Station:
         atexit.register(self.close)
         for warning in self._settings.warnings:
             say(logging.WARNING, warning)
-        for problem in self._metering.pushers.problems if self._metering.pushers is not None else ():
-            self._outward.refuse(problem)
         if self._settings.port is not None:
             self._outward.serve(self._settings.port, self._health)
         self._outward.push()

@@ -220,7 +220,6 @@ class Instrumentation:
             self.sessions.add(session)
             if session.publishes is not None:
                 self.publish_for(session.publishes)
-            report.mistakes += session.problems
             report.warnings += session.warnings
         report.warnings += settings.warnings
 

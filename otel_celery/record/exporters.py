@@ -1,4 +1,4 @@
-"""Load and create the metric exporters that OTEL_METRICS_EXPORTER names.
+"""Load and create the metric exporters that OTEL_METRICS_EXPORTER names, after the pool has forked.
 
 OTLP exporters get values that the settings have read and checked; other exporters read the environment themselves.
 """
@@ -21,12 +21,15 @@ from opentelemetry.sdk.metrics.export import AggregationTemporality, MetricExpor
 from opentelemetry.sdk.metrics.view import ExplicitBucketHistogramAggregation, ExponentialBucketHistogramAggregation
 
 from otel_celery.export import plugins
-from otel_celery.export.otlp import options
+from otel_celery.export.otlp import options as otlp_options
+from otel_celery.forks import gate
 from otel_celery.masking import RefusedError
 from otel_celery.settings.otlp import GRPC, HTTP
 
 if TYPE_CHECKING:
-    from otel_celery.settings.otlp import Exporter, Otlp
+    from collections.abc import Iterable
+
+    from otel_celery.settings.otlp import Exporter
     from otel_celery.settings.push import Push
 
 _KINDS = (Counter, UpDownCounter, Histogram, ObservableCounter, ObservableUpDownCounter, ObservableGauge)
@@ -46,15 +49,15 @@ class ExporterError(Exception):
     """An exporter cannot be loaded or created; the message is one sentence for the operator."""
 
 
-_LAZY = {HTTP: ("requests", "netrc", "encodings.idna"), GRPC: ("grpc.experimental", "grpc._channel")}
-"""Modules that OTLP's exporters import only when they are created or first used, by protocol.
+_FIRST = {HTTP: ("urllib3", "charset_normalizer", "requests"), GRPC: ("grpc",)}
+"""What OTLP's exporters import, in parts, by protocol: a fork may have its turn in between."""
 
-A child that is forked while another thread imports a module finds that module locked for ever.
-"""
+_LAZY = {HTTP: ("requests", "netrc", "encodings.idna"), GRPC: ("grpc.experimental", "grpc._channel")}
+"""Modules that OTLP's exporters import only when they are created or first used, by protocol."""
 
 
 def load(exporter: Exporter) -> type[MetricExporter | MetricReader]:
-    """Import an exporter's class; done before the pool forks, so that no later import meets a fork.
+    """Import an exporter's class. The caller keeps forks waiting, or the child would find modules locked for ever.
 
     Raises ExporterError.
     """
@@ -66,10 +69,15 @@ def load(exporter: Exporter) -> type[MetricExporter | MetricReader]:
         raise ExporterError(
             f"{exporter.variable} names {exporter.name!r}, which is neither a MetricExporter nor a MetricReader"
         )
-    for module in _LAZY[exporter.otlp.protocol] if exporter.otlp is not None else ():
-        with contextlib.suppress(ImportError):  # a module that has moved is imported when it is used
-            importlib.import_module(module)
+    if exporter.otlp is not None:
+        _import(_LAZY[exporter.otlp.protocol])
     return loaded
+
+
+def _import(modules: Iterable[str]) -> None:
+    for module in modules:
+        with gate().importing(), contextlib.suppress(ImportError):  # one that has moved is imported when it is used
+            importlib.import_module(module)
 
 
 def make(loaded: type[MetricExporter | MetricReader], exporter: Exporter, push: Push) -> MetricExporter | MetricReader:
@@ -77,7 +85,8 @@ def make(loaded: type[MetricExporter | MetricReader], exporter: Exporter, push: 
 
     Raises ExporterError.
     """
-    options = _options(exporter.otlp, push) if exporter.otlp is not None else {}
+    otlp = exporter.otlp
+    options = {} if otlp is None else {**otlp_options(otlp, min(otlp.timeout, push.timeout)), **preferences_of(push)}
     try:
         made: MetricExporter | MetricReader = plugins.make(loaded, exporter.name, exporter.variable, **options)
     except RefusedError as error:
@@ -85,11 +94,35 @@ def make(loaded: type[MetricExporter | MetricReader], exporter: Exporter, push: 
     return made
 
 
-def _options(otlp: Otlp, push: Push) -> dict[str, Any]:
+class Late:
+    """An OTLP exporter that the thread which pushes imports and creates, once the worker has started."""
+
+    def __init__(self, exporter: Exporter, push: Push) -> None:
+        """Prefer what the exporter will prefer; nothing is imported yet."""
+        self._exporter, self._push = exporter, push
+        preferred = preferences_of(push)
+        self._preferred_temporality = preferred["preferred_temporality"]
+        self._preferred_aggregation = preferred["preferred_aggregation"]
+
+    def open(self) -> MetricExporter:
+        """Import and create the exporter, and keep forks waiting meanwhile.
+
+        Raises ExporterError.
+        """
+        if self._exporter.otlp is not None:
+            _import(_FIRST[self._exporter.otlp.protocol])
+        with gate().importing():
+            made = make(load(self._exporter), self._exporter, self._push)
+        if not isinstance(made, MetricExporter):
+            raise ExporterError(f"{self._exporter.variable} names {self._exporter.name!r}, which is no MetricExporter")
+        return made
+
+
+def preferences_of(push: Push) -> dict[str, Any]:
+    """Return the arguments of an OTLP exporter that say what a reader prefers: temporality and aggregation."""
     explicit, exponential = ExplicitBucketHistogramAggregation(), ExponentialBucketHistogramAggregation()
     deltas = _DELTAS[push.temporality]
     return {
-        **options(otlp, min(otlp.timeout, push.timeout)),
         "preferred_temporality": {
             kind: AggregationTemporality.DELTA if kind in deltas else AggregationTemporality.CUMULATIVE
             for kind in _KINDS

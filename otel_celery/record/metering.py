@@ -8,7 +8,9 @@ once is the application's.
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
+import sys
 import threading
 import time
 from functools import partial
@@ -29,18 +31,14 @@ from opentelemetry.sdk.metrics import (
 )
 from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
-from prometheus_client import CollectorRegistry, ProcessCollector
 
 from otel_celery import catalogue
 from otel_celery.catalogue import SCOPE
 from otel_celery.export import plugins
-from otel_celery.record.foreign import ForeignMetrics
 from otel_celery.record.histograms import BothHistograms, SdkHistograms, TallyHistograms
 from otel_celery.record.labels import MAX_ASKED_QUEUES
-from otel_celery.record.process import ProcessFigures
-from otel_celery.record.pull import pull_reader
-from otel_celery.record.pushers import Pushers
 from otel_celery.record.refusals import Refusals
+from otel_celery.record.source import SourceReader
 from otel_celery.record.tallies import PAIRS_PER_TASK_NAME
 from otel_celery.record.views import views
 from otel_celery.settings import variables
@@ -52,12 +50,14 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.metrics import ExemplarFilter
     from opentelemetry.sdk.metrics.export import CardinalityLimits, MetricReader
     from opentelemetry.sdk.resources import Resource
+    from prometheus_client import CollectorRegistry
 
     from otel_celery.lifecycle import Loss
+    from otel_celery.record.foreign import ForeignMetrics
     from otel_celery.record.histograms import Histograms
     from otel_celery.record.producers import Producer
-    from otel_celery.record.pull import PublicPullReader, PullReader
     from otel_celery.record.pusher import Hold
+    from otel_celery.record.pushers import Pushers
     from otel_celery.settings.push import Push
     from otel_celery.settings.settings import Bounds, Settings
 
@@ -72,24 +72,36 @@ class Metering:
 
         ``lost`` gets the reason and the number of others' points that cannot be shown or pushed.
         """
-        self.registry = CollectorRegistry()
         self.producers: list[Producer] = []
         """The sources of metrics that each of our readers has besides the SDK; more may be added at any time."""
-        self.pushers = Pushers(settings.push) if settings.push is not None else None
+        self.pushers = _pushers(settings.push) if settings.push is not None else None
         found = application_provider() if settings.enabled else None  # with metrics off, no reader is to have them
         self.is_ours = found is None
         self.provider = found or _provider(described, settings.push)
         self._limits = limits(settings.bounds)
-        self._reader: PullReader | PublicPullReader | None = None
+        self._reader: SourceReader | None = None
         self._began = InstrumentationScope(SCOPE, __version__), time.time_ns()
         self._label_length = settings.bounds.label_length
         self._refused = Refusals(lost)
         self._sdk: SdkHistograms | None = None
-        self.histograms, stand_in = self._histograms(settings)
+        self.histograms, self._stand_in = self._histograms(settings)
         if settings.port is not None:
-            self._reader = pull_reader()(self.registry, self._limits, self.producers, self._foreign(), stand_in)
+            self._reader = SourceReader(cardinality_limits=self._limits)
             self.provider.add_metric_reader(self._reader)
-        ProcessCollector(registry=self.registry)
+
+    @functools.cached_property
+    def registry(self) -> CollectorRegistry:
+        """The registry that the port serves; made, and prometheus_client imported, when the port is opened."""
+        from prometheus_client import CollectorRegistry, ProcessCollector  # noqa: PLC0415  children never need it
+
+        registry = CollectorRegistry()
+        if self._reader is not None:
+            from otel_celery.record.pull import PullReader  # noqa: PLC0415  the same
+
+            shown = PullReader(self._reader, registry, self.producers, self._foreign(), self._stand_in)
+            self._reader.on_shutdown = shown.shutdown
+        ProcessCollector(registry=registry)
+        return registry
 
     @property
     def meter(self) -> metrics.Meter:
@@ -102,21 +114,29 @@ class Metering:
         ``opentelemetry-instrument`` with OTEL_METRICS_EXPORTER=prometheus does so before Celery is imported, and
         every pool child inherits that socket.
         """
+        readers = self._their_readers()
+        if not readers or "opentelemetry.exporter.prometheus" not in sys.modules:
+            return False  # what was not imported has served nothing
         found = plugins.find("opentelemetry_metrics_exporter", "prometheus")
         served = found.load() if found is not None else ()
-        return any(isinstance(reader, served) for reader in self._their_readers())
+        return any(isinstance(reader, served) for reader in readers)
 
     def pushes_already(self) -> bool:
         """Tell whether the application's provider pushes by itself, as that of ``opentelemetry-instrument`` does."""
         return any(isinstance(reader, PeriodicExportingMetricReader) for reader in self._their_readers())
 
-    def start_pushing(self, hold: Hold) -> list[str]:
-        """Push from now on, and return the destinations; ``hold`` keeps forks waiting while metrics are collected."""
+    def start_pushing(self, hold: Hold) -> None:
+        """Push from now on; ``hold`` keeps forks waiting while metrics are collected.
+
+        Pushes nothing where no exporter is named.
+        """
         if self.pushers is None:
-            return []
+            return
+        from otel_celery.record.process import ProcessFigures  # noqa: PLC0415  as in _pushers
+
         figures = partial(ProcessFigures, *self._began)
         foreign = self._foreign, self._refused
-        return self.pushers.start(self.provider, self._limits, (self.producers, figures), hold, foreign)
+        self.pushers.start(self.provider, self._limits, (self.producers, figures), hold, foreign)
 
     def flush(self, until: float) -> None:
         """Push the last values, each reader by itself, until this moment of the monotonic clock; never raises."""
@@ -156,6 +176,8 @@ class Metering:
         return self._sdk, None
 
     def _foreign(self) -> ForeignMetrics:
+        from otel_celery.record.foreign import ForeignMetrics  # noqa: PLC0415  as in ``registry``
+
         return ForeignMetrics(self._began[0], self._label_length, self._refused)
 
     def _their_readers(self) -> Sequence[MetricReader]:
@@ -169,6 +191,12 @@ class Metering:
                 "where the application's pushes or serves by itself, its metrics are there twice"
             )
         return readers or ()
+
+
+def _pushers(push: Push) -> Pushers:
+    from otel_celery.record.pushers import Pushers  # noqa: PLC0415  only where something is pushed
+
+    return Pushers(push)
 
 
 def application_provider() -> MeterProvider | None:

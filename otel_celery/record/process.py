@@ -6,6 +6,7 @@ Names and meaning are that collector's, so that a query finds the same series ei
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING
 
 from opentelemetry.sdk.metrics.export import (
@@ -16,12 +17,12 @@ from opentelemetry.sdk.metrics.export import (
     ScopeMetrics,
     Sum,
 )
-from prometheus_client import ProcessCollector
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+    from prometheus_client import ProcessCollector
     from prometheus_client.metrics_core import Metric as Family
 
 
@@ -37,7 +38,13 @@ class ProcessFigures:
         self._since = started_at
         self._has_deltas = has_deltas
         self._before: dict[str, float] = {}
-        self._collector = ProcessCollector(registry=None)
+
+    @functools.cached_property
+    def _collector(self) -> ProcessCollector:
+        """Import the collector at the first collection, behind the fork gate: pool children never need it."""
+        from prometheus_client import ProcessCollector  # noqa: PLC0415
+
+        return ProcessCollector(registry=None)
 
     def produce(self, now: int) -> Iterator[ScopeMetrics]:
         """Yield the metrics; there are none without ``/proc``."""

@@ -1,8 +1,8 @@
 """Add metrics that no instrument of the SDK recorded to each reader's collection.
 
 The specification calls such a source a MetricProducer. Python's SDK does not have it yet. So our own readers, for pull
-and for push, ask the producers themselves. Where they can they are in-memory readers of the SDK's, whose
-``get_metrics_data`` is public: another reader has to override a private method.
+and for push, ask the producers themselves. They are in-memory readers of the SDK's, whose ``get_metrics_data`` is
+public: another reader has to override a private method.
 """
 
 from __future__ import annotations

@@ -47,7 +47,7 @@ class PublisherPush:
     """The provider of a process that only publishes, and the threads that push from it."""
 
     def __init__(self, settings: Settings, service: str) -> None:
-        """Import the exporters; ``service`` is used if the environment names none."""
+        """Import nothing yet; ``service`` is used if the environment names none."""
         if settings.push is None:
             raise ValueError("nothing is to be pushed")
         self._provider = MeterProvider(
@@ -58,9 +58,10 @@ class PublisherPush:
         )
         self._label_length = settings.bounds.label_length
         self._limits = limits(settings.bounds)
-        self.pushers = Pushers(settings.push)
-        self.problems = list(self.pushers.problems)
+        self.problems: list[str] = []
         """Sentences about exporters that cannot be loaded or made; the others push."""
+        self.pushers = Pushers(settings.push)
+        self.pushers.failed = self.problems.append
 
     def start(self, hold: Hold) -> None:
         """Push from now on; ``hold`` keeps forks waiting while metrics are collected."""
@@ -70,7 +71,6 @@ class PublisherPush:
             return ForeignMetrics(InstrumentationScope(SCOPE, __version__), self._label_length, refused)
 
         self.pushers.start(self._provider, self._limits, ((), Nothing), hold, (foreign, refused))
-        self.problems += self.pushers.problems
 
     def meter(self) -> Meter:
         """Return the meter to record with."""

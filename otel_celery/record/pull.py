@@ -1,29 +1,32 @@
-"""The reader behind the port: collects from the SDK and from our producers at each scrape."""
+"""The reader on the port: at each scrape it shows what another reader, and our producers, have.
+
+That other one is on the provider from the start. This one, OpenTelemetry's for Prometheus, brings prometheus_client
+with it, and is made when the port is opened: after the pool has forked.
+"""
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING
 
 from opentelemetry.exporter.prometheus import PrometheusMetricReader
-from opentelemetry.sdk.metrics.export import ExponentialHistogram, InMemoryMetricReader, MetricReader
+from opentelemetry.sdk.metrics.export import ExponentialHistogram
 from prometheus_client import CollectorRegistry
 
 from otel_celery.record.families import RememberingCollector
 from otel_celery.record.producers import add_produced, metrics_of
-from otel_celery.saying import say
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from opentelemetry.sdk.metrics.export import CardinalityLimits, Metric, MetricsData
+    from opentelemetry.sdk.metrics.export import Metric, MetricsData
 
     from otel_celery.record.foreign import ForeignMetrics
     from otel_celery.record.histograms import TallyHistograms
     from otel_celery.record.producers import Producer
+    from otel_celery.record.source import SourceReader
 
 
-class _Shown:
+class PullReader(PrometheusMetricReader):
     """Shows collections, with the producers' metrics added, through a collector in a registry.
 
     The text format cannot show exponential histograms, and the exporter fails the whole scrape at the first one. An
@@ -33,14 +36,16 @@ class _Shown:
 
     def __init__(
         self,
+        source: SourceReader,
         registry: CollectorRegistry,
-        limits: CardinalityLimits,
         producers: Sequence[Producer],
         foreign: ForeignMetrics,
         stand_in: TallyHistograms | None = None,
     ) -> None:
-        """Show in ``registry`` the metrics of the SDK and of ``producers``, to which more may be added later."""
-        self._prepare(limits)
+        """Show in ``registry`` what ``source`` and ``producers`` have; more may be added to these later."""
+        # The exporter's own collector goes into a registry that nobody scrapes.
+        super().__init__(registry=CollectorRegistry(), scope_info_enabled=False)
+        self._source = source
         self._producers = producers
         self._foreign = foreign
         self._stand_in = stand_in
@@ -48,13 +53,11 @@ class _Shown:
         self._shown_in = registry
         registry.register(self._remembering)
 
-    def _prepare(self, limits: CardinalityLimits) -> None:
-        """Initialise the SDK's reader."""
-        raise NotImplementedError
-
     def _fetch(self) -> None:
         """Collect, and have the collection shown."""
-        raise NotImplementedError
+        metrics_data = self._source.get_metrics_data()
+        if metrics_data is not None:
+            self._show(metrics_data)
 
     def _show(self, metrics_data: MetricsData) -> None:
         add_produced(metrics_data, self._producers)
@@ -80,37 +83,3 @@ class _Shown:
         if stand_in is None:
             self._foreign.leave_out(metric, scope)
         return stand_in
-
-
-class PullReader(_Shown, PrometheusMetricReader):
-    """The exporter's Prometheus reader, with a collector of our own, which also reads our producers."""
-
-    def _prepare(self, limits: CardinalityLimits) -> None:
-        registry = CollectorRegistry()  # of the exporter's own collector, which nobody scrapes
-        PrometheusMetricReader.__init__(self, registry=registry, scope_info_enabled=False, cardinality_limits=limits)
-
-    def _fetch(self) -> None:
-        self.collect()
-
-    def _receive_metrics(self, metrics_data: MetricsData, *_: object, **__: object) -> None:
-        self._show(metrics_data)
-
-
-class PublicPullReader(_Shown, InMemoryMetricReader):
-    """Shows the same by the SDK's public methods alone, for a release in which ``_receive_metrics`` has moved."""
-
-    def _prepare(self, limits: CardinalityLimits) -> None:
-        InMemoryMetricReader.__init__(self, cardinality_limits=limits)
-
-    def _fetch(self) -> None:
-        metrics_data = self.get_metrics_data()
-        if metrics_data is not None:
-            self._show(metrics_data)
-
-
-def pull_reader() -> type[PullReader | PublicPullReader]:
-    """Choose the exporter's reader; the other one, and say so, if the SDK no longer calls the method it overrides."""
-    if "_receive_metrics" in MetricReader.__abstractmethods__:
-        return PullReader
-    say(logging.WARNING, "the OpenTelemetry SDK has moved a private name: the port is served by another of its readers")
-    return PublicPullReader

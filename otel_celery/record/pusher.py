@@ -12,12 +12,13 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-from opentelemetry.instrumentation.utils import suppress_instrumentation
 from opentelemetry.sdk.metrics import ObservableCounter
 from opentelemetry.sdk.metrics.export import AggregationTemporality, InMemoryMetricReader, MetricExportResult
 
 from otel_celery.export.hush import Hush
+from otel_celery.forks import gate
 from otel_celery.masking import represented
+from otel_celery.record.exporters import ExporterError, Late
 from otel_celery.record.isolation import Isolation
 from otel_celery.record.producers import add_produced
 from otel_celery.unobtrusive import consideration
@@ -36,14 +37,17 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("otel_celery")
 
+LATE_SECONDS = 1.0
+"""How long a thread waits before it imports its exporter, at most: until then the worker itself starts."""
 
-def has_deltas(exporter: MetricExporter) -> bool:
+
+def has_deltas(exporter: MetricExporter | Late) -> bool:
     """Tell whether an exporter prefers delta temporality for observable counters."""
     temporality, _ = preferences(exporter)
     return (temporality or {}).get(ObservableCounter) is AggregationTemporality.DELTA
 
 
-def preferences(exporter: MetricExporter) -> tuple[Any, Any]:
+def preferences(exporter: MetricExporter | Late) -> tuple[Any, Any]:
     """Return the temporality and the aggregation that an exporter prefers.
 
     They are private attributes; the SDK's own periodic reader reads the same. None means the SDK's default: cumulative,
@@ -57,7 +61,7 @@ class PushReader(InMemoryMetricReader):
 
     def __init__(
         self,
-        exporter: MetricExporter,
+        exporter: MetricExporter | Late,
         limits: CardinalityLimits,
         producers: Sequence[Producer],
         foreign: ForeignMetrics,
@@ -92,7 +96,7 @@ class Pusher:
         self,
         place: str,
         reader: PushReader,
-        exporter: MetricExporter,
+        exporter: MetricExporter | Late,
         timing: tuple[float, float],
         hold: Hold,
         refused: Refusals,
@@ -108,9 +112,12 @@ class Pusher:
         self._interval, self._timeout = timing
         self._hold = hold
         self._over = threading.Event()
-        self._isolation = Isolation(exporter, refused)
-        self._hush = Hush(exporter)
+        self._refused = refused
         self._is_failing = False
+        self.opened: Callable[[str], None] = lambda _: None
+        """Called with the place, once an exporter that is late has been made."""
+        self.failed: Callable[[str], None] = lambda _: None
+        """Called with a sentence, if it cannot be made; then nothing is pushed."""
         self._thread = threading.Thread(target=self._run, name="otel-celery-push", daemon=True)
 
     def start(self) -> None:
@@ -134,15 +141,34 @@ class Pusher:
 
     def _run(self) -> None:
         due = time.monotonic() + self._interval
+        exporter = self._open()
+        if exporter is None:
+            return
+        with gate().importing():
+            from opentelemetry.instrumentation.utils import suppress_instrumentation  # noqa: PLC0415
+        self._isolation, self._hush = Isolation(exporter, self._refused), Hush(exporter)
         with suppress_instrumentation(), self._hush:
             while not self._over.wait(max(0.0, due - time.monotonic())):
                 due = time.monotonic() + self._interval
                 self._push()
             self._push()
             try:
-                self._exporter.shutdown()
+                exporter.shutdown()
             except Exception as error:  # noqa: BLE001  the last push is over
                 logger.debug("otel-celery: the exporter %s did not shut down: %s", self._place, represented(error))
+
+    def _open(self) -> MetricExporter | None:
+        """Make an exporter that is late; None if it cannot be made."""
+        if not isinstance(self._exporter, Late):
+            return self._exporter
+        self._over.wait(min(LATE_SECONDS, self._interval))
+        try:
+            made = self._exporter.open()
+        except ExporterError as error:
+            self.failed(str(error))
+            return None
+        self.opened(self._place)
+        return made
 
     def _push(self) -> None:
         self._hush.heard.clear()

@@ -1,4 +1,4 @@
-"""The exporters of one worker: loaded before the pool forks, created after it, and flushed at the end."""
+"""The exporters of one worker: loaded and created after the pool has forked, and flushed at the end."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from opentelemetry.sdk.metrics.export import MetricReader
 
-from otel_celery.record.exporters import ExporterError, load, make
+from otel_celery.forks import gate
+from otel_celery.record.exporters import ExporterError, Late, load, make
 from otel_celery.record.pusher import Pusher, PushReader, has_deltas
 
 if TYPE_CHECKING:
@@ -24,21 +25,21 @@ if TYPE_CHECKING:
 
 
 class Pushers:
-    """The exporters of one worker; one that cannot be loaded or created is left out, and named in ``problems``."""
+    """The exporters of one process; one that cannot be loaded or created is left out."""
 
     def __init__(self, push: Push) -> None:
-        """Import every exporter's class."""
-        self.problems: list[str] = []
+        """Import nothing yet."""
+        self.pushed: Callable[[str], None] = lambda _: None
+        """Called with each destination once something can be pushed to it, perhaps in a thread of ours."""
+        self.failed: Callable[[str], None] = lambda _: None
+        """Called with a sentence about each exporter that is left out, perhaps in a thread of ours."""
+        self.may_be_late = False
+        """Whether OTLP's exporters are imported by the threads that push, a moment later; what fails is told then."""
         self._push = push
-        self._loaded: list[tuple[Exporter, type[MetricExporter | MetricReader]]] = []
+        self._exporters = list(push.exporters)
         self._pushers: list[Pusher] = []
         self._readers: list[MetricReader] = []
         self._provider: MeterProvider | None = None
-        for exporter in push.exporters:
-            try:
-                self._loaded.append((exporter, load(exporter)))
-            except ExporterError as error:
-                self.problems.append(str(error))
 
     def start(
         self,
@@ -47,21 +48,19 @@ class Pushers:
         producers: tuple[Sequence[Producer], Callable[..., Producer]],
         hold: Hold,
         foreign: tuple[Callable[[], ForeignMetrics], Refusals],
-    ) -> list[str]:
-        """Push this provider's metrics from now on, and return the destinations; ``problems`` gets those found here.
+    ) -> None:
+        """Push this provider's metrics from now on.
 
         ``producers`` are the producers that all readers share, and a function that makes one for a single reader.
         ``foreign`` is a function that makes a reader's ForeignMetrics, and the counter of points that cannot be sent.
         Call it only after the pool has forked: no child must inherit a connection, or gRPC's threads.
         """
-        self.problems.clear()
         self._provider = provider
-        started = []
-        for exporter, loaded in self._loaded:
+        for exporter in self._exporters:
             try:
-                made = make(loaded, exporter, self._push)
+                made = self._made(exporter)
             except ExporterError as error:
-                self.problems.append(str(error))
+                self.failed(str(error))
                 continue
             place = exporter.place
             if isinstance(made, MetricReader):
@@ -70,21 +69,30 @@ class Pushers:
                 shared, figures = producers
                 reader = PushReader(made, limits, [*shared, figures(has_deltas=has_deltas(made))], foreign[0]())
                 timing = self._push.interval, self._push.timeout
-                self._pushers.append(Pusher(place, reader, made, timing, hold, foreign[1]))
+                pusher = Pusher(place, reader, made, timing, hold, foreign[1])
+                pusher.opened, pusher.failed = self.pushed, self.failed
+                self._pushers.append(pusher)
             self._readers.append(reader)
             provider.add_metric_reader(reader)
-            started.append(place)
+            if not isinstance(made, Late):
+                self.pushed(place)
         for pusher in self._pushers:
             pusher.start()
-        return started
+
+    def _made(self, exporter: Exporter) -> MetricExporter | MetricReader | Late:
+        if self.may_be_late and exporter.otlp is not None:
+            return Late(exporter, self._push)
+        with gate().importing():
+            loaded = load(exporter)
+        return make(loaded, exporter, self._push)
 
     def has_grpc(self) -> bool:
         """Tell whether an exporter uses gRPC."""
-        return any(exporter.is_grpc for exporter, _ in self._loaded)
+        return any(exporter.is_grpc for exporter in self._exporters)
 
     def leave_out_grpc(self) -> None:
         """Leave out the exporters that use gRPC."""
-        self._loaded = [(exporter, loaded) for exporter, loaded in self._loaded if not exporter.is_grpc]
+        self._exporters = [exporter for exporter in self._exporters if not exporter.is_grpc]
 
     def finish(self, until: float) -> None:
         """Push the last values, all exporters at once, and wait at most until this moment of the monotonic clock."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from otel_celery.forks import Home
@@ -29,6 +30,8 @@ class Recording(Metering):
         """Begin to count for the worker with this node name; ``service`` is used if the environment names none."""
         super().__init__(settings, of_worker(worker, service), self._lost)
         self.has_exemplars = settings.push is not None and settings.push.has_exemplars
+        if self.has_exemplars:
+            import_module("opentelemetry.propagate")  # now, and not at the first request, beside a fork
         self.tallies = Tallies(worker, settings.bounds, self.histograms, wants_traces=self.has_exemplars)
         self._leaves: list[Callable[[], None]] = []
 

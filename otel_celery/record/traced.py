@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry.context import Context, attach, detach
-from opentelemetry.propagate import extract
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -20,6 +19,8 @@ class Traced:
 
     def __init__(self, books: TaskObserver, carrier: Mapping[str, Any]) -> None:
         """``carrier`` is a message's headers; the propagators of OTEL_PROPAGATORS find the trace in it."""
+        from opentelemetry.propagate import extract  # noqa: PLC0415  Recording has imported it, where it is needed
+
         self._books = books
         self._context = extract(carrier, Context())
 

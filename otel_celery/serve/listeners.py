@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import encodings.idna  # noqa: F401  else getaddrinfo imports it, perhaps while another thread forks
 import errno
 import socket
 from typing import Any

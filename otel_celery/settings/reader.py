@@ -27,7 +27,7 @@ MAX_HOST = 253
 MAX_NAMES = 20
 """Exporters in one list at most."""
 
-_LABELS = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\.?")
+_LABELS = re.compile(r"[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*\.?")
 _SCOPE = re.compile(r"[A-Za-z0-9_.-]+")
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,100}")
 _LINK = re.compile(r"(tcp|udp|sctp)://([0-9.]+|\[[0-9A-Fa-f:.]+\]):\d{1,5}")
@@ -175,11 +175,12 @@ def is_host(text: str) -> bool:
 
 
 def _is_name(text: str) -> bool:
-    try:
-        name = text.encode("idna").decode("ascii")
-    except UnicodeError:  # a label is empty, has over 63 characters, or has forbidden ones
-        return False
-    return len(name) <= MAX_HOST and _LABELS.fullmatch(name) is not None
+    if not text.isascii():  # else the codec is not imported, which every child of the pool would pay for
+        try:
+            text = text.encode("idna").decode("ascii")
+        except UnicodeError:  # a label is empty, has over 63 characters, or has forbidden ones
+            return False
+    return len(text) <= MAX_HOST and _LABELS.fullmatch(text) is not None
 
 
 def is_service_link(value: str) -> bool:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import time
+from pathlib import Path
 
 from celery import Celery
 
@@ -22,3 +24,11 @@ TASKS = [f"bench.nothing_{number}" for number in range(int(os.environ.get("BENCH
 
 for name in TASKS:
     app.task(name=name)(nothing)
+
+
+@app.task(name="bench.noting")
+def noting() -> None:
+    """Note that this process has run a task, in a file of its own; take long enough that each child gets some."""
+    with Path(os.environ["BENCH_NOTES"], str(os.getpid())).open("ab") as note:
+        note.write(b".")
+    time.sleep(0.2)

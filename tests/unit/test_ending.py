@@ -107,7 +107,11 @@ def test_an_end_at_which_everything_hangs_takes_three_seconds(settings: Settings
     environ: dict[str, str] = {}
     recording, levels, hanging = Recording(settings, "w@h", "proj"), FakeLevels(), Hanging()
     recording.register(levels)
-    assert recording.start_pushing(gate().hold)
+    pushed: list[str] = []
+    assert recording.pushers is not None
+    recording.pushers.pushed = pushed.append
+    recording.start_pushing(gate().hold)
+    assert pushed
     outward = Outward("worker w@h", recording, recording.tallies, strict=False, host="worker")
     outlets = Outlets(recording, outward, None)
     outlets.watch(levels)

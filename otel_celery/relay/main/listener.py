@@ -36,17 +36,15 @@ PIECE = 256 * 1024
 class Listener:
     """Reads the frames of all children into the merged metrics."""
 
-    def __init__(  # noqa: PLR0913, PLR0917  each comes from the relay
+    def __init__(
         self,
         listening: socket.socket,
         where: Address,
-        merged: Merged,
         gate: ForkGate,
         lost: Losses,
         failed: Callable[[Exception], None],
     ) -> None:
         """Prepare; children may connect at once, and are read from :meth:`start` on."""
-        self._merged = merged
         self._gate = gate
         self._lost = lost
         self._failed = failed
@@ -66,8 +64,12 @@ class Listener:
         self._entrance = Entrance(listening, self._where, self._selector, self._knocked, self._failed)
         self._thread = threading.Thread(target=self._run, name="otel-celery-relay", daemon=True)
 
-    def start(self) -> None:
-        """Start the thread, with a new selector: gevent may have patched the process since."""
+    def start(self, merged: Merged) -> None:
+        """Start the thread, which adds what it reads to ``merged``.
+
+        Its selector is a new one: gevent may have patched the process since.
+        """
+        self._merged = merged
         self._selector.close()
         self._prepare(self._entrance.listening)
         self._thread.start()

@@ -14,9 +14,7 @@ from otel_celery.lifecycle import Loss
 from otel_celery.relay import sdk
 from otel_celery.relay.child import child
 from otel_celery.relay.main import neighbours
-from otel_celery.relay.main.blend import Blender
 from otel_celery.relay.main.listener import Listener
-from otel_celery.relay.main.merged import Merged
 from otel_celery.relay.wire import address
 
 if TYPE_CHECKING:
@@ -26,6 +24,8 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.metrics.export import MetricReader, MetricsData
 
     from otel_celery.forks import ForkGate
+    from otel_celery.relay.main.blend import Blender
+    from otel_celery.relay.main.merged import Merged
     from otel_celery.relay.main.neighbours import Neighbour
 
 logger = logging.getLogger("otel_celery")
@@ -65,8 +65,8 @@ class Relay:
         self._gate = gate
         self._count, self._failed = lost, failed
         self._said: set[Loss] = set()
-        self._merged = Merged(self._lost, time.time_ns())
-        self._blend = Blender(label_length, self._lost)
+        self._began = time.time_ns()
+        self._merging: tuple[Merged, Blender] | None = None
         self._label_length = label_length
         self._home = Home()
 
@@ -105,7 +105,7 @@ class Relay:
     def _listen(self, environ: MutableMapping[str, str]) -> None:
         listening, self._where = address.listen(feeds_application=not self.is_ours)
         try:
-            self._listener = Listener(listening, self._where, self._merged, self._gate, self._lost, self._failed)
+            self._listener = Listener(listening, self._where, self._gate, self._lost, self._failed)
         except OSError:  # no descriptor is left
             listening.close()
             address.remove(self._where)
@@ -138,8 +138,14 @@ class Relay:
 
     def start(self) -> None:
         """Start to read from children, now that the first ones are forked."""
-        if self._listener is not None:
-            self._listener.start()
+        if self._listener is None:
+            return
+        with self._gate.importing():
+            from otel_celery.relay.main.blend import Blender  # noqa: PLC0415  no child needs it
+            from otel_celery.relay.main.merged import Merged  # noqa: PLC0415  the same
+        merged = Merged(self._lost, self._began)
+        self._merging = merged, Blender(self._label_length, self._lost)
+        self._listener.start(merged)
 
     def close(self) -> None:
         """Read the children's last frames and stop; merged metrics stay with the provider. Harmless if never opened."""
@@ -169,12 +175,13 @@ class Relay:
 
     def blended(self, provider: MeterProvider, reader: MetricReader, data: MetricsData | None) -> MetricsData | None:
         """Add the children's metrics to a reader's collection; after an error the collection stays without them."""
-        if not self._home.is_here:
+        if not self._home.is_here or self._merging is None:
             return data
+        merged, blend = self._merging
         try:
             is_delta = partial(sdk.is_delta, reader)
-            merged = self._merged.points(reader, is_delta, time.time_ns())
-            return self._blend(data, merged, sdk.resource(provider), is_delta)
+            points = merged.points(reader, is_delta, time.time_ns())
+            return blend(data, points, sdk.resource(provider), is_delta)
         except Exception as error:  # noqa: BLE001  reported, and counted in a metric
             self._failed(error)
             return data

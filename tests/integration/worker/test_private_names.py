@@ -28,7 +28,7 @@ PRIVATE = {
     *("_instrument_view_instrument_matches", "_measurement_consumer", "_metric_readers", "_meters", "_reader_storages"),
     *("_real_meter_provider", "_sdk_config", "_set_collect_callback", "_internal", "_PROXY_METER_PROVIDER", "_lock"),
     *("_Counter", "_Gauge", "_Histogram", "_ObservableUpDownCounter", "_UpDownCounter", "_instrument"),
-    *("_preferred_aggregation", "_preferred_temporality", "_receive_metrics", "_uninstrument"),
+    *("_preferred_aggregation", "_preferred_temporality", "_uninstrument"),
     "_update_resource",
     # opentelemetry-instrumentation-celery
     *("_trace_after_publish", "_trace_before_publish", "_trace_failure", "_trace_postrun", "_trace_prerun"),

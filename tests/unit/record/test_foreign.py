@@ -25,6 +25,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from otel_celery.record import port_names as names
 from otel_celery.record.pull import PullReader
 from otel_celery.record.recording import Recording
+from otel_celery.record.source import SourceReader
 from otel_celery.relay import sdk
 from otel_celery.settings.settings import Port, Settings
 from tests.callbacks import ODD, giving
@@ -284,7 +285,8 @@ def test_an_applications_resource_is_cleaned_too() -> None:
     """Its own provider may have been made from the same environment."""
     provider = MeterProvider(resource=Resource({"service.name": "\udcff", "n": 10**5000}), shutdown_on_exit=False)
     registry = CollectorRegistry()
-    reader = PullReader(registry, {}, [], only_foreign())
+    reader = SourceReader()
+    PullReader(reader, registry, [], only_foreign())
     provider.add_metric_reader(reader)
     provider.get_meter("m").create_counter("orders").add(1)
     assert 'service_name="?"' in scrape(registry)

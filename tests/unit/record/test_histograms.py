@@ -26,6 +26,7 @@ from otel_celery import catalogue
 from otel_celery.catalogue import SCOPE
 from otel_celery.record.histograms import MANY, SdkHistograms, Tally, TallyHistograms
 from otel_celery.record.pull import PullReader
+from otel_celery.record.source import SourceReader
 from tests.integration.worker.harness import ROOT
 from tests.unit.record.fakes import only_foreign, scrape
 
@@ -66,7 +67,8 @@ def show_a_gauge(meter: Meter) -> None:
 def tallied(bounds: tuple[float, ...], encode: Callable[[CollectorRegistry], bytes]) -> str:
     """Record as tallies, handed to our reader."""
     registry, histograms = CollectorRegistry(), TallyHistograms(bounds, InstrumentationScope(SCOPE), time.time_ns())
-    reader = PullReader(registry, {}, [histograms], only_foreign())
+    reader = SourceReader()
+    PullReader(reader, registry, [histograms], only_foreign())
     provider = MeterProvider([reader], Resource({}), shutdown_on_exit=False)
     show_a_gauge(provider.get_meter(SCOPE))
     return played(histograms, registry, encode)

@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from otel_celery.record.pull import PullReader
 from otel_celery.record.pusher import PushReader
+from otel_celery.record.source import SourceReader
 from tests.unit.record.fakes import only_foreign
 from tests.unit.record.test_pusher import Exporter, Gate
 
@@ -41,7 +42,9 @@ def test_each_reader_asks_for_itself() -> None:
     producers: list[Producer] = []
     registry = CollectorRegistry()
     push = PushReader(Exporter(Gate()), {}, producers, only_foreign())
-    provider = MeterProvider([PullReader(registry, {}, producers, only_foreign()), push], shutdown_on_exit=False)
+    source = SourceReader()
+    PullReader(source, registry, producers, only_foreign())
+    provider = MeterProvider([source, push], shutdown_on_exit=False)
     provider.get_meter("known").create_counter("own").add(1)
     before = push.take()
     assert before is not None

@@ -17,6 +17,7 @@ from otel_celery.record.foreign import ForeignMetrics
 from otel_celery.record.histograms import BothHistograms, SdkHistograms, TallyHistograms
 from otel_celery.record.pull import PullReader
 from otel_celery.record.refusals import Refusals
+from otel_celery.record.source import SourceReader
 from tests.unit.record.fakes import only_foreign
 
 if TYPE_CHECKING:
@@ -29,7 +30,8 @@ def test_a_view_that_makes_everything_exponential(caplog: pytest.LogCaptureFixtu
     view = View(instrument_type=Histogram, aggregation=ExponentialBucketHistogramAggregation())
     theirs, lost = InMemoryMetricReader(), list[tuple[Loss, int]]()
     refused = Refusals(lambda reason, number: lost.append((reason, number)))
-    ours = PullReader(registry, {}, [], ForeignMetrics(InstrumentationScope(SCOPE), 200, refused), tallied)
+    ours = SourceReader()
+    PullReader(ours, registry, [], ForeignMetrics(InstrumentationScope(SCOPE), 200, refused), tallied)
     provider = MeterProvider([theirs, ours], shutdown_on_exit=False, views=[view])
     both = BothHistograms(SdkHistograms(provider.get_meter(SCOPE), (0.1, 1.0)), tallied)
     both.series(catalogue.DURATION, {"queue": "q"}).record(0.5)
@@ -54,7 +56,9 @@ def test_each_reader_has_the_aggregation_that_it_prefers() -> None:
     """From one provider of ours: exponential for who asks for it, explicit bounds for the port."""
     registry = CollectorRegistry()
     exponential = InMemoryMetricReader(preferred_aggregation={Histogram: ExponentialBucketHistogramAggregation()})
-    provider = MeterProvider([PullReader(registry, {}, [], only_foreign()), exponential], shutdown_on_exit=False)
+    source = SourceReader()
+    PullReader(source, registry, [], only_foreign())
+    provider = MeterProvider([source, exponential], shutdown_on_exit=False)
     SdkHistograms(provider.get_meter(SCOPE), (0.1, 1.0)).series(catalogue.DURATION, {}).record(0.5)
     assert 'celery_task_duration_seconds_bucket{le="1.0"} 1.0' in generate_latest(registry).decode()
     data = exponential.get_metrics_data()

@@ -21,7 +21,7 @@ import trustme
 from prometheus_client import CollectorRegistry, Counter
 
 from otel_celery.page.page import StatusPage
-from otel_celery.serve import Endpoint, open_endpoint
+from otel_celery.serve.server import Endpoint, open_endpoint
 from otel_celery.settings.settings import TLS, Port
 
 if TYPE_CHECKING:
@@ -211,7 +211,7 @@ PREAMBLE = """
 import json, os, sys
 from prometheus_client import CollectorRegistry, Counter
 from otel_celery.page.page import StatusPage
-from otel_celery.serve import open_endpoint
+from otel_celery.serve.server import open_endpoint
 from otel_celery.settings.settings import Port, TLS
 class Health:
     def healthy(self): return None

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from otel_celery.serve import AccessError, access
-from otel_celery.serve.access import Certificates, Credentials
+from otel_celery.serve import access
+from otel_celery.serve.access import AccessError, Certificates, Credentials
 from otel_celery.settings.settings import TLS, Port
 
 FILE = """

@@ -288,6 +288,27 @@ def _is_open(gate: ForkGate) -> bool:
     return free == [True]
 
 
+def test_a_fork_waits_longer_for_an_import(monkeypatch, caplog) -> None:
+    """A child that is forked beside an import would hang at the same module, so the fork comes after it."""
+    monkeypatch.setattr("otel_celery.forks.PATIENCE", 0.05)
+    gate, held, imported = ForkGate(), threading.Event(), threading.Event()
+
+    def bring_in() -> None:
+        with gate.importing():
+            held.set()
+            time.sleep(0.5)
+            imported.set()
+
+    importer = threading.Thread(target=bring_in)
+    importer.start()
+    held.wait()
+    gate.before()
+    assert imported.is_set()
+    gate.after_in_parent()
+    importer.join()
+    assert not caplog.records
+
+
 def test_fork_does_not_wait_for_ever(monkeypatch, caplog) -> None:
     """A scrape that does not end delays a fork for a bounded time, is said in the log, and is left its lock."""
     monkeypatch.setattr("otel_celery.forks.PATIENCE", 0.05)

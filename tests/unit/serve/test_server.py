@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry
 
-from otel_celery.serve import Endpoint, open_endpoint
+from otel_celery.serve.server import Endpoint, open_endpoint
 from otel_celery.settings.settings import Port
 from tests.unit.serve.conftest import page
 
