@@ -105,6 +105,10 @@ DRAWING = (
 """Grafana's panel components with what they are drawn with, what bundles them, and what steers Chromium."""
 FEWER = {"OTEL_CELERY_TEST_EXAMPLES": "10"}
 """Examples of a property in a cell of the matrix, where fifty are tried on the newest Python; some have multiples."""
+FROZEN = (ENDS, "tests/integration/worker/test_books.py")
+"""One way through the table of ends, and the books, once more with the garbage collector frozen before the fork."""
+GC_FREEZE = "OTEL_CELERY_TEST_GC_FREEZE"
+"""Gives the worker tests' workers OTEL_PYTHON_CELERY_GC_FREEZE."""
 START_METHOD = "OTEL_CELERY_TEST_START_METHOD"
 """Tells the worker tests how the prefork pool starts its children; Celery 5.7 has the choice."""
 
@@ -159,6 +163,7 @@ def rest(session: nox.Session) -> None:
     left = (f"--ignore={path}" for path in (*QUICK, ENDS, DEMO))
     session.run("pytest", *left, *SLOWEST, *SIX, "-m", "not alone")
     session.run("pytest", ENDS, DEMO, "-raR", *FOUR, "-k", f"not ({ONCE})")
+    session.run("pytest", *FROZEN, "-raR", *FOUR, "-m", "prefork", "-k", ONCE, env={GC_FREEZE: "true"})
     session.run("pytest", *SLOWEST, "-m", "alone")
 
 
@@ -275,5 +280,5 @@ def pictures(session: nox.Session) -> None:
 def benchmarks(session: nox.Session) -> None:
     """Measure what a task and a scrape cost, on demand, on a machine that does nothing else; needs valgrind."""
     session.install("-e", ".[demo]", *CELERY[NEWEST_CELERY], *group("test"))
-    for program in session.posargs or ("instructions", "throughput", "scrape", "endpoint", "queues"):
+    for program in session.posargs or ("instructions", "throughput", "scrape", "endpoint", "queues", "weight"):
         session.run("python", "-m", f"tests.benchmarks.{program}")

@@ -278,7 +278,7 @@ class WorkerLevels(Protocol):
         """Return the attributes of ``celery.worker.info``, without ``worker``."""
 
 
-def guarded(observer: ErrorObserver, where: Where, report: Callable[..., None], *args: object) -> None:
+def guarded(observer: ErrorObserver, where: Where, report: Callable[..., object], *args: object) -> None:
     """Call ``report`` with ``args``, and keep any exception of ours from the host.
 
     ``where`` names the place in the log line, and is the ``where`` label of otel_celery_internal_errors_total.

@@ -17,9 +17,16 @@ from typing import TYPE_CHECKING, Any
 
 from otel_celery.controller import observe_end
 from otel_celery.forks import gate
+from otel_celery.freezing import freeze
 from otel_celery.lifecycle import Where, guarded
 from otel_celery.masking import reason
-from otel_celery.observe.children import has_processes, starts_beat, surround_starts
+from otel_celery.observe.children import (
+    forks_processes,
+    has_processes,
+    starts_beat,
+    surround_starts,
+    warm_up,
+)
 from otel_celery.observe.watch import Watch
 from otel_celery.outlets import Outlets
 from otel_celery.outward import Outward
@@ -58,6 +65,7 @@ class Session:
         self.publishes = self._recording.publishes(settings) if settings.enabled else None
         """Counts what this worker publishes, also in its pool's children; None with metrics off."""
         self._was_over = False
+        self._is_frozen = False
         self.on_end: Callable[[], None] = lambda: None
         self.warnings: list[str] = []
         """Sentences about other parts that do not work, such as the relay."""
@@ -83,7 +91,7 @@ class Session:
         return self._outlets.is_closed
 
     def pool_prepared(self) -> None:
-        """Have children known as this worker's, and switch spans on.
+        """Have children known as this worker's, switch spans on, and freeze the garbage collector if that is asked for.
 
         Called before the pool forks and after every handler of ``worker_init``.
 
@@ -95,6 +103,8 @@ class Session:
             guarded(self._recording.tallies, Where.CHILDREN, surround_starts, self._worker.pool, self._starting)
         if self._traces is not None:
             self._begin_traces(self._traces)
+        if self._settings.gc_freeze:
+            guarded(self._recording.tallies, Where.CHILDREN, self._freeze)
 
     def _begin_traces(self, traces: WorkerTraces) -> None:
         if self._is_green and traces.has_grpc:
@@ -108,6 +118,25 @@ class Session:
         else:
             swallowed = partial(self._recording.tallies.swallowed, Where.REQUEST)
             guarded(self._recording.tallies, Where.REQUEST, traces.begin, self._worker, swallowed)
+
+    def _freeze(self) -> None:
+        """Have all children share memory, and tell the operator what that means, or that it cannot be had."""
+        if not forks_processes(self._worker):
+            say(
+                logging.WARNING,
+                f"OTEL_PYTHON_CELERY_GC_FREEZE has no effect on worker {self._worker.hostname}: its pool forks no "
+                "processes, which could share memory",
+            )
+            return
+        warm_up()
+        number = freeze()
+        self._is_frozen = True
+        logger.info(
+            "otel-celery: %d objects of worker %s are frozen before its pool forks (OTEL_PYTHON_CELERY_GC_FREEZE): "
+            "its processes share their memory, and no cycle among these objects is ever collected as garbage",
+            number,
+            self._worker.hostname,
+        )
 
     def pool_started(self) -> None:
         """Open the port, or keep trying until it is free, and begin to push.
@@ -125,7 +154,10 @@ class Session:
             guarded(self._recording.tallies, Where.QUEUES, self._ask_queues)
         if self._settings.port is not None:
             self._serve(self._settings.port)
-        self._outward.push(is_green=self._is_green, may_be_late=has_processes(self._worker))
+        may_be_late = has_processes(self._worker) and not self._is_frozen
+        self._outward.push(is_green=self._is_green, may_be_late=may_be_late)
+        if self._is_frozen:  # what was imported since, for the children that are forked later
+            guarded(self._recording.tallies, Where.CHILDREN, freeze)
 
     def _serve(self, port: Port) -> None:
         with gate().importing():

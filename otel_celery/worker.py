@@ -221,6 +221,8 @@ class Instrumentation:
             if session.publishes is not None:
                 self.publish_for(session.publishes)
             report.warnings += session.warnings
+        elif settings.gc_freeze:
+            report.warnings.append("OTEL_PYTHON_CELERY_GC_FREEZE has no effect while metrics and spans are off")
         report.warnings += settings.warnings
 
     def _on_session_end(self) -> None:

@@ -6,8 +6,11 @@ remembered from its start, and its ``_popen.returncode`` is read once billiard h
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any
 
+import billiard
+from billiard import util as billiard_util
 from celery.concurrency import ALIASES, get_implementation
 
 from otel_celery.lifecycle import Exit
@@ -34,6 +37,21 @@ def has_processes(worker: Any) -> bool:
 def starts_beat(worker: Any) -> bool:
     """Tell whether the worker starts a beat (``-B``), which is a process of its own on every pool."""
     return bool(worker.options.get("beat"))
+
+
+def forks_processes(worker: Any) -> bool:
+    """Tell whether the worker's pool forks its processes, and does not spawn them."""
+    methods = {getattr(worker, "pool_start_method", None), billiard.get_start_method()}
+    return has_processes(worker) and methods <= {None, "fork"}
+
+
+def warm_up() -> None:
+    """Have imported what each forked child would import as it begins: where cffi is installed, billiard parses C by it.
+
+    That takes 3 MiB in each child. The signal that a child gets at its parent's death is only read here.
+    """
+    with contextlib.suppress(Exception):  # no Linux; or billiard has moved it
+        billiard_util.get_pdeathsig()
 
 
 def surround_starts(pool: Any, starting: Callable[[], AbstractContextManager[None]]) -> None:

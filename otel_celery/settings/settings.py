@@ -94,7 +94,8 @@ class Settings:
     queues: queueing.Queues = field(default_factory=queueing.Queues)
     child_metrics: bool = True
     """Whether the metrics that tasks record with OpenTelemetry are exported too, also from pool children."""
-
+    gc_freeze: bool = False
+    """Whether a worker that forks its pool freezes the garbage collector's objects before."""
     beat_port: int | None = None
     """The number of beat's port, where it is another than ``port`` has."""
 
@@ -141,6 +142,7 @@ def read(environ: Mapping[str, str]) -> Settings:
         buckets=variables.BUCKETS.read(reader),
         bounds=_bounds(reader),
         child_metrics=variables.CHILD_METRICS.read(reader),
+        gc_freeze=variables.GC_FREEZE.read(reader),
         strict=strict,
         warnings=(
             *reader.ignored,

@@ -108,6 +108,14 @@ SENT_HEADER = Variable(
     True,  # noqa: FBT003
     "`false`: published messages have no header with their time, so that workers cannot tell how long they waited",
 )
+GC_FREEZE = Variable(
+    f"{PREFIX}GC_FREEZE",
+    Part.EVERYTHING,
+    kinds.BOOLEAN,
+    False,  # noqa: FBT003
+    "`true`: a prefork worker freezes Python's garbage collector before it forks, so that its children share memory "
+    "(see [what it costs](cost.md#freezing-before-the-fork))",
+)
 CONTEXT = Variable(
     "OTEL_PYTHON_CONTEXT",
     Part.EVERYTHING,

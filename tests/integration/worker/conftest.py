@@ -35,6 +35,8 @@ class Site:
         """Start a worker; it is ended with the test, if not before."""
         full = {"T_BROKER": self.broker, "T_BACKEND": self.backend if backend else "", **(environment or {})}
         full.setdefault("T_START_METHOD", os.environ.get("OTEL_CELERY_TEST_START_METHOD", ""))
+        if freeze := os.environ.get("OTEL_CELERY_TEST_GC_FREEZE"):
+            full.setdefault("OTEL_PYTHON_CELERY_GC_FREEZE", freeze)
         worker = start_worker(self.directory, environment=full, **options)
         self.stack.callback(_end, worker)
         return worker
