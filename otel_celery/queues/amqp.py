@@ -6,9 +6,10 @@ A question about a queue that does not exist, or is somebody's alone, closes its
 from __future__ import annotations
 
 import time
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from otel_celery.queues.figures import Figures
+from otel_celery.queues.figures import MAX_FOUND, Figures, is_lasting
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -42,6 +43,9 @@ class AmqpAsker:
                     answer.length, answer.consumers, further.unacked, further.age if answer.length else None
                 )
             yield name, answer
+        if asked.others:
+            others = (name for name in told.keys() - set(asked.names) if is_lasting(name))
+            yield from ((name, told[name]) for name in islice(sorted(others), MAX_FOUND))
 
     def _told(self) -> Mapping[str, Figures]:
         if self._management is None:

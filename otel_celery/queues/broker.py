@@ -88,7 +88,11 @@ class Broker:
         if driver == "amqp":
             return AmqpAsker(self._connection, self._management, self._trouble)
         channel = self._connection.channel()
-        return RedisAsker(channel) if driver == "redis" else VirtualAsker(self._connection, channel, self._timeout)
+        return (
+            RedisAsker(channel, self._trouble)
+            if driver == "redis"
+            else VirtualAsker(self._connection, channel, self._timeout)
+        )
 
     def _remembering(self, create: Callable[[], Any]) -> Callable[[], Any]:
         """Make kombu's transports, each of which has one of several URLs, so that their connection is known here."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
@@ -11,6 +12,15 @@ from otel_celery.lifecycle import SENT_HEADER
 if TYPE_CHECKING:
     from collections.abc import Container, Iterator, Sequence
 
+
+MAX_FOUND = 1_000
+"""Queues at most that are told though nobody has named them."""
+
+PASSING = re.compile(
+    r"celeryev(\..*)?|bcast\..*|celery_delayed_\d+|(.*\.)?celery\.pidbox|amq\..*|amqp_rpc_.*"
+    r"|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+)
+"""Names that Celery and its brokers make for themselves: events, broadcasts, delays, control, and replies."""
 
 LATEST = 2.0**33
 """Seconds since the epoch at most: the header is anybody's to write, and may hold infinity."""
@@ -44,6 +54,8 @@ class Asked:
     names: Sequence[str]
     known: Container[str] = ()
     """Those that exist though the broker holds nothing of them: an app's own queues do."""
+    others: bool = False
+    """Whether those that the broker lists besides are told too: a mistyped name is nobody's to give."""
 
 
 Trouble = Callable[[str, Exception], None]
@@ -58,6 +70,11 @@ class Asker(Protocol):
 
         Raises the exception of a broker that is gone.
         """
+
+
+def is_lasting(name: str) -> bool:
+    """Tell whether a queue that nobody has named is one of tasks, by its name."""
+    return PASSING.fullmatch(name) is None
 
 
 def age(headers: object, now: float) -> float | None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Mapping
 
-COLUMNS = "name,messages_ready,messages_unacknowledged,consumers,head_message_timestamp"
+COLUMNS = "name,messages_ready,messages_unacknowledged,consumers,head_message_timestamp,exclusive,auto_delete,arguments"
 
 MAX_BYTES = 32 * 2**20
 """Bytes of an answer at most: some hundred for each queue of the virtual host."""
@@ -43,7 +43,7 @@ class Management:
         self._opener = urllib.request.build_opener(_NoRedirect, _Http, _Https)
 
     def queues(self, vhost: str) -> Mapping[str, Figures]:
-        """Return the figures of every queue of a virtual host, in one question.
+        """Return the figures of every queue of a virtual host that outlives its consumers, in one question.
 
         Raises OSError, ValueError or UntoldError.
         """
@@ -55,7 +55,7 @@ class Management:
             raise UntoldError("the answer of the management API is too long")
         rows = json.loads(body)
         now = time.time()
-        return {str(row["name"]): _figures(row, now) for row in rows if isinstance(row, dict) and "name" in row}
+        return {str(row["name"]): _figures(row, now) for row in rows if isinstance(row, dict) and _stays(row)}
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
@@ -113,6 +113,12 @@ class _Http(urllib.request.HTTPHandler):
 class _Https(urllib.request.HTTPSHandler):
     def https_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
         return self.do_open(_SecureConnection, req)
+
+
+def _stays(row: Mapping[str, Any]) -> bool:
+    arguments = row.get("arguments")
+    expires = isinstance(arguments, dict) and "x-expires" in arguments
+    return "name" in row and not (row.get("exclusive") or row.get("auto_delete") or expires)
 
 
 def _figures(row: Mapping[str, Any], now: float) -> Figures:

@@ -13,15 +13,19 @@ from collections import Counter
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from otel_celery.queues.figures import Figures, age
+from otel_celery.queues.figures import MAX_FOUND, Figures, age, is_lasting
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Iterator, Sequence
 
-    from otel_celery.queues.figures import Answer, Asked
+    from otel_celery.queues.figures import Answer, Asked, Trouble
 
 AT_ONCE = 250
 """Queues asked for in one pipeline: some thousand commands, which hold up a server for a few milliseconds."""
+
+SCANS, SCANNED = 20, 1_000
+"""Steps that are taken in a refresh through the keys, and the keys in each: some milliseconds of the server's, whatever
+else lives in the database. A longer walk goes on in the next refresh."""
 
 MAX_UNACKED = 1_000
 """Unacknowledged messages that are read at most; beyond that their queues are not told."""
@@ -33,12 +37,19 @@ MAX_UNACKED_BYTES = 16 * 2**20
 class RedisAsker:
     """Asks over the connections of one of kombu's Redis channels, whose transport options it follows."""
 
-    def __init__(self, channel: Any) -> None:
-        """Use this channel's connections, key prefix, priority steps and key names."""
+    def __init__(self, channel: Any, trouble: Trouble) -> None:
+        """Use this channel's connections, key prefix, priority steps and key names.
+
+        ``trouble`` hears of a server that does not list its keys.
+        """
         from redis import Redis  # noqa: PLC0415  kombu has imported it, and nobody else needs it
 
         self._channel = channel
         self._client = Redis(connection_pool=channel.pool)
+        self._trouble = trouble
+        self._cursor = 0
+        self._walked: set[str] = set()
+        self._found: set[str] = set()
 
     def ask(self, asked: Asked, until: float) -> Iterator[tuple[str, Answer]]:
         """Yield each queue's answer, a pipeline at a time."""
@@ -46,6 +57,10 @@ class RedisAsker:
         names = iter(asked.names)
         while (some := list(islice(names, AT_ONCE))) and time.monotonic() < until:
             yield from self._some(some, asked.known, unacked)
+        if asked.others:
+            others = iter(sorted(self._bound_anywhere() - set(asked.names)))
+            while (some := list(islice(others, AT_ONCE))) and time.monotonic() < until:
+                yield from self._some(some, asked.known, unacked)
 
     def _some(
         self, names: Sequence[str], known: Container[str], unacked: Counter[str] | None
@@ -86,6 +101,27 @@ class RedisAsker:
             for name, table in zip(names, tables, strict=True)
             if not isinstance(table, Exception) and name in {queue for _, _, queue in self._bindings(table)}
         }
+
+    def _bound_anywhere(self) -> set[str]:
+        """Return the queues that kombu has bound to any exchange, as it does whenever it publishes to one."""
+        try:
+            self._walk()
+        except Exception as error:  # noqa: BLE001  SCAN may be forbidden; what is named is told without it
+            self._trouble("the list of the broker's queues", error)
+        tables = self._pipelined(("SMEMBERS", key) for key in sorted(self._found))
+        bound = {queue for table in tables if not isinstance(table, Exception) for *_, queue in self._bindings(table)}
+        return set(islice(sorted(name for name in bound if is_lasting(name)), MAX_FOUND))
+
+    def _walk(self) -> None:
+        """Go on through the keys, and remember those that bind; forget those that a whole walk has not met."""
+        for _ in range(SCANS):
+            self._cursor, keys = self._client.scan(self._cursor, match=self._table("*"), count=SCANNED)
+            met = {key.decode(errors="replace") if isinstance(key, bytes) else key for key in keys}
+            for keys_met in (self._walked, self._found):
+                keys_met.update(islice(met, max(0, MAX_FOUND - len(keys_met))))
+            if not self._cursor:
+                self._found, self._walked = self._walked, set()
+                return
 
     def _table(self, exchange: str) -> str:
         return self._key(self._channel.keyprefix_queue % exchange)

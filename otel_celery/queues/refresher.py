@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from otel_celery.lifecycle import Where
@@ -55,6 +56,7 @@ class Refresher:
         self.refreshed_at: float | None = None
         """When the broker last answered, in seconds since the epoch."""
         self._asked = asked
+        self._discovers = settings.discover
         self._interval = settings.interval
         self._longest = min(settings.interval, LONGEST)
         wait = self._longest / WAITS
@@ -113,7 +115,7 @@ class Refresher:
         self._broker.close()
 
     def _refresh(self, until: float) -> None:
-        asked = self._asked()
+        asked = replace(self._asked(), others=self._discovers)
         left, told, refused = dict.fromkeys(asked.names), dict[str, Figures](), list[Exception]()
         why: Exception = TimeoutError(f"it did not answer within {self._longest:g} s")
         try:

@@ -19,6 +19,8 @@ class Queues:
 
     in_worker: bool = False
     """Whether a worker asks the broker, besides its work."""
+    discover: bool = True
+    """Whether queues that nobody has named are shown, where the broker lists them."""
     interval: float = variables.QUEUES_INTERVAL.default / 1000
     """Seconds from the start of one refresh to the start of the next."""
     management: str | None = field(default=None, repr=False)
@@ -39,6 +41,7 @@ def queues(reader: Reader) -> Queues:
         keep_secrets(management)
     return Queues(
         in_worker=variables.QUEUES.read(reader),
+        discover=variables.QUEUES_DISCOVER.read(reader),
         interval=variables.QUEUES_INTERVAL.read(reader) / 1000,
         management=management,
     )

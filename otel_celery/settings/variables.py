@@ -335,6 +335,14 @@ QUEUES = Variable(
     "`true`: the worker shows the lengths of its app's queues too (see [queues](queues.md)); one worker of an app is "
     "enough",
 )
+QUEUES_DISCOVER = Variable(
+    f"{PREFIX}QUEUES_DISCOVER",
+    Part.QUEUES,
+    kinds.BOOLEAN,
+    True,  # noqa: FBT003
+    "`false`: only queues that are named are shown; else also those that Redis, or RabbitMQ's management API, lists, "
+    "so that a mistyped one is found",
+)
 QUEUES_INTERVAL = Variable(
     f"{PREFIX}QUEUES_INTERVAL",
     Part.QUEUES,

@@ -54,7 +54,7 @@ def served(body: bytes, status: int = 200, **headers: str) -> Iterator[tuple[int
 
 
 def test_each_queues_figures_are_read() -> None:
-    """Unacknowledged, consumers, and the age of the head; a queue without statistics has none of them."""
+    """Unacknowledged, consumers, the head's age; without statistics none of them; a queue that goes is left out."""
     rows = [
         {
             "name": "a",
@@ -64,6 +64,9 @@ def test_each_queues_figures_are_read() -> None:
             "head_message_timestamp": 1_000,
         },
         {"name": "b", "messages_ready": "many", "head_message_timestamp": ""},
+        {"name": "replies", "exclusive": True},
+        {"name": "control", "auto_delete": True},
+        {"name": "events", "arguments": {"x-expires": 60_000}},
         {"no": "name"},
         "no row",
     ]

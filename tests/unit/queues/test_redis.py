@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import time
+import uuid
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import redis
+from celery import Celery
 from kombu import Connection, Exchange, Queue
 
 from otel_celery.lifecycle import SENT_HEADER
@@ -37,7 +39,7 @@ def server(url: str) -> Iterator[redis.Redis]:
         yield client
 
 
-def ask(url: str, *names: str, known: tuple[str, ...] = (), **options: Any) -> dict[str, Answer]:
+def ask(url: str, *names: str, known: tuple[str, ...] = (), others: bool = False, **options: Any) -> dict[str, Answer]:
     """Ask once."""
     broker = Broker(
         lambda transport_options=None, **given: Connection(
@@ -48,7 +50,7 @@ def ask(url: str, *names: str, known: tuple[str, ...] = (), **options: Any) -> d
         print,
     )
     try:
-        return dict(broker.ask(Asked(names, known), time.monotonic() + 60))
+        return dict(broker.ask(Asked(names, known, others), time.monotonic() + 60))
     finally:
         broker.close()
 
@@ -69,6 +71,60 @@ def test_an_empty_queue_is_zero_where_it_is_known_or_bound(url: str) -> None:
         connection.SimpleQueue(Queue("bound", Exchange("bound"), routing_key="bound")).get(timeout=5).ack()
     told = ask(url, "bound", "known", "nothing", known=("known",))
     assert told == {"bound": Figures(0, unacked=0), "known": Figures(0, unacked=0), "nothing": None}
+
+
+def test_queues_that_nobody_has_named_are_found_by_their_bindings(url: str, server: redis.Redis) -> None:
+    """As Celery binds a name that it is given by mistake; its own queues for control and events are none of tasks."""
+    client = Celery("client", broker=url, set_as_current=False)
+    for _ in range(20):
+        client.send_task("orders.place", queue="tradign")
+    client.close()
+    for name in ("w@host.celery.pidbox", "celeryev.5f6d", "bcast.5f6d", str(uuid.uuid4())):
+        publish(url, name, exchange=name)
+    server.set("something else", "1")
+    told = ask(url, "trading", known=("trading",), others=True)
+    assert told == {"trading": Figures(0, unacked=0), "tradign": told["tradign"]}
+    assert isinstance(told["tradign"], Figures)
+    assert told["tradign"].length == 20
+    assert ask(url, "trading") == {"trading": None}
+
+
+def test_a_large_database_is_walked_through_in_several_refreshes(
+    url: str, server: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A walk goes on where it stopped, forgets a binding that is gone, and finds no more than it has room for."""
+    monkeypatch.setattr(asking, "SCANNED", 10)
+    monkeypatch.setattr(asking, "SCANS", 2)
+    server.mset({f"celery-task-meta-{number}": "" for number in range(500)})
+    publish(url, "tradign", exchange="tradign")
+    with Connection(url) as connection, connection.channel() as channel:
+        asker = asking.RedisAsker(channel, print)
+
+        def told() -> set[str]:
+            return {name for name, _ in asker.ask(Asked((), others=True), time.monotonic() + 60)}
+
+        assert any(told() for _ in range(60))
+        assert all(told() for _ in range(60))
+        server.delete("_kombu.binding.tradign", "tradign")
+        assert not all(told() for _ in range(120))
+        assert not any(told() for _ in range(60))
+        monkeypatch.setattr(asking, "MAX_FOUND", 3)
+        for number in range(9):
+            publish(url, f"q{number}", exchange=f"q{number}")
+        assert max(len(told()) for _ in range(60)) == 3
+
+
+def test_a_server_that_does_not_list_its_keys_costs_what_is_not_named(
+    url: str, server: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is said, and what is named is told."""
+    heard: list[str] = []
+    server.lpush("a", "{}")
+    with Connection(url) as connection, connection.channel() as channel:
+        asker = asking.RedisAsker(channel, lambda what, _: heard.append(what))
+        monkeypatch.setattr(asker._client, "scan", lambda *_, **__: server.execute_command("NOPE"))
+        assert dict(asker.ask(Asked(("a",), others=True), time.monotonic() + 60)) == {"a": Figures(1, unacked=0)}
+    assert heard == ["the list of the broker's queues"]
 
 
 def test_unacknowledged_messages_are_counted_by_queue(url: str) -> None:
