@@ -143,8 +143,8 @@ class Levels:
         return self.is_consuming
 
     def queues(self) -> Iterable[str]:
-        """Name the queues that this worker consumes."""
-        return list(self._queues.consumed())
+        """Name the queues that this worker consumes: none once it has stopped for good, whatever it still runs."""
+        return [] if self.draining() else list(self._queues.consumed())
 
     def info(self) -> Mapping[str, str]:
         """Return the attributes of ``celery.worker.info`` besides ``worker``."""

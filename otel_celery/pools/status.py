@@ -24,6 +24,8 @@ OK = 200
 UP = "celery_worker_up"
 ACTIVE = "celery_worker_tasks_active"
 SIZE = "celery_worker_pool_size"
+DRAINING = "celery_worker_draining"
+CONNECTED = "celery_worker_broker_connected"
 RECEIVED = "celery_task_received_total"
 FAILED = "celery_task_failed_total"
 BUCKET = "celery_task_duration_seconds_bucket"
@@ -36,6 +38,10 @@ class Status:
     pool: str
     port: int
     up: bool = False
+    draining: bool = False
+    """Whether it was told to stop, and finishes what it runs."""
+    connected: bool = True
+    """Whether it has its broker."""
     active: int | None = None
     size: int | None = None
     received: int | None = None
@@ -67,7 +73,7 @@ def read(pool: str, port: int, exposition: str) -> Status:
     buckets: Counter[float] = Counter()
     for family in text_string_to_metric_families(exposition):
         for sample in family.samples:
-            if sample.name in {UP, ACTIVE, SIZE, RECEIVED, FAILED}:
+            if sample.name in {UP, ACTIVE, SIZE, DRAINING, CONNECTED, RECEIVED, FAILED}:
                 sums[sample.name] += int(sample.value)
             elif sample.name == BUCKET:
                 buckets[float(sample.labels["le"])] += int(sample.value)
@@ -77,6 +83,8 @@ def read(pool: str, port: int, exposition: str) -> Status:
         pool,
         port,
         up=sums[UP] > 0,
+        draining=sums[DRAINING] > 0,
+        connected=sums[CONNECTED] > 0 or CONNECTED not in sums,
         active=sums[ACTIVE],
         size=sums[SIZE],
         received=sums[RECEIVED],

@@ -25,9 +25,16 @@ def table(statuses: Iterable[Status]) -> Table:
 
 
 def _cells(status: Status) -> tuple[str, ...]:
-    up = "[green]yes[/]" if status.up else "[red]down[/]"
     slots = "-" if status.active is None else f"{status.active}/{status.size}"
-    return (up, slots, _count(status.received), _count(status.failed), _seconds(status.p95))
+    return (_state(status), slots, _count(status.received), _count(status.failed), _seconds(status.p95))
+
+
+def _state(status: Status) -> str:
+    if not status.up:
+        return "[red]down[/]"
+    if status.draining:
+        return "[yellow]draining[/]"
+    return "[green]yes[/]" if status.connected else "[red]no broker[/]"
 
 
 def _count(number: int | None) -> str:

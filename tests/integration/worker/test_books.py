@@ -122,6 +122,7 @@ def test_books_balance_while_a_worker_drains(site: Site, pool: str) -> None:
     assert scrape.value("celery_worker_up") == 1
     assert scrape.books()["active"] == 1
     assert scrape.books()["scheduled"] == 0
+    assert not scrape.has("celery_worker_queue_info")
     assert worker.get("/-/ready") == (503, "the worker is shutting down\n")
     assert worker.process.wait(20) == 0
 

@@ -223,9 +223,11 @@ def test_a_step_of_the_clock_is_no_stall(levels: Levels, monkeypatch: pytest.Mon
         monkeypatch.undo()
 
 
-def test_the_queues_are_those_consumed(levels: Levels) -> None:
-    """The labels of the queues come from the app."""
+def test_the_queues_are_those_consumed(levels: Levels, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The labels of the queues come from the app; a worker that drains consumes none."""
     assert list(levels.queues()) == ["celery"]
+    monkeypatch.setattr(state, "should_stop", True)
+    assert list(levels.queues()) == []
 
 
 def test_the_members_of_both_groups(levels: Levels) -> None:

@@ -53,6 +53,16 @@ def test_a_worker_that_is_not_ready_is_not_up() -> None:
     assert (status.up, status.active, status.p95) == (False, 0, None)
 
 
+def test_a_worker_that_drains_or_has_lost_its_broker_is_told_from_one_that_works() -> None:
+    """Both still say that they are up."""
+    lost = read("a", 1, EXPOSITION + 'celery_worker_broker_connected{worker="a@h"} 0.0\n')
+    drains = read("a", 1, EXPOSITION + 'celery_worker_draining{worker="a@h"} 1.0\n')
+    assert [(one.up, one.draining, one.connected) for one in (lost, drains)] == [
+        (True, False, False),
+        (True, True, True),
+    ]
+
+
 def test_somebody_elses_exposition_is_a_pool_that_is_down() -> None:
     """A port that another program took says nothing of the pool."""
     assert read("a", 1, "process_open_fds 3.0\n") == Status("a", 1)
@@ -67,6 +77,7 @@ def test_a_port_that_nobody_answers_is_a_pool_that_is_down() -> None:
 def test_the_table_shows_a_line_a_pool() -> None:
     """Counts as they are, durations in a unit that fits, a dash for what is not known."""
     statuses = [read("a", 9101, EXPOSITION), Status("slow", 9102, up=True, active=0, size=2, p95=2.25), Status("c", 3)]
+    statuses += [Status("d", 4, up=True, draining=True), Status("e", 5, up=True, connected=False)]
     out = io.StringIO()
     Console(file=out, width=100).print(table(statuses))
     lines = [[cell.strip() for cell in line.split("│")[1:-1]] for line in out.getvalue().splitlines()[3:-1]]
@@ -74,4 +85,6 @@ def test_the_table_shows_a_line_a_pool() -> None:
         ["a", "9101", "yes", "3/8", "102", "2", "175 ms"],
         ["slow", "9102", "yes", "0/2", "-", "-", "2.2 s"],
         ["c", "3", "down", "-", "-", "-", "-"],
+        ["d", "4", "draining", "-", "-", "-", "-"],
+        ["e", "5", "no broker", "-", "-", "-", "-"],
     ]
