@@ -156,8 +156,8 @@ def _quantiles(title: str, metric: Metric, about: str) -> Any:
 
 def slower_than_usual() -> Any:
     """Compare what tasks take now with what they took all day."""
-    now = recorded("pool_task", catalogue.DURATION, "p99_rate5m")
-    usual = recorded("pool_task", catalogue.DURATION, "p99_rate1d")
+    now = recorded("pool_task", catalogue.RUNTIME, "p99_rate5m")
+    usual = recorded("pool_task", catalogue.RUNTIME, "p99_rate1d")
     compared = Vector(f"{now} / {usual}", now.labels).by("max", "pool", "task_name")
     most = Vector(f"{now.peak()} / {usual}", now.labels).by("max", "pool", "task_name")
     return limited(

@@ -39,6 +39,11 @@ def until(end: int) -> Callable[[int], float]:
     return lambda step: 1 if step < end else math.nan
 
 
+def late(step: int) -> float:
+    """Be off, and on for the last ten minutes."""
+    return float(step > STEPS - 40)
+
+
 def changing(*values: float) -> Callable[[int], float]:
     """Go round, a minute each."""
     return lambda step: values[step // 4 % len(values)]
@@ -47,8 +52,12 @@ def changing(*values: float) -> Callable[[int], float]:
 DOWN = 'job="celery",instance="down:1",pool="trading"'
 STUCK = 'job="celery",instance="stuck:1",pool="market"'
 LEAVING = 'job="celery",instance="leaving:1",pool="pipeline"'
+HUNG = 'job="celery",instance="hung:1",pool="hung"'
+IDLE = 'job="celery",instance="idle:1",pool="idle"'
+CUT = 'job="celery",instance="cut:1",pool="cut",env="cut"'
 GHOST = 'job="celery",instance="ghost:1",pool="general"'
 TASK = 'worker="w@stuck",task_name="orders.place",queue="market"'
+HELD = 'worker="w@held",task_name="orders.hold",queue="held"'
 NIGHTLY = 'worker="w@stuck",task_name="reports.nightly",queue="market"'
 WEB = 'job="web",instance="web:1"'
 SENT = 'task_name="orders.place",queue="market"'
@@ -67,9 +76,25 @@ HISTORY: dict[str, Callable[[int], float]] = {
     f'celery_worker_up{{{DOWN},worker="w@down"}}': always(0),
     f'celery_worker_up{{{STUCK},worker="w@stuck"}}': always(1),
     f'celery_worker_up{{{LEAVING},worker="w@leaving"}}': always(1),
-    f'celery_worker_draining{{{LEAVING},worker="w@leaving"}}': always(1),
+    f'celery_worker_draining{{{LEAVING},worker="w@leaving"}}': late,
+    # Two targets have one name; a whole environment has no broker; one pool hangs, another one starts nothing.
+    'celery_worker_up{job="celery",instance="twice:1",pool="twice",worker="w@twice"}': always(1),
+    'celery_worker_up{job="celery",instance="twice:2",pool="twice",worker="w@twice"}': always(1),
+    f'celery_worker_broker_connected{{{CUT},worker="w@cut"}}': always(0),
+    f'celery_worker_pool_size{{{HUNG},worker="w@hung"}}': always(2),
+    f'celery_worker_tasks_active{{{HUNG},worker="w@hung"}}': always(2),
+    f'celery_worker_tasks_reserved{{{HUNG},worker="w@hung"}}': always(1),
+    f"celery_task_started_total{{{HUNG},{HELD}}}": always(7),
+    f'celery_tasks_total{{{HUNG},{HELD},status="success"}}': always(7),
+    f'celery_worker_pool_size{{{IDLE},worker="w@idle"}}': always(2),
+    f'celery_worker_tasks_active{{{IDLE},worker="w@idle"}}': always(1),
+    f'celery_worker_tasks_reserved{{{IDLE},worker="w@idle"}}': always(3),
+    f"celery_task_started_total{{{IDLE},{HELD}}}": always(7),
     f"process_start_time_seconds{{{LEAVING}}}": changing(1e9, 2e9, 3e9),
     f"process_start_time_seconds{{{STUCK}}}": always(1e9),
+    # As recorded: how often both changed is looked at.
+    f"target:celery_up:state{{{STUCK}}}": changing(1, 0),
+    f"target:celery_process_start_time_seconds:state{{{LEAVING}}}": changing(1e9, 2e9, 3e9),
     # A deploy of another Celery was the beginning of it.
     f'celery_worker_info{{{STUCK},{VERSIONS},celery_version="5.6.0"}}': until(STEPS // 2),
     f'celery_worker_info{{{STUCK},{VERSIONS},celery_version="5.7.0"}}': after(STEPS // 2),
@@ -93,6 +118,10 @@ HISTORY: dict[str, Callable[[int], float]] = {
     f'celery_task_failures_by_exception_total{{{STUCK},{TASK},exception="OSError"}}': growing(1),
     f'celery_task_failures_by_exception_total{{{STUCK},{TASK},exception="WorkerLostError"}}': growing(0.1),
     f'celery_task_revoked_total{{{STUCK},{TASK},reason="terminated"}}': growing(0.1),
+    f"celery_task_rejected_total{{{STUCK},{TASK}}}": growing(0.1),
+    f"celery_task_redelivered_total{{{STUCK},{TASK}}}": growing(0.1),
+    f"celery_task_received_total{{{STUCK},{TASK}}}": growing(1),
+    f'celery_tasks_total{{{STUCK},{NIGHTLY},status="failure"}}': growing(0.1),
     f'celery_task_timeouts_total{{{STUCK},{TASK},limit="hard"}}': growing(0.1),
     f'celery_task_prefetch_wait_seconds_bucket{{{STUCK},{TASK},le="60.0"}}': always(0),
     f'celery_task_prefetch_wait_seconds_bucket{{{STUCK},{TASK},le="300.0"}}': growing(1),
@@ -109,6 +138,7 @@ HISTORY: dict[str, Callable[[int], float]] = {
     'pool:celery_worker_up:minimum{pool="market"}': always(2),
     'task:celery_task_last_success_age_seconds:maximum{task_name="orders.place"}': always(60),
     'task:celery_worker_oldest_active_task_seconds:maximum{task_name="orders.place"}': always(60),
+    'queue:celery_queue_oldest_message_age_seconds:maximum{queue="nobody"}': always(60),
     # Nobody consumes a queue, which grows; the servers behind the exporters are down, then the exporters.
     'redis_key_size{job="redis",instance="redis:1",db="db0",key="nobody"}': growing(1),
     'queue:celery_queue_length:max{queue="nobody"}': growing(1),  # as recorded: its growth is looked at
@@ -132,6 +162,8 @@ HISTORY: dict[str, Callable[[int], float]] = {
     f'celery_beat_tasks_sent_total{{{BEAT},task_name="orders.place"}}': growing(0.1),
     f'celery_beat_lag_seconds_bucket{{{BEAT},task_name="orders.place",le="60.0"}}': growing(0.1),
     f'celery_beat_lag_seconds_bucket{{{BEAT},task_name="orders.place",le="+Inf"}}': growing(0.1),
+    'instance:redis_up:seen{job="redis",instance="redis:1"}': always(1),
+    'instance:pg_up:seen{job="postgres",instance="postgres:1"}': always(1),
     'redis_up{job="redis",instance="redis:1"}': always(0),
     'up{job="redis",instance="redis:1"}': always(0),
     'pg_up{job="postgres",instance="postgres:1"}': always(0),

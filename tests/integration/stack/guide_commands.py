@@ -64,7 +64,7 @@ class Bench:
         environ["PATH"] = ":".join([*map(str, directories), environ["PATH"]])
         environ["OTEL_PYTHON_CELERY_POOL_TRADING_PORT"] = str(self.site.ports[9101])
         environ["CELERY_BROKER_URL"] = self.broker
-        line = line.replace("<task id>", str(uuid4()))
+        line = line.replace("<task id>", str(uuid4())).replace("<main process>", str(self.fleet.process.pid))
         done = subprocess.run(
             ["bash", "-c", line], cwd=self.site.copy, env=environ, input="secret\nsecret\n", capture_output=True,
             text=True, check=False, timeout=60,

@@ -16,8 +16,6 @@ from tests.integration.stack.servers import MONITORING, debian
 if TYPE_CHECKING:
     from pathlib import Path
 
-UNITS = sorted((MONITORING / "tests").glob("*.yml"))
-"""The unit tests, as promtool reads them."""
 PROMTOOLS = ("3.13", "2.42")
 
 
@@ -69,21 +67,3 @@ def metrics(expression: str) -> set[str]:
     promql_parser.walk(promql_parser.parse(expression), found.append)
     selectors = [getattr(node, "vector_selector", node) for node in found]
     return {node.name for node in selectors if isinstance(node, promql_parser.VectorSelector) and node.name}
-
-
-def recording_rules(readers: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Give the groups of the recording rules that these alerts read, by way of others too."""
-    groups: list[dict[str, Any]] = yaml.safe_load((MONITORING / "rules.yml").read_text())["groups"]
-    reads = {rule["record"]: metrics(rule["expr"]) for group in groups for rule in group["rules"]}
-    wanted, new = set[str](), set().union(*(metrics(alert["expr"]) for alert in readers))
-    while new:
-        wanted |= new
-        new = set().union(*(reads.get(name, set()) for name in new)) - wanted
-    for group in groups:
-        group["rules"] = [rule for rule in group["rules"] if rule["record"] in wanted]
-    return [group for group in groups if group["rules"]]
-
-
-def alert_of(block: dict[str, Any]) -> set[str]:
-    """Name the alert that a block of series is about."""
-    return {check["alertname"] for check in block["alert_rule_test"]}

@@ -11,8 +11,9 @@ import pytest
 import yaml
 
 from otel_celery.serve.health import LOOP_STALE_SECONDS
-from tests.integration.stack.rulebook import PROMTOOLS, UNITS, alert_of, alerts, run
+from tests.integration.stack.rulebook import PROMTOOLS, alerts, run
 from tests.integration.stack.servers import MONITORING
+from tests.integration.stack.units import UNITS, blocks, name_of, play
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,21 +23,37 @@ pytestmark = pytest.mark.timeout(300)
 
 @pytest.mark.parametrize("version", PROMTOOLS)
 @pytest.mark.parametrize("unit", UNITS, ids=lambda path: path.stem)
-def test_alerts_fire_as_they_should(unit: Path, version: str) -> None:
-    """Labels and texts included."""
-    done = run(version, "test", "rules", unit)
+def test_alerts_fire_as_they_should(unit: Path, version: str, tmp_path: Path) -> None:
+    """Labels and texts included; each with the rules that it reads."""
+    assert play(tmp_path, blocks([unit]), version) == ""
+
+
+def test_alerts_fire_as_they_should_among_all_rules() -> None:
+    """As an operator plays the files. The shortest ones: all rules together take ten times as long."""
+    done = run("3.13", "test", "rules", *(unit for unit in UNITS if unit.stem in {"documented", "publishers"}))
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_every_file_plays_all_rules_in_their_order() -> None:
+    """What is recorded is there when an alert looks."""
+    order = [
+        group["name"]
+        for name in ("rules.yml", "alerts.yml")
+        for group in yaml.safe_load((MONITORING / name).read_text())["groups"]
+    ]
+    for unit in UNITS:
+        head = yaml.safe_load(unit.read_text())
+        assert head["rule_files"] == ["../rules.yml", "../alerts.yml"]
+        assert head["group_eval_order"] == list(dict.fromkeys(order)), unit
 
 
 def test_every_alert_is_seen_before_while_and_after_it_fires() -> None:
     """In one block of series each: silent, firing, and resolved (or told from one that is silent meanwhile)."""
     seen: set[str] = set()
-    for block in (block for unit in UNITS for block in yaml.safe_load(unit.read_text())["tests"]):
-        checks = block["alert_rule_test"]
-        assert len(alert_of(block)) == 1, block["name"]
-        fires = [bool(check["exp_alerts"]) for check in checks]
-        if True in fires[:-1] and not fires[-1] and (not fires[0] or "for" not in alerts()[checks[0]["alertname"]]):
-            seen.add(checks[0]["alertname"])
+    for block, _ in blocks():
+        fires = [bool(check["exp_alerts"]) for check in block["alert_rule_test"]]
+        if True in fires[:-1] and not fires[-1] and (not fires[0] or "for" not in alerts()[name_of(block)]):
+            seen.add(name_of(block))
     assert seen == set(alerts())
 
 

@@ -94,7 +94,7 @@ LISTED: dict[str, dict[str, dict[str, str]]] = {
                 "pool_task:celery_task_runtime_seconds:p99_rate5m"
             ),
             "Slower than Usual": (
-                "pool_task:celery_task_duration_seconds:p99_rate1d pool_task:celery_task_duration_seconds:p99_rate5m"
+                "pool_task:celery_task_runtime_seconds:p99_rate1d pool_task:celery_task_runtime_seconds:p99_rate5m"
             ),
             "Exceptions": "celery_task_failures_by_exception_total",
             "Timeouts": "celery_task_timeouts_total",
@@ -203,7 +203,7 @@ LISTED: dict[str, dict[str, dict[str, str]]] = {
             "Durations": "celery_task_duration_seconds_bucket",
             "Mean Runtime": "celery_task_runtime_seconds_count celery_task_runtime_seconds_sum",
             "Slower than Usual": (
-                "pool_task:celery_task_duration_seconds:p99_rate1d pool_task:celery_task_duration_seconds:p99_rate5m"
+                "pool_task:celery_task_runtime_seconds:p99_rate1d pool_task:celery_task_runtime_seconds:p99_rate5m"
             ),
             "Oldest Running Task": "celery_worker_oldest_active_task_seconds",
         },

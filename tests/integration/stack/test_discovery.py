@@ -109,5 +109,5 @@ def test_workers_registered_in_consul_are_found(monitoring: Path, ports: FreePor
         directory_service(ports[8500], CONSUL),
         start_prometheus(monitoring / "discovery" / "consul.yml", monitoring) as prometheus,
     ):
-        expected = {"job": "celery", "instance": "127.0.0.1:9101", "pool": "trading", "node": "web1"}
+        expected = {"job": "celery", "instance": "127.0.0.1:9101", "pool": "trading"}
         assert discovered(prometheus) == [expected]

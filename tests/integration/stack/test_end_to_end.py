@@ -138,8 +138,9 @@ def test_a_failing_task_is_named(scene: Scene) -> None:
     assert alert["labels"]["queue"] == "market"
 
 
-def test_a_saturated_pool_is_named(scene: Scene) -> None:
-    """CeleryPoolSaturated names the pool whose slots are all busy."""
-    alert = scene.webhook.told("firing", alertname="CeleryPoolSaturated", pool="general")
-    assert alert["annotations"]["summary"] == "Pool general is saturated"
-    assert alert["annotations"]["description"].startswith("100% of the slots")
+def test_a_pool_that_hangs_is_named(scene: Scene) -> None:
+    """CeleryPoolHung names the pool whose slots are all taken by what does not end, while others wait."""
+    alert = scene.webhook.told("firing", alertname="CeleryPoolHung", pool="general")
+    assert alert["labels"]["severity"] == "critical"
+    assert alert["annotations"]["summary"] == "Every slot of pool general hangs"
+    assert alert["annotations"]["description"].startswith("All 2 slots of pool general")

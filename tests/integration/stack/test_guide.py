@@ -40,6 +40,7 @@ NOT_RUN = {
     "py-spy dump --pid <main process>": "it looks into another process, which not everybody may do",
     "py-spy dump --pid <child>": "the same",
     "py-spy dump --pid <beat>": "the same",
+    "grep -B2 WorkerLostError celery.log": "no child is lost here; in tests/integration/worker/test_ends.py some are",
     "pgrep -af 'celery.*beat'": "no beat runs here; in tests/integration/beat it does",
     "rabbitmq-diagnostics ping": "the broker here is Redis",
     "rabbitmq-diagnostics alarms": "the same",
@@ -48,7 +49,7 @@ NOT_RUN = {
 """Commands that are not run by `test_each_command_does_what_the_guide_says`, and why."""
 
 
-OTHER_NAMES = {"docker-compose -f ...", "pnpm celery", "otel-celery queues serve"}
+OTHER_NAMES = {"docker-compose -f ...", "kill -CONT", "pnpm celery", "otel-celery queues serve"}
 """What a sentence says of a command that stands in a block beside it."""
 
 
@@ -136,7 +137,9 @@ CHECKS: dict[str, Callable[[str, Bench], bool]] = {
     r"grep -A\d+ 'Task orders.place.*": says("TypeError"),
     r"grep -A\d+ otel_celery celery\.log": says(),
     r"celery -A proj inspect active(_queues)? .*": says("trading@localhost: OK"),
-    r"celery -A proj control terminate KILL .*": says("trading@localhost: OK"),
+    r"celery -A proj control (terminate KILL|revoke) .*": says("trading@localhost: OK"),
+    r"ps -o pid,stat,.*": says("-A proj"),
+    r"kill -CONT .*": says(),
     r"celery -A proj call reports\.nightly": says("-"),
     r'redis-cli -u "\$CELERY_BROKER_URL" ping': says("PONG"),
     r'redis-cli -u "\$CELERY_BROKER_URL" lmove .*': is_moved,

@@ -6,9 +6,10 @@ Time goes a hundred times as fast (`intervals`), and each receiver is a webhook.
 from __future__ import annotations
 
 import json
+import re
 import urllib.request
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
@@ -28,21 +29,49 @@ WORKER = {**TRADING, "instance": "localhost:9101"}
 SLOW = {"alertname": "CelerySuccessBudgetBurningSlowly", "severity": "warning"}
 SCRAPES = {"alertname": "CeleryScrapeFailing", "severity": "warning"}
 
+CRITICAL, WARNING = {"severity": "critical"}, {"severity": "warning"}
+DOWN = {"alertname": "CeleryWorkerDown", **CRITICAL, "worker": "trading@localhost", **WORKER}
+WITHOUT = {"alertname": "CeleryPoolWithoutWorkers", **CRITICAL, **TRADING}
+UNCONSUMED = {"alertname": "CeleryQueueNotConsumed", **CRITICAL, "queue": "orders", "pool": "trading"}
+MISTYPED = {"alertname": "CeleryQueueNotConsumed", **CRITICAL, "queue": "tradign"}
+GROWS = {"alertname": "CeleryQueueGrowing", **WARNING, "queue": "orders"}
+AWAY = {"alertname": "CeleryBrokerAway", **CRITICAL}
+DISCONNECTED = {"alertname": "CeleryBrokerDisconnected", **CRITICAL, "worker": "trading@localhost", **WORKER}
+REDIS = {"alertname": "RedisDown", **CRITICAL, "job": "redis", "instance": "localhost:9121"}
+HUNG = {"alertname": "CeleryPoolHung", **CRITICAL, **TRADING}
+LONG = {"alertname": "CeleryTaskRunningTooLong", **WARNING, "task_name": "orders.place", **WORKER}
+POISON = {"alertname": "CeleryPoisonMessage", **CRITICAL, "task_name": "orders.place", **TRADING}
+FAILS = {"alertname": "CeleryTaskFailing", **WARNING, "task_name": "orders.place", **TRADING}
+LOST = {"alertname": "CeleryProcessesLost", **WARNING, "worker": "trading@localhost", **TRADING}
+OFTEN = {"alertname": "CeleryTaskFailureRatioHigh", **WARNING, "task_name": "orders.place", **TRADING}
+FAST = {"alertname": "CelerySuccessBudgetBurningFast", **CRITICAL, **TRADING}
+LEAKS = {"alertname": "CelerySuccessBudgetLeaking", **WARNING, **TRADING}
+MARKET = {"pool": "market"}
+STAGING = {"env": "staging"}
+
 CASES = {
     "a worker that is down has no other trouble": (
-        {"alertname": "CeleryWorkerDown", "severity": "critical", "worker": "trading@localhost", **WORKER},
+        DOWN,
         {**SCRAPES, **WORKER},
-        (
-            {**SCRAPES, **WORKER, "instance": "localhost:9201"},
-            {**SCRAPES, **WORKER, "job": "other"},
-            {"alertname": "CeleryPoolWithoutWorkers", "severity": "critical", **TRADING},
-        ),
+        ({**SCRAPES, **WORKER, "instance": "localhost:9201"}, {**SCRAPES, **WORKER, "job": "other"}),
     ),
+    "nor has its pool": (DOWN, WITHOUT, ({**WITHOUT, **MARKET}, {**WITHOUT, **STAGING})),
+    "nor the queue that it consumed": (DOWN, UNCONSUMED, (MISTYPED, {**UNCONSUMED, **MARKET})),
+    "a pool without workers consumes no queue": (WITHOUT, UNCONSUMED, (MISTYPED, {**UNCONSUMED, **STAGING})),
+    "a broker that is away is one page": (AWAY, DISCONNECTED, ({**DISCONNECTED, **STAGING}, WITHOUT)),
+    "also where it is a Redis": (AWAY, REDIS, ({**REDIS, **STAGING},)),
+    "a worker without a broker consumes no queue": (DISCONNECTED, UNCONSUMED, (MISTYPED, {**UNCONSUMED, **MARKET})),
+    "a queue that nobody consumes grows": (UNCONSUMED, GROWS, ({**GROWS, "queue": "others"}, {**GROWS, **STAGING})),
+    "a pool that hangs runs long": (HUNG, LONG, ({**LONG, **MARKET}, {**LONG, **STAGING})),
+    "a message that kills fails its task": (POISON, FAILS, ({**FAILS, "task_name": "orders.audit"},)),
+    "and loses processes": (POISON, LOST, ({**LOST, **MARKET},)),
+    "what fails often fails": (OFTEN, FAILS, ({**FAILS, "task_name": "orders.audit"}, {**FAILS, **MARKET})),
     "a budget that burns fast burns slowly as well": (
-        {"alertname": "CelerySuccessBudgetBurningFast", "severity": "critical", **TRADING},
+        FAST,
         {**SLOW, **TRADING},
-        ({**SLOW, **TRADING, "job": "other"}, {**SLOW, **TRADING, "pool": "market"}),
+        ({**SLOW, **TRADING, "job": "other"}, {**SLOW, **TRADING, **MARKET}),
     ),
+    "and one that burns slowly leaks": ({**SLOW, **TRADING}, LEAKS, ({**LEAKS, **MARKET}, {**LEAKS, **STAGING})),
 }
 """A cause; what follows from it; and what does not, of which the first would be in one message with what follows."""
 
@@ -82,7 +111,36 @@ def test_what_follows_is_told_only_once_its_cause_is_over(case: str, tmp_path: P
 
 
 def test_each_rule_of_inhibition_is_tried() -> None:
-    """The causes above are those of alertmanager.yml."""
-    rules = yaml.safe_load((MONITORING / "alertmanager.yml").read_text())["inhibit_rules"]
-    sources = {matcher for rule in rules for matcher in rule["source_matchers"]}
-    assert sources == {f'alertname="{cause["alertname"]}"' for cause, _, _ in CASES.values()}
+    """Each has a case above whose cause and consequence it names."""
+    for rule in alertmanager()["inhibit_rules"]:
+        tried = [case for case, (cause, follows, _) in CASES.items()
+                 if matches(rule["source_matchers"], cause) and matches(rule["target_matchers"], follows)]  # fmt: skip
+        assert tried, rule
+
+
+def test_every_list_of_labels_tells_environments_apart() -> None:
+    """Each message's, and each inhibition's."""
+    found = alertmanager()
+    routes = [found["route"], *found["route"]["routes"]]
+    lists = [one["group_by"] for one in routes if "group_by" in one] + [
+        rule["equal"] for rule in found["inhibit_rules"]
+    ]
+    assert [labels for labels in lists if labels[-len(ENVIRONMENT) :] != ENVIRONMENT] == []
+
+
+ENVIRONMENT = ["cluster", "env", "namespace", "team"]
+MATCHER = re.compile(r'(\w+)(=~|!=|=)"(.*)"')
+
+
+def alertmanager() -> dict[str, Any]:
+    """Read Alertmanager's configuration."""
+    found: dict[str, Any] = yaml.safe_load((MONITORING / "alertmanager.yml").read_text())
+    return found
+
+
+def matches(matchers: list[str], labels: dict[str, str]) -> bool:
+    """Tell whether an alert with these labels is meant."""
+    tests = {"=": lambda a, b: a == b, "!=": lambda a, b: a != b, "=~": lambda a, b: bool(re.fullmatch(b, a))}
+    parts = [found.groups() for found in map(MATCHER.fullmatch, matchers) if found]
+    assert len(parts) == len(matchers), matchers
+    return all(tests[how](labels.get(label, ""), value) for label, how, value in parts)

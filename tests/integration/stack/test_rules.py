@@ -12,7 +12,7 @@ from devops.monitoring.dashboard.promql import FOREIGN
 from tests.integration.stack.intervals import DURATION, READ_BY_PROMETHEUS, hastened, milliseconds, quickened
 from tests.integration.stack.markdown import GUIDE, RUNBOOK, queries, spans
 from tests.integration.stack.rulebook import PROMTOOLS, alerts, expected, exported, metrics, recorded, rules, run
-from tests.integration.stack.servers import MONITORING
+from tests.integration.stack.servers import MONITORING, ROOT
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,7 +24,7 @@ INTERVALS = {"scrape_interval", "scrape_timeout", "evaluation_interval", "interv
 OPERATORS = ("podmonitor", "prometheusrule", "kubernetes-alerts")
 
 OF_OTHERS = {
-    "up", "process_start_time_seconds", "ALERTS",
+    "up", "process_start_time_seconds",
     "redis_up", "redis_key_size", "pg_up",
     "prometheus_rule_evaluation_failures_total",
     "prometheus_target_scrape_pool_exceeded_label_limits_total",
@@ -44,10 +44,12 @@ METRIC = re.compile(r"\b(?:celery|otel_celery|redis|pg|process|scrape|prometheus
 """What a query has, and nothing else that stands between backquotes."""
 
 WORKER_DOWN = (
-    'celery_worker_up == 0 or (last_over_time(celery_worker_up{job="celery"}[6h]) and on (job, instance) '
-    'up{job="celery"} == 0) or label_replace(up{job="celery"} == 0 unless on (job, instance) '
-    'last_over_time(celery_worker_up{job="celery"}[6h]), "worker", "$1 (never seen)", "pool", "(.*)")'
+    "celery_worker_up == 0 or (target_worker:celery_worker_up:last_timestamp and ignoring (worker) "
+    "target:celery_up:state == 0) or label_replace(target:celery_up:state == 0 unless ignoring (worker) "
+    'target_worker:celery_worker_up:last_timestamp, "worker", "$1 (never seen)", "pool", "(.*)")'
 )
+MERGING = re.compile(r"\b(?:by|on) \(")
+EXPECTATION = re.compile(r"\w+:\w+:(?:minimum|maximum|expected)\b")
 
 
 @BOTH
@@ -65,8 +67,8 @@ def test_the_examples_of_what_to_expect_are_rules(version: str, tmp_path: Path) 
     file.write_text(expected())
     done = run(version, "check", "rules", "--lint=all", "--lint-fatal", file)
     assert done.returncode == 0, done.stdout + done.stderr
-    asked = {name for alert in alerts().values() for name in metrics(alert["expr"]) if name.endswith("imum")}
-    asked.add("task:celery_task_last_success_age_seconds:maximum")
+    every = rules((MONITORING / "rules.yml").read_text()) + list(alerts().values())
+    asked = {name for rule in every for name in metrics(rule["expr"]) if name.endswith("imum")}
     assert {rule["record"] for rule in rules(expected())} == asked
 
 
@@ -87,6 +89,35 @@ def test_every_metric_of_an_expression_exists() -> None:
     every = rules((MONITORING / "rules.yml").read_text()) + list(alerts().values())
     used = set().union(*(metrics(rule["expr"]) for rule in every))
     assert used - recorded() - exported() == OF_OTHERS
+
+
+def test_what_is_recorded_is_read() -> None:
+    """By another rule, an alert, the dashboard, an autoscaler or a page: nothing is computed for nobody."""
+    readers = [GUIDE, RUNBOOK, *(board.read_text() for board in MONITORING.glob("*.json"))]
+    readers += [
+        page.read_text() for page in (ROOT / "devops" / "kubernetes").rglob("*.yaml") if "rule" not in page.name
+    ]
+    every = rules((MONITORING / "rules.yml").read_text()) + list(alerts().values())
+    for rule in rules((MONITORING / "rules.yml").read_text()):
+        others = [one["expr"] for one in every if one.get("record") != rule["record"]]
+        assert any(re.search(rf"{rule['record']}\b", text) for text in (*others, *readers)), rule["record"]
+
+
+def test_environments_are_kept_apart() -> None:
+    """Labels are taken away by name, not listed, but for what expectations.yml says; the job stands once."""
+    every = rules((MONITORING / "rules.yml").read_text()) + list(alerts().values())
+    for rule in every:
+        if MERGING.search(rule["expr"]):
+            assert EXPECTATION.search(rule["expr"]), rule
+    named = [rule for rule in every if 'job="celery"' in rule["expr"]]
+    (group,) = (one for one in groups_of("rules.yml") if one["name"] == "celery_targets")
+    assert named == [rule for rule in group["rules"] if "{" in rule["expr"]]
+
+
+def groups_of(name: str) -> list[dict[str, Any]]:
+    """List a file's groups."""
+    groups: list[dict[str, Any]] = yaml.safe_load((MONITORING / name).read_text())["groups"]
+    return groups
 
 
 @pytest.mark.parametrize("page", [GUIDE, RUNBOOK], ids=["README", "RUNBOOK"])
@@ -116,8 +147,8 @@ def test_an_alert_says_what_it_means(name: str) -> None:
     assert "\nLook:" in section[1]
     assert "\nDo:" in section[1]
     if "for" in alert:
-        minutes = alert["for"].removesuffix("m")
-        assert f"**{severity}, after {minutes} minute{'s' * (minutes != '1')}.**" in section[1]
+        number, unit = alert["for"][:-1], {"m": "minute", "h": "hour"}[alert["for"][-1]]
+        assert f"**{severity}, after {number} {unit}{'s' * (number != '1')}.**" in section[1]
 
 
 def test_the_runbook_has_no_section_too_many() -> None:

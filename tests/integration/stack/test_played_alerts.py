@@ -1,0 +1,182 @@
+"""Each alert's unit test, played elsewhere too: its outcome is the same, or another environment's business.
+
+The histories are those of devops/monitoring/tests. Checks of texts are left to `test_alerts`.
+"""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.integration.stack import units
+from tests.integration.stack.histories import SHARED, Series, check, made, read, seconds
+from tests.integration.stack.rulebook import alerts, metrics
+from tests.integration.stack.units import blocks, name_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+    from tests.integration.stack.units import Block
+
+pytestmark = pytest.mark.timeout(600)
+
+OF_PROMETHEUS = {"CelerySeriesDropped", "PrometheusRulesFailing"}
+"""About the Prometheus that evaluates, which is nobody's worker."""
+
+PRODUCTION, STAGING = {"env": "production"}, {"env": "staging"}
+NOWHERE = {"no target at all, of this job; five minutes of it"}
+"""Where nothing has ever been seen, nobody knows of which environment."""
+NEVER_WELL = {"CeleryNodeNameTwice"}
+"""What two targets that are up are about."""
+OF_TWO = {"CeleryNodeNameTwice", "CeleryTooFewWorkers"}
+"""What counts workers; their own histories have two."""
+SLACK = 3
+"""Scrapes by which an outcome may be early or late."""
+OTHER = {"instance": "10.0.0.2:9101"}
+
+
+def checks_of(block: Block) -> list[tuple[int, list[dict[str, str]]]]:
+    """List when a block looks, and the labels of what fires then, in order of time."""
+    found = [(seconds(one["eval_time"]), [each["exp_labels"] for each in one["exp_alerts"]])
+             for one in block["alert_rule_test"]]  # fmt: skip
+    return sorted(found, key=lambda one: one[0])
+
+
+def play(directory: Path, played: Iterable[tuple[Block, int]]) -> str:
+    """Have promtool play blocks, without the alerts' texts; return what it says is wrong."""
+    bare = {
+        name: {key: value for key, value in alert.items() if key != "annotations"} for name, alert in alerts().items()
+    }
+    return units.play(directory, played, "3.13", bare)
+
+
+@pytest.fixture(scope="module")
+def quiet(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
+    """Name the blocks whose alert does not fire where all is well."""
+    still = [(made(block, well(block), [check(at, name_of(block), []) for at, _ in checks_of(block)],
+              seconds(block["interval"])), evaluation) for block, evaluation in ours()]  # fmt: skip
+    wrong = play(tmp_path_factory.mktemp("quiet"), still)
+    return {block["name"] for block, _ in still if f"name: {block['name']}," not in wrong}
+
+
+def well(block: Block) -> list[Series]:
+    """Give a block's series where all is well."""
+    return [one.well(seconds(block["interval"])) for one in read(block)]
+
+
+def ours() -> Iterator[tuple[Block, int]]:
+    """Give the blocks that are about workers, queues and publishers."""
+    return ((block, evaluation) for block, evaluation in blocks() if name_of(block) not in OF_PROMETHEUS)
+
+
+def test_one_environment_silences_nothing_of_another(quiet: set[str], tmp_path: Path) -> None:
+    """Where all is well in one, each alert of the other fires and ends as it does alone, under its own labels."""
+    played = []
+    for block, evaluation in ours():
+        if block["name"] in quiet - NOWHERE:
+            series = [one.labelled(**PRODUCTION) for one in read(block)]
+            series += [one.labelled(**STAGING) for one in well(block)]
+            checks = [
+                check(at, name_of(block), [{**one, **PRODUCTION} for one in fires]) for at, fires in checks_of(block)
+            ]
+            played.append((made(block, series, checks, seconds(block["interval"])), evaluation))
+    assert play(tmp_path, played) == ""
+    assert {name_of(block) for block, _ in played} == set(alerts()) - OF_PROMETHEUS - NEVER_WELL
+
+
+def test_what_is_wrong_in_two_environments_is_told_of_each(tmp_path: Path) -> None:
+    """Each alert fires once for each, and nothing is added up over them."""
+    played = []
+    for block, evaluation in ours():
+        if block["name"] in NOWHERE:
+            continue
+        series = [one.labelled(**where) for one in read(block) for where in (PRODUCTION, STAGING)]
+        checks = [check(at, name_of(block), [{**one, **where} for one in fires for where in (PRODUCTION, STAGING)])
+                  for at, fires in checks_of(block)]  # fmt: skip
+        played.append((made(block, series, checks, seconds(block["interval"])), evaluation))
+    assert play(tmp_path, played) == ""
+
+
+def test_a_pool_of_two_workers_is_as_one(quiet: set[str], tmp_path: Path) -> None:
+    """What a worker has fires for it alone beside one that is well; what a pool has, where two workers share it."""
+    played = []
+    for block, evaluation in ours():
+        fires = [one for _, some in checks_of(block) for one in some]
+        of_workers = any("worker" in one or "instance" in one for one in fires)
+        if name_of(block) in OF_TWO:
+            continue
+        if not of_workers:
+            series = [each for one in read(block) for each in halves(one)]
+        elif block["name"] in quiet:
+            series = [*read(block), *(second(one) for one in well(block) if one.label("worker"))]
+        else:
+            continue
+        checks = [check(at, name_of(block), some) for at, some in checks_of(block)]
+        played.append((made(block, series, checks, seconds(block["interval"])), evaluation))
+    assert play(tmp_path, played) == ""
+    assert {name_of(block) for block, _ in played} == set(alerts()) - OF_PROMETHEUS - OF_TWO
+
+
+def second(one: Series) -> Series:
+    """Make it another worker's."""
+    return one.labelled(worker=f"second.{one.label('worker')}", **OTHER)
+
+
+def halves(one: Series) -> list[Series]:
+    """Have two workers share what is counted; both, and their targets, say the rest."""
+    if not one.label("worker"):
+        return [one, one.labelled(**OTHER)] if one.label("pool") and one.label("instance") else [one]
+    mine = one.mapped(lambda value: value / 2) if one.is_counter or SHARED.match(one.name) else one
+    return [mine, second(mine)]
+
+
+def test_a_restart_hides_nothing_and_raises_nothing(tmp_path: Path) -> None:
+    """Every counter begins again while an alert fires, or two minutes before it does; it goes on as it would have."""
+    played = []
+    for block, evaluation in ours():
+        interval, checks = seconds(block["interval"]), checks_of(block)
+        first = next((at for at, fires in checks if fires), checks[-1][0])
+        for moment in (first - 120, first + interval):
+            series = [one.reset_at(max(2, moment // interval)) for one in read(block)]
+            same = [check(at, name_of(block), fires) for at, fires in checks if not (fires and forgets(block))]
+            if series != read(block):
+                played.append((made(block, series, same, interval), evaluation))
+    assert len(played) > ENOUGH
+    assert play(tmp_path, played) == ""
+
+
+def forgets(block: Block) -> bool:
+    """Tell whether it is about what rules.yml counts by two looks, of which a worker's end is the end."""
+    return any(metric.endswith(":increase15m") for metric in metrics(alerts()[name_of(block)]["expr"]))
+
+
+@pytest.mark.parametrize("interval", [15, 60])
+def test_it_is_the_same_at_another_scrape_interval(interval: int, tmp_path: Path) -> None:
+    """It fires and ends a few scrapes earlier or later, and not otherwise; what lasts for less is not looked at."""
+    played = []
+    for block, evaluation in ours():
+        checks, slack = checks_of(block), SLACK * max(interval, seconds(block["interval"]))
+        kept = [check(at, name_of(block), fires) for at, fires in moved(checks, slack)]
+        if any(one["exp_alerts"] for one in kept):
+            series = [one.paced(seconds(block["interval"]), interval) for one in read(block)]
+            played.append((made(block, series, kept, interval), evaluation))
+    assert len(played) > ENOUGH
+    assert play(tmp_path, played) == ""
+
+
+def moved(checks: list[tuple[int, list[dict[str, str]]]], slack: int) -> Iterator[tuple[int, list[dict[str, str]]]]:
+    """Look earlier before an outcome changes, and later after it did; leave out an outcome that is over too soon."""
+    runs = [(fires, [at for at, _ in some])
+            for fires, some in itertools.groupby(checks, key=lambda one: one[1])]  # fmt: skip
+    for number, (fires, times) in enumerate(runs):
+        begin = times[0] + slack if number else 0
+        end = times[-1] - slack if number + 1 < len(runs) else max(times[-1], begin)
+        if 0 <= begin <= end:
+            yield end, fires
+
+
+ENOUGH = 20
+"""Blocks that are played in each of these ways, at least."""
