@@ -14,7 +14,7 @@ TITLE = "SLO and Burn Rate"
 QUIET = "Nothing finished lately, or Prometheus does not load rules.yml"
 FAST, SLOW = 14.4, 6
 """Burn rates from which on CelerySuccessBudgetBurningFast and ...Slowly fire."""
-WINDOWS = ("5m", "30m", "1h", "6h")
+WINDOWS = ("5m", "30m", "1h", "6h", "3d")
 
 
 def panels() -> list[Any]:
@@ -53,7 +53,7 @@ def _windows() -> Any:
         heads={"pool": "Pool"},
         nothing=QUIET,
         sorted_by=WINDOWS[-1],
-    ).links(links.runbook("CelerySuccessBudgetBurningSlowly"))
+    ).links(links.runbook("CelerySuccessBudgetBurningSlowly", "CelerySuccessBudgetLeaking"))
 
 
 def _left() -> Any:

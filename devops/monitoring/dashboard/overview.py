@@ -5,7 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from devops.monitoring.dashboard import links
-from devops.monitoring.dashboard.promql import ENVIRONMENT, MOST, Vector, everywhere, foreign, quantile, series
+from devops.monitoring.dashboard.promql import (
+    ENVIRONMENT,
+    MOST,
+    Vector,
+    foreign,
+    quantile,
+    recorded,
+    recorded_name,
+    series,
+)
 from devops.monitoring.dashboard.style import (
     COUNT,
     GREEN,
@@ -40,6 +49,8 @@ FAILING = 0.1
 
 DOWN, DRAINING, UP = 0, 0.5, 1
 TILES = 24
+LAST_SEEN = recorded("target_worker", catalogue.WORKER_UP, "last_timestamp")
+EVER_SEEN = recorded_name("target_worker", catalogue.WORKER_UP, "last_timestamp")
 SLOWEST = f"The {MOST} that were slowest over the time shown."
 
 
@@ -131,21 +142,20 @@ def status(title: str, about: str, states: Vector) -> Any:
 
 
 def _states() -> Vector:
-    """Tell up from draining, and remember for six hours who is gone, as CeleryWorkerDown does.
+    """Tell up from draining, and remember who is gone, by what CeleryWorkerDown looks at too.
 
     Of a silent target the worker that was seen there last is down: those before it had other names, such as a
     container's, and are no more.
     """
     up, draining = series(catalogue.WORKER_UP), series(catalogue.DRAINING)
-    last = f"topk by (job, instance) (1, max_over_time(timestamp({up})[6h:1m]))"
-    silent = f"0 * {last} and on (job, instance) {foreign('up')} == 0"
+    silent = f"0 * {LAST_SEEN} and ignoring (worker) {foreign('up')} == 0"
     return Vector(f"{up} * (1 - {draining} / 2) or {silent}", up.labels)
 
 
 def _unseen() -> str:
     """Name the targets of pools that have never answered."""
     pools = foreign("up", 'pool=~"$pool"', 'pool!=""')
-    unseen = f"{pools} == 0 unless on (job, instance) last_over_time({everywhere(catalogue.WORKER_UP)}[6h])"
+    unseen = f"{pools} == 0 unless ignoring (worker) {EVER_SEEN}"
     return f'label_replace({unseen}, "worker", "$1 (never seen)", "pool", "(.*)")'
 
 

@@ -35,6 +35,7 @@ POOLLESS = ("celery.beat.", "celery.queue.", "otel_celery.queue.")
 """How metrics begin that are no worker's: a choice of pools is none between them."""
 
 RECORDED = {
+    "target_worker": (*TARGET, "worker"),
     "worker": ("worker", "pool", "job", ENVIRONMENT),
     "pool": ("pool", "job", ENVIRONMENT),
     "pool_status": ("pool", "status", "job", ENVIRONMENT),
@@ -163,7 +164,7 @@ def series(metric: Metric) -> Vector:
 
 def narrowed(metric: Metric, *labels: str) -> str:
     """Select a metric of the catalogue, as the variables of nothing but these labels narrow it."""
-    everywhere(metric).require(labels)
+    Vector(exported_name(metric), frozenset(_labels(metric))).require(labels)
     return _selector(exported_name(metric), _matchers(labels))
 
 
@@ -179,14 +180,14 @@ def mean(metric: Metric, *labels: str) -> Vector:
     return Vector(f"{total} / ({number} > 0)", frozenset(labels))
 
 
-def everywhere(metric: Metric) -> Vector:
-    """Select a metric of the catalogue, whatever is chosen above."""
-    return Vector(exported_name(metric), frozenset(_labels(metric)))
-
-
 def recorded(level: str, metric: Metric, operations: str, per: str = "") -> Vector:
     """Select what rules.yml records of a metric at this level, ``per`` another one where it is a ratio."""
-    return recorded_as(level, f"{exported_name(metric).removesuffix('_total')}{per}:{operations}")
+    return _select(recorded_name(level, metric, operations, per), RECORDED[level])
+
+
+def recorded_name(level: str, metric: Metric, operations: str, per: str = "") -> str:
+    """Name what rules.yml records of a metric at this level: all of it, whatever is chosen above."""
+    return f"{level}:{exported_name(metric).removesuffix('_total')}{per}:{operations}"
 
 
 def recorded_as(level: str, name: str) -> Vector:

@@ -42,7 +42,7 @@ FIRST = ["Firing Alerts", "Queue Length", "Oldest Message", "Utilisation", "Fail
 LISTED: dict[str, dict[str, dict[str, str]]] = {
     "dashboard": {
         "": {
-            "Worker Status": "celery_worker_draining celery_worker_up up",
+            "Worker Status": "celery_worker_draining celery_worker_up target_worker:celery_worker_up:last_timestamp up",
             "Active Tasks": "celery_worker_tasks_active",
             "Task Success Rate": "celery_task_succeeded_total",
             "Task Failure Rate": "celery_task_failed_total",
@@ -65,7 +65,8 @@ LISTED: dict[str, dict[str, dict[str, str]]] = {
             ),
             "Failures by Window": (
                 "pool:celery_task_failed_per_finished:ratio_rate1h pool:celery_task_failed_per_finished:ratio_rate30m "
-                "pool:celery_task_failed_per_finished:ratio_rate5m pool:celery_task_failed_per_finished:ratio_rate6h"
+                "pool:celery_task_failed_per_finished:ratio_rate3d pool:celery_task_failed_per_finished:ratio_rate5m "
+                "pool:celery_task_failed_per_finished:ratio_rate6h"
             ),
             "Budget Left": "celery_task_failed_total celery_task_succeeded_total",
         },
@@ -229,7 +230,7 @@ LISTED: dict[str, dict[str, dict[str, str]]] = {
     },
     "worker": {
         "": {
-            "Status": "celery_worker_draining celery_worker_up up",
+            "Status": "celery_worker_draining celery_worker_up target_worker:celery_worker_up:last_timestamp up",
             "Uptime": "celery_worker_info process_start_time_seconds",
             "Active Tasks": "celery_worker_tasks_active",
             "Slots": "celery_worker_pool_size",
@@ -396,7 +397,7 @@ def test_every_selection_is_narrowed(document: dict[str, Any]) -> None:
                 assert "env" in labels, text
                 assert "job" in labels or str(node.name).startswith("queue:"), text
             elif isinstance(node, promql_parser.VectorSelector):
-                assert "unless on (job, instance) last_over_time(celery_worker_up[6h])" in text
+                assert "unless ignoring (worker) target_worker:celery_worker_up:last_timestamp," in text
 
 
 def test_no_alert_of_ours_is_left_out_and_none_of_others_let_in() -> None:

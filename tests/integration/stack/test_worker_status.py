@@ -36,13 +36,15 @@ def _samples(now: float) -> Iterator[str]:
 
 
 def _answered(now: float, instance: str, pool: str, names: dict[str, range], draining: int) -> Iterator[str]:
-    """Tell of a target that answers while its worker has a name, and of the worker under each of its names."""
+    """Tell of a target that answers while its worker has a name, and what rules.yml remembers of each name."""
     target = f'job="celery",instance="{instance}",pool="{pool}"'
     answering = {step for steps in names.values() for step in steps}
     for step in range(STEPS):
         moment = f"{now - (STEPS - 1 - step) * STEP:.3f}"
         yield f"up{{{target}}} {int(step in answering)} {moment}"
         for name, steps in names.items():
+            if step in steps or (step >= SILENT and name == [*names][-1]):
+                yield f'target_worker:celery_worker_up:last_timestamp{{{target},worker="{name}"}} {moment} {moment}'
             if step in steps:
                 yield f'celery_worker_up{{{target},worker="{name}"}} 1 {moment}'
                 yield f'celery_worker_draining{{{target},worker="{name}"}} {draining} {moment}'
