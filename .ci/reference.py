@@ -1,8 +1,11 @@
-"""Writes the tables anew: of metrics from the catalogue, and of variables from the list of them."""
+"""Writes the tables anew: of metrics, of variables, and of the alerts in the runbook."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+
+import yaml
 
 from otel_celery.record import reference
 from otel_celery.settings import table as variables
@@ -10,6 +13,7 @@ from otel_celery.settings import table as variables
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
 METRICS = ROOT / "docs" / "metrics.md"
+RUNBOOK = ROOT / "devops" / "monitoring" / "RUNBOOK.md"
 SETTINGS = ROOT / "docs" / "settings.md"
 
 
@@ -24,7 +28,26 @@ def documented() -> str:
     return "\n".join([head, rule, *(row.replace("**", "") for row in rows if "**" in row)])
 
 
-TABLES = {METRICS: ("metrics", whole), README: ("metrics", documented), SETTINGS: ("variables", variables.markdown)}
+def index() -> str:
+    """List the alerts by severity, those that page first, and within that by what they are about, as alerts.yml is."""
+    groups = yaml.safe_load(RUNBOOK.with_name("alerts.yml").read_text("utf-8"))["groups"]
+    rows = ["| severity | about | alerts |", "| --- | --- | --- |"]
+    for severity in ("critical", "warning"):
+        for group in groups:
+            names = [rule["alert"] for rule in group["rules"] if rule["labels"]["severity"] == severity]
+            about = re.sub("^celery_?", "", group["name"]) or "the documented two"
+            if names:
+                links = ", ".join(f"[{name}](#{name.lower()})" for name in names)
+                rows.append(f"| *{severity}* | {about} | {links} |")
+    return "\n".join(rows)
+
+
+TABLES = {
+    METRICS: ("metrics", whole),
+    README: ("metrics", documented),
+    SETTINGS: ("variables", variables.markdown),
+    RUNBOOK: ("index", index),
+}
 """Which page has which table, between two marks of this name."""
 
 

@@ -35,7 +35,6 @@ NOT_RUN = {
     POOLS: "tests/integration/pools/test_up.py runs it, on two small pools",
     f"{POOLS} trading": "the same",
     WORKER: "the worker that all the others ask: the fixture starts it by this line",
-    "systemctl status celery-pool@trading": "no systemd runs here; test_systemd.py has the unit's name",
     "dmesg -T | grep -i 'killed process'": "the kernel's log, which not everybody may read",
     "py-spy dump --pid <main process>": "it looks into another process, which not everybody may do",
     "py-spy dump --pid <child>": "the same",
@@ -44,12 +43,26 @@ NOT_RUN = {
     "pgrep -af 'celery.*beat'": "no beat runs here; in tests/integration/beat it does",
     "rabbitmq-diagnostics ping": "the broker here is Redis",
     "rabbitmq-diagnostics alarms": "the same",
+    "celery -A proj control shutdown -d trading@localhost -t 10": "it would end the worker that all the others ask",
+    "kill -TERM <main process>": "the same; tests/integration/pools/test_up.py has a pool started again",
+    "kill -QUIT <main process>": "the same",
+    "kill -KILL <main process>": "the same",
+    **dict.fromkeys(
+        (line for line in LOOKS if line.startswith(("systemctl", "journalctl"))),
+        "no systemd runs here; test_runbook.py has the units' names",
+    ),
+    **dict.fromkeys(
+        (line for line in LOOKS if line.startswith("kubectl")), "no cluster; test_runbook.py has the names"
+    ),
     "pg_isready -h localhost": "PostgreSQL does not run here; in test_stack.py it does, and the health check asks this",
 }
 """Commands that are not run by `test_each_command_does_what_the_guide_says`, and why."""
 
 
-OTHER_NAMES = {"docker-compose -f ...", "kill -CONT", "pnpm celery", "otel-celery queues serve"}
+OTHER_NAMES = {
+    *("docker-compose -f ...", "pnpm celery", "otel-celery queues serve", "kill -CONT"),
+    *("otel-celery pools", "celery worker", "celery control"),
+}
 """What a sentence says of a command that stands in a block beside it."""
 
 
@@ -137,7 +150,9 @@ CHECKS: dict[str, Callable[[str, Bench], bool]] = {
     r"grep -A\d+ 'Task orders.place.*": says("TypeError"),
     r"grep -A\d+ otel_celery celery\.log": says(),
     r"celery -A proj inspect active(_queues)? .*": says("trading@localhost: OK"),
-    r"celery -A proj control (terminate KILL|revoke) .*": says("trading@localhost: OK"),
+    r"celery -A proj control (terminate KILL|revoke|pool_grow|pool_shrink|(cancel|add)_consumer) .*": says(
+        "trading@localhost: OK"
+    ),
     r"ps -o pid,stat,.*": says("-A proj"),
     r"kill -CONT .*": says(),
     r"celery -A proj call reports\.nightly": says("-"),
