@@ -37,15 +37,18 @@ def get(port: Port, path: str, timeout: float, identity: Identity | None = None)
     host = ANYWHERE.get(port.host, port.host)
     connection = _connection(port, host, timeout, identity or Identity())
     try:
-        connection.request("GET", path, headers={"Accept": "text/plain;version=0.0.4", **_authorisation(port)})
+        connection.request("GET", path, headers={"Accept": "text/plain;version=0.0.4", **authorisation(port)})
         answer = connection.getresponse()
         return answer.status, answer.read().decode("utf-8", "replace")
     finally:
         connection.close()
 
 
-def _authorisation(port: Port) -> dict[str, bytes]:
-    """Make the Authorization header of the port's first credential: ``user:password``, or a bearer token."""
+def authorisation(port: Port) -> dict[str, bytes]:
+    """Make the Authorization header of the port's first credential: ``user:password``, or a bearer token.
+
+    Raises OSError if the file of credentials cannot be read, UnusableError if a line of it holds a hash.
+    """
     first = next(iter(read(port.credentials)), b"") if port.credentials is not None else b""
     if b":" in first:
         return {"Authorization": b"Basic " + base64.b64encode(first)}
@@ -56,18 +59,25 @@ def _connection(port: Port, host: str, timeout: float, identity: Identity) -> ht
     if port.tls is None and identity.authority is None:
         return http.client.HTTPConnection(host, port.number, timeout=timeout)
     authority = identity.authority or (port.tls.certificate if port.tls else None)
-    context = _context(host, authority, identity)
-    return http.client.HTTPSConnection(host, port.number, timeout=timeout, context=context)
+    made = context(host, authority, identity)
+    return http.client.HTTPSConnection(host, port.number, timeout=timeout, context=made)
 
 
-def _context(host: str, authority: Path | None, identity: Identity) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # trust the port's own certificate, which need not be a CA
-    context.check_hostname = not is_loopback(host)
-    context.load_verify_locations(cafile=authority)
+def context(host: str, authority: Path | None, identity: Identity) -> ssl.SSLContext:
+    """Make a client's TLS context that trusts ``authority``, or else what the system trusts.
+
+    The host's name is checked, but on the loopback. Raises OSError if a file cannot be loaded.
+    """
+    made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    made.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # trust the port's own certificate, which need not be a CA
+    made.check_hostname = not is_loopback(host)
+    if authority is None:
+        made.load_default_certs()
+    else:
+        made.load_verify_locations(cafile=authority)
     if identity.certificate is not None:
-        context.load_cert_chain(identity.certificate, identity.key)
-    return context
+        made.load_cert_chain(identity.certificate, identity.key)
+    return made
 
 
 def is_loopback(host: str) -> bool:

@@ -1,0 +1,83 @@
+"""An endpoint: where one process's metrics are, and what it is called."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
+
+from otel_celery.masking import RefusedError, keep_user, quoted
+from otel_celery.pools.client import ANYWHERE
+from otel_celery.settings.reader import is_host
+
+if TYPE_CHECKING:
+    from otel_celery.pools.plan import Pool
+    from otel_celery.settings.settings import Port
+
+METRICS = "/metrics"
+MAX_PORT = 65535
+DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+class EndpointError(RefusedError):
+    """An endpoint, or what should tell of endpoints, is not allowed or cannot be had; one sentence for the operator."""
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where one process's metrics are."""
+
+    host: str
+    number: int
+    path: str = METRICS
+    is_tls: bool = False
+    pool: str = ""
+    """What its source calls the pool; empty if it does not say."""
+    login: bytes = field(default=b"", repr=False)
+    """``user:password`` of its URL; empty if there is none."""
+
+    @property
+    def address(self) -> str:
+        """Its host and port, as one shows them."""
+        return f"[{self.host}]:{self.number}" if ":" in self.host else f"{self.host}:{self.number}"
+
+    @property
+    def url(self) -> str:
+        """Its URL, without the user and password."""
+        return f"{'https' if self.is_tls else 'http'}://{self.address}{self.path}"
+
+    @property
+    def authorisation(self) -> bytes:
+        """The Authorization header of its URL's user and password; empty if there is none."""
+        return b"Basic " + base64.b64encode(self.login) if self.login else b""
+
+
+def of_pool(pool: Pool, port: Port, *, is_tls: bool) -> Endpoint:
+    """Make the endpoint of a pool on this machine; ``port`` is the pools' Port, save for the number."""
+    return Endpoint(ANYWHERE.get(port.host, port.host), pool.port, is_tls=is_tls, pool=pool.name)
+
+
+def of_url(text: str, pool: str = "", scheme: str = "http") -> Endpoint:
+    """Make an endpoint of a URL, or of ``host:port``; the path is /metrics unless it names one.
+
+    Raises EndpointError if it is neither.
+    """
+    url = text if "://" in text else f"{scheme}://{text}"
+    keep_user(url)
+    refused = EndpointError(f"{quoted(text)} is not an endpoint: it must be host:port or an http(s) URL")
+    try:
+        parts = urlsplit(url)
+        standard = DEFAULT_PORTS[parts.scheme]
+        number = standard if parts.port is None else parts.port
+    except (ValueError, KeyError):
+        raise refused from None
+    host = parts.hostname or ""
+    if not is_host(host) or not 0 < number <= MAX_PORT:
+        raise refused
+    login = f"{unquote(parts.username or '')}:{unquote(parts.password or '')}" if parts.username else ""
+    query = f"?{parts.query}" if parts.query else ""
+    path = (parts.path if parts.path not in {"", "/"} else METRICS) + query
+    if not path.isascii() or not path.isprintable() or " " in path:
+        raise refused
+    return Endpoint(host, number, path, parts.scheme == "https", pool, login.encode())
