@@ -294,18 +294,18 @@ def _usual(scene: Scene, pool: str, task: str) -> float | None:
     buckets: dict[float, float] = {}
     total = 0.0
     for each in scene.watched:
-        for name in (families.RUNTIME, families.RUNTIME_SUM):
-            for series in each.page[name]:
-                labels = series.labels
-                if labels.get("task_name") != task or each.node(labels.get("worker", "")).pool != pool:
-                    continue
-                if name == families.RUNTIME_SUM:
-                    total += series.value or 0.0
-                else:
-                    bound = families.bound(labels)
-                    buckets[bound] = buckets.get(bound, 0.0) + (series.value or 0.0)
+        for labels, value in each.page.unwanted(families.RUNTIME):
+            if _is_task(each, labels, pool, task):
+                bound = families.bound(labels)
+                buckets[bound] = buckets.get(bound, 0.0) + value
+        totals = each.page.unwanted(families.RUNTIME_SUM)
+        total += sum(value for labels, value in totals if _is_task(each, labels, pool, task))
     p99 = quantile(0.99, buckets)
     return None if p99 is None else max(p99, total / buckets[float("inf")])
+
+
+def _is_task(watched: Watched, labels: Mapping[str, str], pool: str, task: str) -> bool:
+    return labels.get("task_name") == task and watched.node(labels.get("worker", "")).pool == pool
 
 
 @condition

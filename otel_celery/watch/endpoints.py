@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 METRICS = "/metrics"
 MAX_PORT = 65535
+NO_WORKERS = ("-queues", "-beat")
+"""How the jobs of what is no worker end, in prometheus.yml and in what `otel-celery targets` writes."""
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -34,6 +36,8 @@ class Endpoint:
     is_tls: bool = False
     pool: str = ""
     """What its source calls the pool; empty if it does not say."""
+    is_worker: bool = True
+    """Whether a worker is expected there, and not what tells of queues, or beat."""
     login: bytes = field(default=b"", repr=False)
     """``user:password`` of its URL; empty if there is none."""
 
@@ -58,8 +62,15 @@ def of_pool(pool: Pool, port: Port, *, is_tls: bool) -> Endpoint:
     return Endpoint(ANYWHERE.get(port.host, port.host), pool.port, is_tls=is_tls, pool=pool.name)
 
 
-def of_url(text: str, pool: str = "", scheme: str = "http") -> Endpoint:
+def of_exporter(number: int, port: Port, *, is_tls: bool) -> Endpoint:
+    """Make the endpoint of the queues' exporter on this machine; ``port`` is its Port, save for the number."""
+    return Endpoint(ANYWHERE.get(port.host, port.host), number, is_tls=is_tls, pool="queues", is_worker=False)
+
+
+def of_url(text: str, pool: str = "", *, job: str = "", scheme: str = "http") -> Endpoint:
     """Make an endpoint of a URL, or of ``host:port``; the path is /metrics unless it names one.
+
+    ``job`` is what Prometheus calls it: celery-queues and celery-beat are no workers.
 
     Raises EndpointError if it is neither.
     """
@@ -80,4 +91,4 @@ def of_url(text: str, pool: str = "", scheme: str = "http") -> Endpoint:
     path = (parts.path if parts.path not in {"", "/"} else METRICS) + query
     if not path.isascii() or not path.isprintable() or " " in path:
         raise refused
-    return Endpoint(host, number, path, parts.scheme == "https", pool, login.encode())
+    return Endpoint(host, number, path, parts.scheme == "https", pool, not job.endswith(NO_WORKERS), login.encode())

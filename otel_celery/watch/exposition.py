@@ -60,6 +60,12 @@ class Exposition:
         """Give the series of a name that have a value."""
         return (series for series in self._named.get(name, ()) if series.value is not None)
 
+    def unwanted(self, name: str) -> Iterator[tuple[Mapping[str, str], float]]:
+        """Read, from the last scrape, the labels and values of a name that is not followed."""
+        for line in self._lines:
+            if line.startswith(name) and (found := _SERIES.fullmatch(line.rpartition(" ")[0])) and found[1] == name:
+                yield _labels(found[2]), _number(line.rpartition(" ")[2]) or 0.0
+
     def has_any(self, names: Iterable[str]) -> bool:
         """Tell whether any of these names has a series now."""
         return any(next(self[name], None) is not None for name in names)
@@ -99,11 +105,11 @@ class Exposition:
         """Learn a series by its first line; None if it is a comment, not wanted, or malformed."""
         if len(self._known) >= MOST_SERIES:
             return None
-        found = _SERIES.fullmatch(key)
-        if found is None or found[1] not in self._wanted:
+        found = _SERIES.fullmatch(key) if key.partition("{")[0] in self._wanted else None
+        if found is None:
             self._known[key] = None
             return None
-        series = Series(found[1], {name: _value(text) for name, text in _LABEL.findall(found[2] or "")})
+        series = Series(found[1], _labels(found[2]))
         series.keys = self._meeting(series)
         self._known[key] = series
         self._named.setdefault(series.name, []).append(series)
@@ -149,8 +155,13 @@ def _rises(changed: Iterable[tuple[Series, float]]) -> list[tuple[Series, float]
     return rises
 
 
+def _labels(text: str | None) -> dict[str, str]:
+    return {name: _value(value) for name, value in _LABEL.findall(text or "")}
+
+
 def _value(text: str) -> str:
     """Make a label's value plain: it may come from anywhere, and goes to a terminal."""
     if "\\" in text:
         text = _ESCAPED.sub(lambda found: "\n" if found[1] == "n" else found[1], text)
-    return printable(text[:LONGEST])
+    text = text[:LONGEST]
+    return text if text.isprintable() else printable(text)

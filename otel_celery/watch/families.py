@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+K = TypeVar("K", str, float)
 Key = tuple[str | float, ...]
 
 UP = "celery_worker_up"
@@ -43,7 +44,6 @@ TASKS = "celery_tasks_total"
 LEVELS = (
     *(UP, ACTIVE, RESERVED, SCHEDULED, SIZE, DRAINING, STALL, CONNECTED, OLDEST, CONSUMES, INFO, LAST_SUCCESS),
     *(LENGTH, CONSUMERS, UNACKED, AGE, REFRESHED, TICK, ENTRIES),
-    *(RUNTIME, RUNTIME_SUM),
 )
 """What is read as it stands."""
 

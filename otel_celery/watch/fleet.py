@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from otel_celery.lifecycle import Outcome
-from otel_celery.watch import telling
+from otel_celery.watch import detail, telling
 from otel_celery.watch.alerts import read
 from otel_celery.watch.conditions import GROWING, Scene
 from otel_celery.watch.endpoints import EndpointError
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from otel_celery.watch.asking import Asker
+    from otel_celery.watch.detail import Detail
     from otel_celery.watch.endpoints import Endpoint
     from otel_celery.watch.families import Key
     from otel_celery.watch.model import Queue, Worker
@@ -81,6 +82,15 @@ class Fleet:
         for url in [url for url, task in self._asking.items() if task.done()]:
             self._asking.pop(url).result()
         return self._view()
+
+    def worker(self, url: str, name: str) -> Detail | None:
+        """Look closely at one worker; None if its endpoint is no longer watched."""
+        watched = self.watched.get(url)
+        return detail.of_worker(watched, self.totals, name) if watched else None
+
+    def task(self, pool: str, name: str) -> Detail:
+        """Look closely at one task of a pool."""
+        return detail.of_task(self.watched.values(), self.totals, pool, name)
 
     async def close(self) -> None:
         """Let go of every question that is still open."""
@@ -172,7 +182,7 @@ class Fleet:
 
     def _notes(self, watched: Iterable[Watched]) -> tuple[str, ...]:
         """Say what no line of a table can: sources that fail, and endpoints without workers that do not answer."""
-        silent = (each for each in watched if each.why and not each.nodes and each.is_ours)
+        silent = (each for each in watched if each.why and not each.nodes and not each.is_worker)
         nothing = () if self.watched or self._failures else ("there is no endpoint to ask",)
         return (
             *self._failures.values(),

@@ -186,3 +186,8 @@ class View:
     asked: int = 0
     """Endpoints."""
     answered: int = 0
+
+    @property
+    def is_well(self) -> bool:
+        """Tell whether nothing is wrong, and everything that was to be asked has answered."""
+        return not self.problems and not self.notes

@@ -10,7 +10,7 @@ from otel_celery.watch.conditions import CONDITIONS
 from otel_celery.watch.model import Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
     from otel_celery.watch.alerts import Alert
     from otel_celery.watch.conditions import Scene
@@ -99,22 +99,19 @@ def filled(command: str, subject: Subject) -> str:
     return command
 
 
-def _unhidden(problems: Iterable[Problem]) -> Iterator[Problem]:
-    problems = list(problems)
+def _unhidden(problems: list[Problem]) -> Iterator[Problem]:
+    """Leave out what follows from another."""
+    hiding = {(rule, _part(rule, problem)) for rule in HIDES for problem in problems if problem.alert == rule.by}
     for problem in problems:
-        if not any(_hides(other, problem) for other in problems if other is not problem):
+        rules = (
+            rule for rule in HIDES if problem.alert in rule.hidden or not (rule.hidden or problem.alert == rule.by)
+        )
+        if not any((rule, _part(rule, problem)) in hiding for rule in rules):
             yield problem
 
 
-def _hides(other: Problem, problem: Problem) -> bool:
-    return any(
-        rule.by == other.alert
-        and other.alert != problem.alert
-        and (not rule.hidden or problem.alert in rule.hidden)
-        and all(getattr(rule_value, name) == getattr(problem.subject, name) for name in rule.equal)
-        for rule in HIDES
-        for rule_value in (other.subject,)
-    )
+def _part(rule: Rule, problem: Problem) -> tuple[str, ...]:
+    return tuple(getattr(problem.subject, name) for name in rule.equal)
 
 
 def _urgency(problem: Problem) -> tuple[bool, bool, float, str]:

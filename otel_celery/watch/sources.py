@@ -85,7 +85,7 @@ class Prometheus:
     def _of_target(self, target: Any) -> Iterator[Endpoint]:
         labels = target["labels"]
         if any(fnmatch(labels.get("job", ""), pattern) for pattern in self._jobs):
-            yield of_url(str(target["scrapeUrl"]), str(labels.get("pool", "")))
+            yield of_url(str(target["scrapeUrl"]), str(labels.get("pool", "")), job=labels.get("job", ""))
 
 
 def _of_file(file: Path) -> Iterator[Endpoint]:
@@ -95,7 +95,7 @@ def _of_file(file: Path) -> Iterator[Endpoint]:
             labels = group.get("labels") or {}
             scheme, path = labels.get("__scheme__", "http"), labels.get("__metrics_path__", "")
             for target in group["targets"]:
-                yield of_url(f"{scheme}://{target}{path}", str(labels.get("pool", "")))
+                yield of_url(f"{scheme}://{target}{path}", str(labels.get("pool", "")), job=str(labels.get("job", "")))
     except OSError as error:
         raise EndpointError(f"{file} cannot be read: {error.strerror or error}") from None
     except EndpointError as error:

@@ -39,6 +39,11 @@ class Watched:
         """Tell whether its last page has metrics of ours."""
         return self.page.has_any(families.OURS)
 
+    @property
+    def is_worker(self) -> bool:
+        """Tell whether a worker is expected there: it told of one, or was not said to be something else."""
+        return bool(self.nodes) or (self.endpoint.is_worker and not (self.page.scrapes and self.is_ours))
+
     def take(self, answer: Answer) -> None:
         """Take what it said."""
         if self.is_asked and bool(answer.why) != bool(self.why):

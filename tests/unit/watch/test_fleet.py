@@ -218,6 +218,18 @@ def test_a_worker_that_is_down_has_no_other_trouble() -> None:
     assert played.problems(1) == ["CeleryWorkerDown"]
 
 
+def test_three_times_the_usual_is_too_long() -> None:
+    """Where successes tell what is usual, an hour is not waited for; five minutes are, always."""
+    runs = [
+        f'celery_task_runtime_seconds_bucket{{le="{le}",task_name="orders.place",worker="trading@h"}} 9'
+        for le in ("200.0", "+Inf")
+    ]
+    usual = "\n".join([*runs, 'celery_task_runtime_seconds_sum{task_name="orders.place",worker="trading@h"} 1500', ""])
+    played = Played()
+    assert played.problems(a=page(oldest=590) + usual) == []
+    assert played.problems(1, a=page(oldest=610) + usual) == ["CeleryTaskRunningTooLong"]
+
+
 QUEUE = 'celery_queue_length{{queue="{}"}} {}\ncelery_queue_oldest_message_age_seconds{{queue="{}"}} {}\n'
 
 

@@ -1,0 +1,1 @@
+"""What `otel-celery top` shows of a fleet: a live view, a table once, or JSON."""
