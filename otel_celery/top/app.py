@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -27,6 +28,8 @@ TALL = 34
 """Lines from which on all panes are shown at once."""
 INTERVALS = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
 PANES = ("workers", "tasks", "queues", "problems")
+SETTLED = 3
+"""Looks after which all that is watched has been met."""
 STRIP = 3
 """Problems that are shown above the panes where these are not all shown."""
 
@@ -119,6 +122,7 @@ class Top(App[None]):
         self.view: View | None = None
         """What was looked at last."""
         self._shown: View | None = None
+        self._looks = 0
         self.is_paused = False
         self.pane = PANES[0]
         self._woken = asyncio.Event()
@@ -155,6 +159,9 @@ class Top(App[None]):
             while True:
                 begun = time.monotonic()
                 self.view = await self._fleet.look(self.interval)
+                if self._looks == SETTLED:
+                    gc.freeze()  # what was met stays: the collector need not go through it again and again
+                self._looks += 1
                 if not self.is_paused:
                     self._shown = self.view
                     self.tell()
@@ -257,7 +264,8 @@ class Top(App[None]):
         self.call_after_refresh(self.tell)
 
     def on_grid_moved(self) -> None:
-        """Say what is under the cursor now."""
+        """Say what is under the cursor now, and how the rows are sorted."""
+        self._arrange()
         self._tell_row()
 
     def on_grid_opened(self, message: Grid.Opened) -> None:

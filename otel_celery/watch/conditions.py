@@ -346,7 +346,7 @@ def celery_pool_saturated(alert: Alert, scene: Scene) -> Iterator[Found]:
 def celery_tasks_waiting_too_long(alert: Alert, scene: Scene) -> Iterator[Found]:
     """Find pools whose tasks wait."""
     for pool in scene.pools():
-        wait = telling.pool_wait(scene.totals, pool, alert.window)
+        wait = telling.pool_wait(scene.totals, pool, scene.tasks, alert.window)
         if wait is not None and wait > alert.limits[0]:
             figure = f"one task in twenty waits longer than {duration(wait)}; the limit is {duration(alert.limits[0])}"
             yield Subject(pool=pool), figure

@@ -5,7 +5,6 @@ A parser that reads every line anew takes a hundred times as long, and two hundr
 
 from __future__ import annotations
 
-import math
 import re
 from typing import TYPE_CHECKING
 
@@ -96,7 +95,10 @@ class Exposition:
         known, changed = self._known, []
         for line in lines:
             key, _, value = line.rpartition(" ")
-            series = known[key] if key in known else self._meet(key)
+            try:
+                series = known[key]
+            except KeyError:
+                series = self._meet(key)
             if series is not None and (number := _number(value)) is not None:
                 changed.append((series, number))
         return changed
@@ -142,7 +144,7 @@ def _number(text: str) -> float | None:
         number = float(text)
     except ValueError:
         return None
-    return None if math.isnan(number) else number
+    return number if number == number else None  # noqa: PLR0124  NaN is not equal to itself; this is asked often
 
 
 def _rises(changed: Iterable[tuple[Series, float]]) -> list[tuple[Series, float]]:

@@ -101,7 +101,6 @@ def _wait(word: str) -> Callable[[Node, Mapping[str, str]], tuple[Key, ...]]:
         return (
             (f"task {word}", node.pool, labels.get("task_name", ""), upper),
             (f"queue {word}", labels.get("queue", ""), upper),
-            (f"pool {word}", node.pool, upper),
         )
 
     return keys

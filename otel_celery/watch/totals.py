@@ -43,10 +43,11 @@ class Totals:
         """Add a rise to each of the keys."""
         now = self._now
         for key in keys:
-            before = now.get(key)
-            if before is None:
+            try:
+                now[key] += rise
+            except KeyError:
+                now[key] = rise
                 self._words[str(key[0])].append(key)
-            now[key] = rise + (before or 0.0)
 
     def meet(self, key: Key) -> None:
         """Learn that a key is a bucket's: its bound stands at the end."""
@@ -91,6 +92,14 @@ class Totals:
         return {
             bound: now.get((*key, bound), 0.0) - before.get((*key, bound), 0.0) for bound in self._bounds.get(key, ())
         }
+
+    def summed(self, keys: Iterable[Key], window: float) -> dict[float, float]:
+        """Add up the buckets of several histograms."""
+        summed: dict[float, float] = {}
+        for key in keys:
+            for bound, number in self.buckets(key, window).items():
+                summed[bound] = summed.get(bound, 0.0) + number
+        return summed
 
     def owners(self, word: str) -> Iterable[Key]:
         """List the keys of a word that anything was added to."""

@@ -1,0 +1,203 @@
+"""The live view, driven by keys and mouse: on real ports where they matter, else on a fleet in trouble."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.unit.top.scenes import SCREENS, TROUBLE, Still, fleet, lines, shown, text, until
+from tests.unit.watch.ports import page, serving
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+pytestmark = pytest.mark.skipif(sys.version_info < (3, 11), reason="asyncio.timeout")
+SIZES = ((80, 24), (120, 40), (200, 50))
+
+
+@pytest.fixture(autouse=True)
+def surroundings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Draw with blocks, at one hour, whatever the terminal that runs the tests."""
+    monkeypatch.setattr("otel_celery.top.drawing.is_ascii", lambda: False)
+    monkeypatch.setenv("TZ", "UTC")
+
+
+def played(play: Callable[[], Coroutine[None, None, None]]) -> None:
+    """Play a test's coroutine."""
+    asyncio.run(play())
+
+
+@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
+def test_the_screen_is_right_at_each_size(size: tuple[int, int]) -> None:
+    """What is wrong is seen at once, no line is cut in the middle of a figure, all panes where there is room.
+
+    `OTEL_CELERY_TEST_SCREENS=write` writes tests/unit/top/screens anew: look at each before you commit it.
+    """
+
+    async def play() -> None:
+        async with shown(Still(TROUBLE), size) as (app, pilot):
+            await pilot.pause()
+            _compare(f"{size[0]}x{size[1]}", text(app))
+
+    played(play)
+
+
+@pytest.mark.parametrize(
+    ("name", "keys"),
+    [
+        ("worker", "1 enter"),
+        ("task", "2 enter"),
+        ("queue", "3 j enter"),
+        ("problem", "4 enter"),
+        ("problems", "4"),
+        ("help", "question_mark"),
+    ],
+)
+def test_a_close_look_is_right(name: str, keys: str) -> None:
+    """Of one worker, one task, one queue, one problem; and the help."""
+
+    async def play() -> None:
+        async with shown(Still(TROUBLE)) as (app, pilot):
+            await pilot.press(*keys.split())
+            await pilot.pause()
+            _compare(name, text(app))
+            await pilot.press("escape")
+            await until(lambda: len(app.screen_stack) == 1)
+
+    played(play)
+
+
+def _compare(name: str, screen: str) -> None:
+    file = SCREENS / f"{name}.txt"
+    if os.environ.get("OTEL_CELERY_TEST_SCREENS") == "write":
+        file.write_text(screen + "\n", "utf-8")
+    assert screen + "\n" == file.read_text("utf-8")
+
+
+def test_a_real_port_is_shown_and_trouble_is_named_within_two_looks() -> None:
+    """Then the worker goes, and that is said as well; the one that hangs holds nothing up."""
+
+    async def play() -> None:
+        with serving(page()) as port, serving() as slow:
+            slow.hangs = True
+            async with shown(fleet(port.address, slow.address), (120, 40)) as (app, pilot):
+                await until(lambda: "trading@h" in text(app))
+                port.page = page(failure=50, loop_stall_seconds=31)
+                await until(lambda: "HighTaskFailureRate" in text(app) and "CeleryWorkerStuck" in text(app), 5)
+                port.status = 503
+                await until(lambda: "HTTP 503" in text(app), 5)
+                await pilot.press("q")
+        assert app.view is not None
+        assert not app.view.is_well
+
+    played(play)
+
+
+def test_tasks_are_sorted_by_any_column_and_back() -> None:
+    """By key, and by a click on the head; a second one turns the order round."""
+
+    async def play() -> None:
+        async with shown(Still(TROUBLE)) as (app, pilot):
+            await pilot.press("s")
+            assert _names(app) == ["general@web1", "trading@web1", "trading@web2"]
+            await pilot.press("r")
+            assert _names(app) == ["trading@web2", "trading@web1", "general@web1"]
+            head = next(i for i, line in enumerate(lines(app)) if line.startswith("worker"))
+            await pilot.click(offset=(lines(app)[head].index("busy"), head))
+            assert _names(app)[0] == "general@web1"
+            assert "by busy" in text(app)
+
+    played(play)
+
+
+def test_it_filters_as_one_types() -> None:
+    """Each word must be in the row; Esc ends it."""
+
+    async def play() -> None:
+        async with shown(Still(TROUBLE)) as (app, pilot):
+            await pilot.press("slash", *"trad web2")
+            await until(lambda: _names(app) == ["trading@web2"])
+            assert "1 workers (1/3, /trad web2)" in text(app)
+            await pilot.press("enter")
+            assert _names(app) == ["trading@web2"]
+            await pilot.press("escape")
+            await until(lambda: len(_names(app)) == 3)
+
+    played(play)
+
+
+def test_a_click_moves_and_a_second_one_opens() -> None:
+    """The mouse does what the keys do."""
+
+    async def play() -> None:
+        async with shown(Still(TROUBLE)) as (app, pilot):
+            at = next(i for i, line in enumerate(lines(app)) if line.startswith("general@web1"))
+            await pilot.click(offset=(3, at))
+            assert "general@web1: stuck: its event loop" in text(app)
+            await pilot.click(offset=(3, at))
+            await until(lambda: "oldest running task: reports.yearly, for 12 min" in text(app))
+
+    played(play)
+
+
+def test_pause_holds_what_is_shown_and_asks_on() -> None:
+    """So that rates go on when it is let go."""
+
+    async def play() -> None:
+        still = Still(TROUBLE)
+        async with shown(still) as (app, pilot):
+            await pilot.press("p")
+            assert "PAUSED" in text(app)
+            before = still.looks
+            still.view = type(TROUBLE)(at=TROUBLE.at, watched=100)
+            await until(lambda: still.looks > before + 1)
+            assert len(_names(app)) == 3
+            await pilot.press("p")
+            await until(lambda: "no worker has answered yet" in text(app))
+
+    played(play)
+
+
+def test_the_interval_is_changed() -> None:
+    """And said."""
+
+    async def play() -> None:
+        async with shown(Still(TROUBLE)) as (app, pilot):
+            await pilot.press("plus")
+            assert app.interval == 1.0
+            assert "every 1 s" in text(app)
+            await pilot.press("minus")
+            assert app.interval == 0.5
+
+    played(play)
+
+
+@pytest.mark.parametrize("key", ["q", "ctrl+c"])
+def test_it_ends(key: str) -> None:
+    """By q, and by what everybody tries first."""
+
+    async def play() -> None:
+        async with shown(Still(TROUBLE)) as (app, pilot):
+            await pilot.press(key)
+            await until(lambda: not app.is_running)
+
+    played(play)
+
+
+def test_hostile_names_are_shown_as_letters() -> None:
+    """Markup is no style, and an escape sequence moves no cursor."""
+
+    async def play() -> None:
+        with serving(page("[red]@\x1b[2J[/]")) as port:
+            async with shown(fleet(port.address)) as (app, _):
+                await until(lambda: "[red]@\\x1b[2J[/]" in text(app))
+
+    played(play)
+
+
+def _names(app: object) -> list[str]:
+    return [row.name for row in app._grids["workers"].rows]  # type: ignore[attr-defined]
