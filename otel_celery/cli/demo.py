@@ -21,7 +21,7 @@ def demo(broker: str | None, rate: float, concurrency: int, seconds: float | Non
     The ports are 9101 to 9105; OTEL_PYTHON_CELERY_POOL_<NAME>_PORT in the environment changes one.
     Ctrl-C or SIGTERM stops everything.
     """
-    with extra("demo", "honcho", "rich", "redis", "tomli"):
+    with extra("demo", "honcho", "rich", "redis", "textual", "tomli"):
         from otel_celery.demo.show import Show  # noqa: PLC0415  only here is the extra needed
     from otel_celery.demo.broker import NoBrokerError  # noqa: PLC0415  with it
     from otel_celery.pools.section import PlanError  # noqa: PLC0415  with it

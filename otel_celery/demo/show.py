@@ -9,21 +9,21 @@ import tempfile
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
 from otel_celery.demo.app import app
 from otel_celery.demo.broker import embedded
 from otel_celery.demo.load import Load
-from otel_celery.demo.screen import Screen
+from otel_celery.demo.screen import STOPPING, Screen, is_terminal
 from otel_celery.masking import masked_url, plain
 from otel_celery.pools import command, plan, ports
 from otel_celery.pools.runner import Runner
 from otel_celery.pools.section import PlanError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Coroutine, Mapping
 
     from otel_celery.pools.plan import Pool
 
@@ -75,10 +75,11 @@ class Show:
             if seconds is not None:
                 asyncio.get_running_loop().call_later(seconds, runner.stop)
             screen = Screen(self._console, self._pools, self._port, self._load)
+            over = asyncio.Event()
             status, *_ = await asyncio.gather(
-                runner.run(),
+                over_when_done(runner.run(), over),
                 self._load.run(runner.stopping),
-                screen.run(runner.stopping),
+                screen.run(runner.stopping, over, runner.stop),
                 announce_stop(self._console, runner.stopping),
             )
         self._went_well = not status and not runner.has_lost and not self._load.lost
@@ -100,7 +101,16 @@ class Show:
 async def announce_stop(console: Console, stopping: asyncio.Event) -> None:
     """Say what the first request to stop does, and what the next one would; the runner says it in the log alone."""
     await stopping.wait()
-    console.print("Stopping: the running tasks finish; Ctrl-C once more cuts them off.")
+    if not is_terminal():  # there the live view says it
+        console.print(STOPPING)
+
+
+async def over_when_done(running: Coroutine[Any, Any, int], over: asyncio.Event) -> int:
+    """Run the pools, and say when they are over, however they end."""
+    try:
+        return await running
+    finally:
+        over.set()
 
 
 def _stays(log: Path) -> str:

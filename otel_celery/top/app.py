@@ -112,13 +112,23 @@ class Top(App[None]):
     ENABLE_COMMAND_PALETTE = False
     TITLE = "otel-celery top"
 
-    def __init__(self, fleet: Fleet, interval: float, caption: Callable[[], str] = lambda: "") -> None:
-        """Show this fleet, looked at every ``interval`` seconds; ``caption`` is said beside what is counted."""
+    def __init__(
+        self,
+        fleet: Fleet,
+        interval: float,
+        caption: Callable[[], str] = lambda: "",
+        leave: Callable[[], None] | None = None,
+    ) -> None:
+        """Show this fleet, looked at every ``interval`` seconds; ``caption`` is said beside what is counted.
+
+        ``leave`` is called where somebody wants to quit; without it that ends the view.
+        """
         super().__init__(ansi_color=True)
         self.theme = "ansi-dark"  # the terminal's own colours: they fit it, be they sixteen, light or dark
         self._fleet = fleet
         self.interval = interval
         self._caption = caption
+        self._leave = leave or self.exit
         self.view: View | None = None
         """What was looked at last."""
         self._shown: View | None = None
@@ -177,7 +187,7 @@ class Top(App[None]):
     def tell(self) -> None:
         """Draw what was looked at."""
         view = self._shown
-        if view is None or not self.is_running:
+        if view is None or not self._is_there:
             return
         for kind in kinds(view.at):
             self._grids[kind.name].tell(view, kind)
@@ -196,15 +206,15 @@ class Top(App[None]):
         up = sum(1 for worker in view.workers if not worker.why)
         parts = [
             "PAUSED" if self.is_paused else "",
+            self._caption(),
             f"{up} of {plural(len(view.workers), 'worker')} up",
             f"{sum(task.rate for task in view.tasks):.1f} ends/s",
             f"{sum(task.failed for task in view.tasks):.1f} failed/s",
             plural(len(view.problems), "problem"),
-            self._caption(),
             f"every {self.interval:g} s",
             time.strftime("%H:%M:%S", time.localtime(view.at)),
         ]
-        return _line(" " + "  ".join(part for part in parts if part), "")
+        return _line((" " + "  ".join(part for part in parts if part)).ljust(self.size.width), "")
 
     def _worst(self, view: View) -> Iterable[Text]:
         """Say notes and beats, which have no pane; and what is wrong, where its pane is not shown."""
@@ -265,8 +275,14 @@ class Top(App[None]):
 
     def on_grid_moved(self) -> None:
         """Say what is under the cursor now, and how the rows are sorted."""
-        self._arrange()
-        self._tell_row()
+        if self._is_there:
+            self._arrange()
+            self._tell_row()
+
+    @property
+    def _is_there(self) -> bool:
+        """Tell whether there is a screen: it goes before the last look and the last message do."""
+        return self.is_running and bool(self.screen_stack)
 
     def on_grid_opened(self, message: Grid.Opened) -> None:
         """Look closely at a row."""
@@ -355,7 +371,7 @@ class Top(App[None]):
 
     def action_leave(self) -> None:
         """Quit."""
-        self.exit()
+        self._leave()
 
 
 def kinds(now: float) -> tuple[columns.Kind[Any], ...]:

@@ -186,9 +186,9 @@ PROBLEMS: Kind[Problem] = Kind(
     (
         Column("severity", 11, _severity, lambda p: p.severity, is_text=True),
         Column("alert", 26, lambda p: p.alert, lambda p: p.alert, is_text=True),
-        Column("of", 18, lambda p: str(p.subject), lambda p: str(p.subject), is_text=True, grows=True),
-        Column("for", 15, _since, lambda p: p.since, 1, is_text=True),
-        Column("figure", 44, lambda p: p.figure, lambda p: p.figure, 2, is_text=True, grows=True),
+        Column("of", 19, lambda p: str(p.subject), lambda p: str(p.subject), is_text=True),
+        Column("for", 18, _since, lambda p: p.since, 1, is_text=True),
+        Column("figure", 28, lambda p: p.figure, lambda p: p.figure, 2, is_text=True, grows=True),
         Column("first step", 60, lambda p: p.look, lambda p: p.look, 3, is_text=True, grows=True),
     ),
     lambda view: view.problems,

@@ -390,9 +390,15 @@ def _is_waiting(scene: Scene, members: Sequence[Worker]) -> bool:
 @condition
 def celery_queue_not_consumed(_: Alert, scene: Scene) -> Iterator[Found]:
     """Find queues where messages wait, and nobody takes them."""
+    pools = {
+        queue: each.node(worker).pool
+        for each in scene.watched
+        for worker, queue, _ in each.by(families.CONSUMES, "queue")  # as its last page says, where it is away
+    }
     for queue in scene.queues:
         if queue.length and not queue.consumers:
-            yield Subject(queue=queue.name), f"{plural(queue.length, 'message waits', 'messages wait')}, and no worker"
+            figure = f"{plural(queue.length, 'message waits', 'messages wait')}, and no worker takes them"
+            yield Subject(queue=queue.name, pool=pools.get(queue.name, "")), figure
 
 
 @condition

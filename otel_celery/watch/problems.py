@@ -33,6 +33,7 @@ class Rule:
 
 HIDES = (
     Rule("CeleryWorkerDown", frozenset(), ("url", "worker")),
+    Rule("CeleryWorkerDown", frozenset({"CeleryQueueNotConsumed"}), ("pool",)),
     Rule(
         "CeleryBrokerAway",
         frozenset(

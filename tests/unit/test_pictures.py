@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import io
 import json
 import re
 from pathlib import Path
 
 import pytest
-from rich.console import Console
-from rich.live import Live
-from rich.table import Table
 
 from devops.monitoring.pictures import panels, terminal
+from tests.unit.watch.ports import page, serving
 
 ROOT = Path(__file__).resolve().parents[2]
 IMAGES = ROOT / "docs" / "images"
@@ -21,9 +18,9 @@ MONITORING = ROOT / "devops" / "monitoring"
 
 SHOWN = re.compile(r"!\[[^\]]+\]\((?!https?:)([^)]+)\)")
 CAPTIONED = re.compile(SHOWN.pattern + r"\n\n\*(.+)\*$", re.MULTILINE)
-DEMO = "demo.svg"
+DEMO, TROUBLE = "demo.svg", "top.svg"
 PAGE = "page.png"
-OTHERS = {DEMO, PAGE}
+OTHERS = {DEMO, TROUBLE, PAGE}
 """What is no panel of Grafana's."""
 
 DOCUMENTED = [
@@ -68,7 +65,7 @@ def test_each_dashboard_is_drawn_and_each_picture_has_panels() -> None:
 
 
 def test_each_drawn_row_has_its_picture() -> None:
-    """And there is no other picture, but the demo's table and a page of its."""
+    """And there is no other picture, but the live view's, and a page of the demo's."""
     assert {path.name for path in IMAGES.iterdir()} == {*map(panels.file_name, panels.PICTURES), *OTHERS}
 
 
@@ -96,20 +93,13 @@ def test_the_pictures_are_small() -> None:
 
 def test_the_demos_picture_asks_nobody_for_a_font() -> None:
     """Nor does it tell of the machine that it was made on."""
-    picture = (IMAGES / DEMO).read_text("utf-8")
-    assert "pool" in picture
-    assert not re.search(r"@font-face|@import|\burl\(http|/tmp|/home", picture)
+    for picture in ((IMAGES / name).read_text("utf-8") for name in (DEMO, TROUBLE)):
+        assert "trading@localhost" in picture
+        assert not re.search(r"@font-face|@import|\burl\(http|/tmp|/home", picture)
 
 
-def test_the_last_whole_table_of_a_terminal_is_drawn() -> None:
-    """The last one may be half written when the terminal is read."""
-    screen = io.StringIO()
-    with Live(console=Console(file=screen, force_terminal=True, width=40), auto_refresh=False) as live:
-        for received in ("first", "second", "third"):
-            table = Table("pool", "received")
-            table.add_row("trading", received)
-            live.update(table, refresh=True)
-        last = terminal.table(screen.getvalue())
-        assert "second" in last
-        assert "first" not in last
-        assert "second" in terminal.svg(screen.getvalue())
+def test_the_view_is_drawn_before_something_goes_wrong_and_after() -> None:
+    """Of real endpoints."""
+    with serving(page()) as port:
+        well, trouble = terminal.drawn([port.address], lambda: None, watched=0)
+    assert all(picture.startswith("<svg") and "@font-face" not in picture for picture in (well, trouble))

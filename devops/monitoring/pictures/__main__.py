@@ -11,7 +11,7 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
-from devops.monitoring.pictures import scene, terminal
+from devops.monitoring.pictures import scene
 from devops.monitoring.pictures.answers import answered
 from devops.monitoring.pictures.panels import PICTURES
 
@@ -39,7 +39,8 @@ def main(packages: Path) -> None:
         answers = [answered(name, _dashboard(name), played) for name in PICTURES]
     for old in IMAGES.glob("*"):
         old.unlink()
-    (IMAGES / "demo.svg").write_text(terminal.svg(played.screen), encoding="utf-8")
+    (IMAGES / "demo.svg").write_text(played.well, encoding="utf-8")
+    (IMAGES / "top.svg").write_text(played.trouble, encoding="utf-8")
     command = [node, str(DRAW), str(IMAGES)]
     environ = {**os.environ, "CHROMIUM": browser}
     subprocess.run(  # noqa: S603  our own program

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from devops.monitoring.pictures import terminal
 from otel_celery import instrument
 from otel_celery.demo.app import app
 from tests.integration.pools.fleet import Fleet, otel_celery
@@ -36,7 +37,7 @@ EDGE = 30
 """The second at which the time shown ends: the axis has a label at each full minute, and none that the edge cuts."""
 
 PORTS = range(9101, 9106)
-"""The demo's own, which its table shows: they have to be free."""
+"""The demo's own: they have to be free."""
 
 STOPPED = "market"
 """The pool whose worker stops answering, as one does that is traced, or on a host that stalls (state T)."""
@@ -47,16 +48,14 @@ MISTYPED, MESSAGES = "tradnig", 20
 EXPORTERS = ("redis-exporter", "postgres-exporter")
 """They and their servers are there, so that no alert fires about them."""
 
-TERMINAL = {"FORCE_COLOR": "1", "TERM": "xterm-256color", "COLUMNS": "80"}
-"""Has Rich write to a file as it would to a terminal."""
-
 
 @dataclass(frozen=True)
 class Scene:
     """What there is to draw."""
 
-    screen: str
-    """All that the demo had written before the incident."""
+    well: str
+    trouble: str
+    """The live view before the incident and after it, as SVG."""
     prometheus: Server
     start: int
     end: int
@@ -77,16 +76,16 @@ def played(seconds: int) -> Iterator[Scene]:
             stack.enter_context(site.service(exporter))
         stack.enter_context(site.queue_exporter(broker, MISTYPED))
         command = otel_celery("demo", "--broker", broker)
-        demo = stack.enter_context(Fleet(command, site.directory / "demo.out", {**TERMINAL, "TMPDIR": name}))
+        demo = stack.enter_context(Fleet(command, site.directory / "demo.out", {"TMPDIR": name}))
         prometheus = stack.enter_context(site.prometheus())
         prometheus.wait_for(f"sum(celery_worker_up) == {len(PORTS)}", "all pools of the demo are up")
-        time.sleep(WARMING + WELL)
-        screen = demo.said()
-        _go_wrong(demo, broker)
-        time.sleep(seconds - WELL)
+        time.sleep(WARMING + WELL - terminal.WATCHED)
+        addresses = [f"localhost:{port}" for port in (*PORTS, site.ports[9106])]
+        well, trouble = terminal.drawn(addresses, lambda: _go_wrong(demo, broker))
+        time.sleep(seconds - WELL - terminal.TROUBLED)
         time.sleep((EDGE - time.time()) % 60)
         end = int(time.time())
-        yield Scene(screen, prometheus, end - seconds, end)
+        yield Scene(well, trouble, prometheus, end - seconds, end)
 
 
 def _go_wrong(demo: Fleet, broker: str) -> None:

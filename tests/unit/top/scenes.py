@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -43,9 +44,10 @@ async def shown(watched: Any, size: tuple[int, int] = (80, 24)) -> AsyncIterator
 
 async def until(condition: Callable[[], bool], seconds: float = 20) -> None:
     """Wait for a condition."""
-    async with asyncio.timeout(seconds):
-        while not condition():  # noqa: ASYNC110  a screen has no event for it
-            await asyncio.sleep(0.02)
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.02)
 
 
 def lines(app: Top) -> list[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,7 +14,6 @@ from tests.unit.watch.ports import page, serving
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
-pytestmark = pytest.mark.skipif(sys.version_info < (3, 11), reason="asyncio.timeout")
 SIZES = ((80, 24), (120, 40), (200, 50))
 
 

@@ -250,6 +250,14 @@ def test_a_queue_that_nobody_consumes_is_named() -> None:
     ]
 
 
+def test_a_queue_of_a_worker_that_is_down_is_no_trouble_of_its_own() -> None:
+    """Its pool's worker is."""
+    played = Played(known=["a:1", "b:1"])
+    played.look(a=page(), b=QUEUE.format("trading", 5, "trading", 3))
+    del played.pages["a:1"]
+    assert played.problems(1) == ["CeleryWorkerDown"]
+
+
 def test_an_exporter_that_does_not_answer_is_said() -> None:
     """It is no worker, and has no line of its own."""
     played = Played(known=["b:1"])
