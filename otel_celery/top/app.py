@@ -92,7 +92,8 @@ class Top(App[None]):
     .tall Grid { height: auto; max-height: 25%; }
     .tall #tasks { height: 1fr; max-height: 100%; }
     .tall #workers { max-height: 40%; }
-    #strip, #row { height: auto; max-height: 5; }
+    #strip { height: auto; max-height: 5; text-wrap: nowrap; text-overflow: ellipsis; }
+    #row { height: auto; max-height: 5; }
     #filter { height: 1; border: none; padding: 0; display: none; }
     #filter.-open { display: block; }
     #close { height: 1fr; padding: 0 1; }

@@ -13,8 +13,8 @@ ASCII = " .:-=+*%#"
 
 
 def is_ascii() -> bool:
-    """Tell whether standard output takes no other letters."""
-    encoding = getattr(sys.stdout, "encoding", None) or "ascii"
+    """Tell whether the terminal takes no other letters; Textual puts something of its own in sys.stdout's place."""
+    encoding = getattr(sys.__stdout__, "encoding", None) or "ascii"
     try:
         BLOCKS.encode(encoding)
     except (UnicodeEncodeError, LookupError):

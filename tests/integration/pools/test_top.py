@@ -1,0 +1,133 @@
+"""The live view of real workers: printed once, and in a real terminal."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import time
+import uuid
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from celery import Celery
+
+from tests.integration.pools.fleet import otel_celery
+from tests.services import free_port, require
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tests.integration.pools.conftest import Yard
+
+pytestmark = pytest.mark.xdist_group("demo")  # one at a time: each is many processes
+POOLS = ("TRADING", "PIPELINE", "ALLOCATION", "MARKET", "GENERAL")
+
+
+def once(yard: Yard, *more: str) -> tuple[int, dict[str, Any]]:
+    """Ask for the document of the yard's pools."""
+    command = otel_celery("top", "--once", "--json", "--file", str(yard.file), *more)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode in {0, 1}, done.stderr
+    return done.returncode, json.loads(done.stdout)
+
+
+def test_two_real_workers_are_told_and_their_trouble_is_named(yard: Yard) -> None:
+    """A full pool, a dead worker, a queue of messages that nobody takes: within the two looks of --once; status 1."""
+    with yard.up() as fleet:
+        fleet.wait_for("ready", 2)
+        status, well = once(yard)
+        assert [(w["pool"], w["state"], w["size"]) for w in well["workers"]] == [("one", "up", 1), ("two", "up", 1)]
+        assert (status, well["problems"], well["notes"]) == (0, [], [])
+        yard.nap(60)
+        _until(lambda: once(yard, "--interval", "0.5")[1]["workers"][0]["active"] == 1)
+        _, full = once(yard)
+        assert "CeleryPoolSaturated" in {problem["alert"] for problem in full["problems"]}
+        assert full["workers"][0]["oldest_task"] == "tiny.nap"
+        fleet.process.kill()
+        fleet.end()
+        with Celery(broker=yard.broker) as app:
+            app.send_task("tiny.nap", (0, "x"), queue=yard.queue)
+        _until(lambda: {w["state"] for w in once(yard)[1]["workers"]} == {"not answering"}, 60)
+        status, gone = once(yard)
+        assert status == 1
+        assert {problem["alert"] for problem in gone["problems"]} == {"CeleryWorkerDown"}
+        assert gone["problems"][0]["command"] == "pgrep -af 'celery.*worker'"
+
+
+def _until(condition: Callable[[], bool], seconds: float = 30) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+class Terminal:
+    """A tmux of its own, whose screen is read and whose keys are pressed."""
+
+    def __init__(self, directory: Path) -> None:
+        """Choose a socket."""
+        self._socket = str(directory / "tmux")
+        self._tmux = require(shutil.which("tmux"), "tmux is not installed: apt-get install tmux")
+
+    def do(self, *words: str) -> str:
+        """Give tmux a command."""
+        command = [self._tmux, "-S", self._socket, "-f", "/dev/null", *words]
+        return subprocess.run(command, capture_output=True, text=True, check=False).stdout
+
+    def start(self, command: list[str], environ: dict[str, str], width: int, height: int) -> None:
+        """Run a command in a terminal of this size; what it left stays to be read."""
+        given = [word for name, value in environ.items() for word in ("-e", f"{name}={value}")]
+        quoted = " ".join(f"'{word}'" for word in command)
+        self.do(
+            "new-session", "-d", "-x", str(width), "-y", str(height), *given, f"{quoted}; echo ended with $?; sleep 60"
+        )
+
+    def wait_for(self, words: str, seconds: float = 60) -> str:
+        """Wait until the screen shows something."""
+        deadline = time.monotonic() + seconds
+        while words not in (screen := self.do("capture-pane", "-p", "-t", ":")):
+            assert time.monotonic() < deadline, screen
+            time.sleep(0.1)
+        return screen
+
+
+@pytest.fixture
+def terminal(tmp_path: Path) -> Iterator[Terminal]:
+    """Give a terminal, and take it away."""
+    made = Terminal(tmp_path)
+    yield made
+    made.do("kill-server")
+
+
+def test_the_demo_shows_the_live_view_in_a_terminal(tmp_path: Path, terminal: Terminal) -> None:
+    """Five workers, their tasks and queues; keys work over the wire; Ctrl-C says what it does, and ends all."""
+    ports = {f"OTEL_PYTHON_CELERY_POOL_{pool}_PORT": str(free_port()) for pool in POOLS}
+    mark = str(uuid.uuid4())
+    environ = {**ports, "TMPDIR": str(tmp_path), "PYTHONUTF8": "1", "TERM": "screen", "OTEL_CELERY_TEST_DEMO": mark}
+    terminal.start(otel_celery("demo"), environ, 120, 40)
+    terminal.wait_for("5 of 5 workers up")
+    screen = terminal.wait_for("orders.place")
+    assert all(f"{pool.lower()}@localhost" in screen for pool in POOLS)
+    terminal.do("send-keys", "4")
+    terminal.wait_for("4 problems")
+    terminal.do("send-keys", "C-c")
+    terminal.wait_for("Stopping: the running tasks finish; Ctrl-C once more cuts them off.", 10)
+    terminal.wait_for("ended with 0")
+    assert "Stopped." in terminal.do("capture-pane", "-p", "-t", ":")
+    _until(lambda: not _marked(mark))
+
+
+def _marked(mark: str) -> list[str]:
+    """Find processes that have the mark in their environment, and say what they run."""
+    marked = (entry for entry in Path("/proc").iterdir() if entry.name.isdigit() and _has(entry, mark.encode()))
+    lines = ((entry / "cmdline").read_bytes().replace(b"\0", b" ").decode() for entry in marked)
+    return [line for line in lines if "celery" in line or "valkey" in line]
+
+
+def _has(entry: Path, mark: bytes) -> bool:
+    try:
+        return mark in (entry / "environ").read_bytes()
+    except OSError:
+        return False
