@@ -5,6 +5,7 @@ One line in the application switches it on: ``from otel_celery import instrument
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 from otel_celery.version import __version__
@@ -15,6 +16,18 @@ if TYPE_CHECKING:
 __all__ = ["Instrumentation", "__version__", "instrument"]
 
 
+def _refuse_to_be_included() -> None:
+    """Raise ImportError if Celery imports this package as a module of tasks (``-I otel_celery``), which it is not.
+
+    Nothing would be switched on, and nothing else would say so: it is the import of the hook that switches on.
+    """
+    asked, frame = None, sys._getframe(2)  # noqa: SLF001  who imports this module: Python has no public way to ask
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("importlib"):
+        asked, frame = frame.f_locals.get("name", asked), frame.f_back
+    if asked == __name__ and frame.f_globals.get("__name__") == "celery.loaders.base":
+        raise ImportError("otel_celery itself switches nothing on in a worker: write -I otel_celery.hook")
+
+
 def __getattr__(name: str) -> Any:
     """Import Celery and the SDK at first use: entry points load this package before gevent has patched anything."""
     if name in {"Instrumentation", "instrument"}:
@@ -22,3 +35,6 @@ def __getattr__(name: str) -> Any:
 
         return getattr(worker, name)
     raise AttributeError(name)
+
+
+_refuse_to_be_included()

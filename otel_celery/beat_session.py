@@ -20,8 +20,8 @@ from otel_celery.masking import RefusedError, represented
 from otel_celery.record.beats import BeatTallies
 from otel_celery.saying import say
 from otel_celery.serve.health import BeatHealth
+from otel_celery.settings import off, variables
 from otel_celery.settings import settings as environment
-from otel_celery.settings import variables
 from otel_celery.station import Station, read
 
 if TYPE_CHECKING:
@@ -61,7 +61,11 @@ def _begun(service: Any, *, is_embedded: bool) -> BeatSession | None:
         session = BeatSession(service.scheduler, settings)
         session.install()
         return session
-    if whole.enabled:
+    if not is_embedded:
+        for warning in whole.warnings:
+            say(logging.WARNING, warning)
+        off.say(os.environ, whole, NAME)
+    elif whole.enabled:
         say(
             logging.WARNING,
             f"the beat in this worker (-B) is a process of its own, whose metrics are not served: set "

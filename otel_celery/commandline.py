@@ -1,4 +1,4 @@
-"""Tell from the command line whether this process is a Celery worker or a spawned pool child.
+"""Tell from the command line whether this process is a Celery worker, a beat, or a spawned pool child.
 
 The command line can be read before Celery is imported, and in every child.
 """
@@ -15,9 +15,13 @@ if TYPE_CHECKING:
 
 def is_worker(argv: Sequence[str], original: Sequence[str]) -> bool:
     """Tell whether ``sys.argv`` and ``sys.orig_argv`` are ``celery ... worker`` or ``python -m celery ... worker``."""
-    program = PurePath(argv[0]).name if argv else ""
-    by_module = any(pair == ("-m", "celery") for pair in pairwise(original))
-    return "worker" in argv[1:] and (program.split(".")[0] == "celery" or by_module)
+    return "worker" in argv[1:] and _is_celery(argv, original)
+
+
+def sets_up_logging(argv: Sequence[str], original: Sequence[str]) -> bool:
+    """Tell whether Celery will set up the logging of this process: it is a worker or a beat, and no child of a pool."""
+    is_service = not {"worker", "beat"}.isdisjoint(argv[1:])
+    return is_service and _is_celery(argv, original) and not is_spawned_child(original)
 
 
 def is_spawned_child(original: Sequence[str]) -> bool:
@@ -27,3 +31,8 @@ def is_spawned_child(original: Sequence[str]) -> bool:
     ``python -c 'from billiard.spawn import spawn_main; ...'`` (source: ``billiard.spawn``).
     """
     return any("billiard.spawn" in argument for argument in original)
+
+
+def _is_celery(argv: Sequence[str], original: Sequence[str]) -> bool:
+    program = PurePath(argv[0]).name if argv else ""
+    return program.split(".")[0] == "celery" or any(pair == ("-m", "celery") for pair in pairwise(original))

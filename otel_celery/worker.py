@@ -12,25 +12,25 @@ import logging
 import os
 import sys
 import weakref
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from celery import current_app, signals
+from celery import Celery, current_app, signals
 
 from otel_celery import publishing
-from otel_celery.commandline import is_spawned_child
-from otel_celery.masking import RefusedError, represented
-from otel_celery.saying import say
+from otel_celery.commandline import is_spawned_child, sets_up_logging
+from otel_celery.masking import RefusedError, quoted, represented
+from otel_celery.saying import hold, release, say
+from otel_celery.settings import off
 from otel_celery.settings import settings as environment
 from otel_celery.trace import entry
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from otel_celery.beat_session import BeatSession
     from otel_celery.lifecycle import PublishObserver
     from otel_celery.session import Session
-
-logger = logging.getLogger("otel_celery")
 
 _handles: weakref.WeakKeyDictionary[Any, Instrumentation] = weakref.WeakKeyDictionary()
 """The handle of each app. A handle refers to its app weakly, so that both are freed together."""
@@ -44,8 +44,12 @@ def instrument(app: Any, *, registry: Any = None) -> Instrumentation:
 
     Returns the same handle for the same app. A bad value in the environment never raises here: it is logged when a
     worker starts, and ends that worker only under OTEL_PYTHON_CELERY_STRICT.
+
+    Raises TypeError if ``app`` is no app, but its name, for instance.
     """
     app = _itself(app)
+    if not isinstance(app, Celery):
+        raise TypeError(f"instrument() takes a Celery app, and not {quoted(app, 60)}: write instrument(app)")
     if app not in _handles:
         _handles[app] = Instrumentation(app)
     if registry is not None:
@@ -118,6 +122,8 @@ class Instrumentation:
 
     def __init__(self, app: Any) -> None:
         """Connect to the signals of ``app``'s workers, and make spans of the messages that this process publishes."""
+        if sets_up_logging(sys.argv, sys.orig_argv):
+            hold()
         self._app = weakref.ref(app)
         self._started: weakref.WeakSet[Any] = weakref.WeakSet()
         self.sessions: weakref.WeakSet[Session] = weakref.WeakSet()
@@ -178,7 +184,7 @@ class Instrumentation:
             return
         self._started.add(worker)
         self.close_publisher()
-        report = _Report(worker, is_strict=environment.is_strict(os.environ))
+        report = _Report(is_strict=environment.is_strict(os.environ))
         try:
             self._install(worker, report)
         except RefusedError as error:
@@ -199,6 +205,7 @@ class Instrumentation:
         if service in self._started:
             return
         self._started.add(service)
+        release()
         from otel_celery import beat_session  # noqa: PLC0415  a process that is no beat need not load it
 
         in_worker = is_spawned_child(sys.orig_argv) or any(not session.is_over for session in self.sessions)
@@ -210,7 +217,8 @@ class Instrumentation:
     def _install(self, worker: Any, report: _Report) -> None:
         settings = environment.read(os.environ)
         spans = entry.for_worker(worker, settings.traces, report.mistakes.append)
-        report.is_off = not settings.enabled
+        if not settings.enabled:
+            report.off = partial(off.say, dict(os.environ), settings, f"worker {worker.hostname}")
         if settings.enabled or spans is not None:
             from otel_celery.session import Session  # noqa: PLC0415  a process that is no worker need not load it
 
@@ -245,11 +253,11 @@ class Instrumentation:
 class _Report:
     """Sentences found while a worker was initialised, said once its logging is set up."""
 
-    def __init__(self, worker: Any, *, is_strict: bool) -> None:
+    def __init__(self, *, is_strict: bool) -> None:
         """Begin without sentences."""
-        self._name = worker.hostname
         self.is_strict = is_strict
-        self.is_off = False
+        self.off: Callable[[], None] = lambda: None
+        """Says that metrics are off, if they are."""
         self.session: Session | None = None
         self.mistakes: list[str] = []
         """Mistakes in the environment, which end a strict worker."""
@@ -262,6 +270,7 @@ class _Report:
 
         Raises SystemExit if the environment is strict and has a mistake.
         """
+        release()
         for warning in self.warnings:
             say(logging.WARNING, warning)
         for failure in self.failures:
@@ -272,7 +281,4 @@ class _Report:
             if self.session is not None:
                 self.session.uninstall()  # the worker is not complete, so that nothing else would stop it
             raise SystemExit(environment.EX_CONFIG)
-        if self.is_off:
-            logger.info(
-                "otel-celery: metrics are off for worker %s; PROMETHEUS_ENABLED=true switches them on", self._name
-            )
+        self.off()

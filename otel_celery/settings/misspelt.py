@@ -17,7 +17,7 @@ MAX_WARNINGS = 10
 """Warnings at most; the remaining variables are only counted."""
 
 FAMILIES = ("OTEL", "PROMETHEUS")
-"""Prefixes that other software uses too: only a near miss of a setting gets a warning."""
+"""The first words of settings; other software uses them too, so that only a near miss of a setting gets a warning."""
 
 _LEADING = re.compile("(OTEL|EXPORTER|PYTHON|CELERY)+")
 """The words that the names of settings begin with, one or several of which are easily left out or added."""
@@ -43,7 +43,7 @@ def warnings(environ: Mapping[str, str]) -> tuple[str, ...]:
 
 
 def _sentence(name: str, environ: Mapping[str, str]) -> str | None:
-    if not name.startswith(FAMILIES) or _is_of_a_service(name, environ):
+    if not _is_of_a_family(name) or _is_of_a_service(name, environ):
         return None
     if name.startswith(PREFIX):
         if name in OURS or _is_pool_port(name):
@@ -66,8 +66,20 @@ def meant(name: str) -> str | None:
         return None
     name = name[:LONGEST]
     words = name.split("_")
-    near = (known for known in _KNOWN if words[0] in FAMILIES and _is_near(words, known.split("_")))
+    near = (known for known in _KNOWN if _may_begin(words[0]) and _is_near(words, known.split("_")))
     return next(near, None) or next((known for known in _KNOWN if _has_other_joints(name, known)), None)
+
+
+def _is_of_a_family(name: str) -> bool:
+    """Tell whether a name begins as a setting's does, or nearly so."""
+    first = name[:LONGEST].partition("_")[0]
+    is_near = any(_similarity(first, family) >= NEAR for family in FAMILIES)
+    return name.startswith(FAMILIES) or (is_near and _may_begin(first))
+
+
+def _may_begin(first: str) -> bool:
+    """Tell whether a first word may be a family's, or its slip; one with more letters around is another's name."""
+    return first in FAMILIES or not any(family in first for family in FAMILIES)
 
 
 def _has_other_joints(name: str, known: str) -> bool:
@@ -86,7 +98,11 @@ def _is_near(words: list[str], known: list[str]) -> bool:
     if len(words) != len(known):
         return False
     pairs = list(_different(words, known))
-    return len(pairs) == 1 and SequenceMatcher(None, *pairs[0]).ratio() >= NEAR
+    return len(pairs) == 1 and _similarity(*pairs[0]) >= NEAR
+
+
+def _similarity(one: str, other: str) -> float:
+    return SequenceMatcher(None, one, other).ratio()
 
 
 def _different(words: list[str], known: list[str]) -> Iterator[tuple[str, str]]:

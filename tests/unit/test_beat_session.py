@@ -128,6 +128,21 @@ def test_off(app: Celery, capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().err == ""
 
 
+def test_off_though_a_variable_is_set(
+    app: Celery, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker's two sentences: what is misspelt, and what alone switches nothing on."""
+    monkeypatch.setenv("PROMETHEUS_PORT", "9101")
+    monkeypatch.setenv("PROMETHUES_ENABLED", "true")
+    on_beat_init(Service(app))
+    first, second = capsys.readouterr().err.splitlines()
+    assert first.startswith("otel-celery: WARNING: PROMETHUES_ENABLED is not a setting of otel-celery")
+    assert second == (
+        "otel-celery: WARNING: metrics are off for celery-beat: PROMETHEUS_PORT is set, and switches nothing on; "
+        "PROMETHEUS_ENABLED=true does"
+    )
+
+
 def test_a_scheduler_that_cannot_be_observed(
     app: Celery, enabled: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import billiard
 import pytest
 
-from otel_celery.commandline import is_spawned_child, is_worker
+from otel_celery.commandline import is_spawned_child, is_worker, sets_up_logging
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,6 +35,23 @@ if TYPE_CHECKING:
 def test_a_workers_command_line(argv: list[str], original: list[str], expected: bool) -> None:  # noqa: FBT001
     """The program is celery, by its name or by -m, and worker is among its words."""
     assert is_worker(argv, original) is expected
+
+
+@pytest.mark.parametrize(
+    ("argv", "original", "expected"),
+    [
+        (["celery", "-A", "proj", "worker"], ["python", "celery", "-A", "proj", "worker"], True),
+        (["/lib/celery/__main__.py", "beat"], ["python", "-m", "celery", "beat"], True),
+        (["celery", "worker"], ["python", "-c", "from billiard.spawn import spawn_main"], False),
+        (["celery", "multi", "start"], [], False),
+        (["celery", "inspect", "ping"], [], False),
+        (["gunicorn", "beat"], [], False),
+        ([], [], False),
+    ],
+)
+def test_whose_logging_celery_sets_up(argv: list[str], original: list[str], expected: bool) -> None:  # noqa: FBT001
+    """That of a worker and a beat, and not that of a child, which has its parent's arguments."""
+    assert sets_up_logging(argv, original) is expected
 
 
 def tell(path: Path) -> None:

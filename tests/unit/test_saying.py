@@ -6,7 +6,8 @@ import logging
 
 import pytest
 
-from otel_celery.saying import say
+from otel_celery import saying
+from otel_celery.saying import hold, release, say
 
 STDERR = "otel-celery: ERROR: the port is taken\n"
 
@@ -16,6 +17,7 @@ def ours(monkeypatch: pytest.MonkeyPatch) -> logging.Logger:
     """Put a logger of no tree in the place of ours."""
     made = logging.Logger("ours")  # noqa: LOG001  outside the tree
     monkeypatch.setattr("otel_celery.saying._logger", made)
+    monkeypatch.setattr("otel_celery.saying._kept", saying._Kept())
     return made
 
 
@@ -69,3 +71,44 @@ def test_no_stderr_is_no_reason_to_fail(monkeypatch: pytest.MonkeyPatch) -> None
     """A daemon may have closed it."""
     monkeypatch.setattr("sys.stderr", None)
     say(logging.ERROR, "the port is taken")
+
+
+def test_what_is_said_before_logging_is_set_up_reaches_the_log(
+    ours: logging.Logger, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In its order, ours by whatever way; the handler of before has nothing of it, nor has stderr."""
+    before, after = Kept(), Kept()
+    ours.addHandler(before)
+    hold()
+    hold()
+    say(logging.ERROR, "the port is taken")
+    ours.warning("otel-celery: %d queues", 3)
+    assert capsys.readouterr().err == ""
+    ours.removeHandler(before)
+    ours.addHandler(after)
+    release()
+    say(logging.ERROR, "so it goes")
+    assert (before.said, capsys.readouterr().err) == ([], "")
+    assert after.said == ["otel-celery: the port is taken", "otel-celery: 3 queues", "otel-celery: so it goes"]
+
+
+def test_what_no_log_takes_in_the_end_is_on_stderr(ours: logging.Logger, capsys: pytest.CaptureFixture[str]) -> None:
+    """A worker that ends before its logging is set up releases it as well."""
+    hold()
+    say(logging.ERROR, "the port is taken")
+    ours.error("otel-celery: it failed", exc_info=ValueError("odd"))
+    release()
+    said = capsys.readouterr().err
+    assert said.startswith(f"{STDERR}otel-celery: ERROR: it failed\nValueError: odd\n")
+
+
+def test_only_the_first_setting_up_is_waited_for(ours: logging.Logger) -> None:
+    """A second worker of the process finds the logging of the first."""
+    kept = Kept()
+    ours.addHandler(kept)
+    hold()
+    release()
+    hold()
+    say(logging.ERROR, "the port is taken")
+    release()
+    assert kept.said == ["otel-celery: the port is taken"]

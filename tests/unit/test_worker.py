@@ -101,6 +101,13 @@ def test_the_same_app_has_the_same_handle(app: Celery) -> None:
     assert get_current_app() is not app
 
 
+@pytest.mark.parametrize("given", ["proj", None, logging, 7])
+def test_what_is_no_app_is_refused(given: object) -> None:
+    """With the right spelling in the error."""
+    with pytest.raises(TypeError, match=r"^instrument\(\) takes a Celery app, and not .*: write instrument\(app\)$"):
+        instrument(given)
+
+
 def test_a_worker_of_the_app_is_observed(app: Celery, start: Callable[[], Worker], enabled: int) -> None:
     """At worker_init its own classes are in front, the port's step is among its own, and the app is as it was."""
     del enabled

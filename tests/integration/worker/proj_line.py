@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from otel_celery import instrument
-from tests.integration.worker.proj import app
+from tests.integration.worker.proj import app as app  # noqa: PLC0414  the tests' other apps begin with it
 
 instrument(app)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -13,14 +14,13 @@ import pytest
 
 from otel_celery.settings.settings import ENDS, EX_CONFIG
 from tests.integration.worker.harness import ROOT, wait_until
-from tests.integration.worker.ways import HOOK, INSTRUMENT_ALONE, LINE, PYTHON
+from tests.integration.worker.ways import HOOK, INSTRUMENT_ALONE, LINE, PYTHON, Way
 from tests.services import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from tests.integration.worker.conftest import Site
-    from tests.integration.worker.ways import Way
 
 OURS = "OTEL_PYTHON_CELERY_"
 BAD = {"PROMETHEUS_PORT": "abc"}
@@ -62,6 +62,11 @@ class Detached:
         app, options = self._arguments[:2], self._arguments[5:]
         command = [*PYTHON, "multi", "start", "d@localhost", *app, *files, *options, *self._include]
         assert self._run(*command).returncode == 0
+
+    def beat(self) -> None:
+        """Start its app's beat with ``--detach``."""
+        files = ["-f", str(self.log_path), "--pidfile", str(self.pid_path), "-s", str(self.directory / "schedule")]
+        assert self._run(*self._launcher, *self._arguments[:2], "beat", "--detach", *files).returncode == 0
 
     def end(self) -> None:
         """End it by its own process id, if it lives."""
@@ -110,6 +115,31 @@ def test_f71_a_strict_detached_worker_ends_after_it_has_said_why(start: Callable
     wait_until(lambda: not worker.pid_path.exists() or not _lives(worker), "the worker is gone")
     assert "ready." not in worker.log
     assert worker.log.count(SENTENCE) == 1
+
+
+SPANS = {"OTEL_TRACES_EXPORTER": "otlp", "OTEL_EXPORTER_OTLP_HEADERS": "no-pair"}
+EARLY = Way("early", app="tests.integration.worker.proj_early")
+
+
+@pytest.mark.solo
+@pytest.mark.parametrize("how", ["detach", "multi"])
+def test_what_is_said_before_logging_is_set_up_is_in_the_log(start: Callable[..., Detached], how: str) -> None:
+    """A sentence of the time at which the worker's logging is not set up yet, and nobody reads its stderr."""
+    worker = start(EARLY)
+    getattr(worker, how)()
+    wait_until(lambda: "ready." in worker.log, "the worker is ready")
+    assert worker.log.count("WARNING/MainProcess] otel-celery: the OpenTelemetry SDK has moved a private name") == 1
+
+
+def test_what_a_detached_beat_says_as_its_app_is_imported_is_in_its_log(start: Callable[..., Detached]) -> None:
+    """It is a publisher before it is a beat, and then its logging is not set up."""
+    beat = start(LINE, **SPANS)
+    beat.beat()
+    wait_until(lambda: "metrics of celery-beat are off" in beat.log, "it has begun")
+    assert (
+        len(re.findall(r"ERROR/MainProcess\] otel-celery: OTEL_EXPORTER_OTLP_HEADERS=.*; traces are off", beat.log))
+        == 1
+    )
 
 
 def _lives(worker: Detached) -> bool:

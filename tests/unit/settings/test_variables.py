@@ -140,6 +140,9 @@ def test_the_filter_of_exemplars_is_read_whenever_metrics_are_on(switch: dict[st
         ("OTEL_PROMETHEUS_ENABLED", "PROMETHEUS_ENABLED"),
         ("OTEL_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"),
         ("OTEL_CELERY_BUCKETS", "OTEL_PYTHON_CELERY_BUCKETS"),
+        ("PROMETHUES_PORT", "PROMETHEUS_PORT"),
+        ("PROMOTHEUS_ENABLED", "PROMETHEUS_ENABLED"),
+        ("OTLE_METRICS_EXPORTER", "OTEL_METRICS_EXPORTER"),
     ],
 )
 def test_a_slip_of_the_pen_is_told_of(name: str, setting: str) -> None:
@@ -162,7 +165,14 @@ def test_a_slip_of_the_pen_is_told_of(name: str, setting: str) -> None:
         ),
         *("PROMETHEUS_MULTIPROC_DIR", "PROMETHEUS_SERVICE_HOST", "PROMETHEUS_URL", "PROMETHEUS_PORT_9090_TCP", "OTEL_"),
         *("OTEL_EXPERIMENTAL_RESOURCE_DETECTORS", "OTEL_SEMCONV_STABILITY_OPT_IN", "PROMETHEUS_HOST", "PATH"),
-        *("OTEL_BLRP_DELAY", "OTEL_PYTHON_CONTEXT"),
+        *(
+            "OTEL_BLRP_DELAY",
+            "OTEL_PYTHON_CONTEXT",
+            "HOTEL_METRICS_EXPORTER",
+            "OTTER_TRACES",
+            "PORT",
+            "TRACES_EXPORTER",
+        ),
     ],
 )
 def test_what_is_somebody_elses_is_no_slip(name: str) -> None:
