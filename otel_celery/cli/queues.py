@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import logging
 import os
-import sys
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from otel_celery.cli.failure import Misconfigured, misconfigured
-from otel_celery.masking import RefusedError, keep_user, plain, quoted
+from otel_celery.cli.loading import load
+from otel_celery.masking import RefusedError, keep_user
 from otel_celery.settings import settings as environment
 from otel_celery.settings import variables
 
@@ -59,7 +59,7 @@ def serve(
         if broker is not None:
             exporter.serve(settings, _connecting(broker, options), named(names))
         else:
-            loaded = _loaded(str(app))
+            loaded = load(str(app))
             exporter.serve(settings, loaded.connection_for_read, named(names, loaded) if names else of_app(loaded))
 
 
@@ -94,21 +94,3 @@ def _options(options: tuple[str, ...]) -> dict[str, Any]:
         except ValueError:
             found[key] = value
     return found
-
-
-def _loaded(app: str) -> Any:
-    """Load the app as `celery -A` does, from the working directory.
-
-    Raises Misconfigured if that is not possible.
-    """
-    from celery.app.utils import find_app  # noqa: PLC0415  once the environment is sound
-
-    sys.path.insert(0, str(os.curdir))
-    try:
-        loaded = find_app(app)
-        loaded.loader.import_default_modules()
-    except Exception as error:
-        raise Misconfigured(
-            f"the app {quoted(app)} cannot be loaded: {type(error).__name__}: {plain(str(error))}"
-        ) from error
-    return loaded

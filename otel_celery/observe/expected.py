@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from kombu import Queue
-
 from otel_celery.observe import plain
+from otel_celery.routing import Routing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -21,31 +20,9 @@ def expected(app: Any, consumed: Mapping[str, Any]) -> Iterator[tuple[str, str]]
     Celery's own ``celery.*`` tasks are left out, and tasks whose route cannot be determined.
     """
     labels = {queue.name: label for label, queue in consumed.items()}
-    router = app.amqp.Router(queues=_Throwaway({**app.amqp.queues, **app.amqp.queues.aliases}))
+    routing = Routing(app)
     tasks = {plain.text(name): task for name, task in list(app.tasks.items())}
     for name in sorted(name for name in tasks if name is not None and not name.startswith("celery.")):
-        task = tasks[name]
-        queue = _destination(router, task)
+        queue = routing.queue_of(tasks[name])
         if queue is not None and queue.name in labels:
             yield name, labels[queue.name]
-
-
-class _Throwaway(dict[str, Queue]):
-    """Maps each name to the app's queue, or else to a temporary one.
-
-    Routing through the app's own mapping would add unknown queues to it, and Celery 5.6 would then consume them.
-    """
-
-    def __missing__(self, name: str) -> Queue:
-        return Queue(name)
-
-
-def _destination(router: Any, task: Any) -> Queue | None:
-    """Route one task as its publisher would. A user's router may raise for a call without arguments."""
-    try:
-        own = {option: getattr(task, option, None) for option in ("queue", "exchange", "routing_key")}
-        route = router.route({k: v for k, v in own.items() if v}, task.name, (), {}, task)
-    except Exception:  # noqa: BLE001  a user's router; only this task's counters do not start at zero
-        return None
-    queue = route.get("queue")
-    return queue if isinstance(queue, Queue) else None

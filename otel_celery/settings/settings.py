@@ -194,6 +194,11 @@ def sends_header(environ: Mapping[str, str]) -> bool | None:
     return True
 
 
+def is_disabled(environ: Mapping[str, str]) -> bool:
+    """Tell whether OTEL_SDK_DISABLED switches everything off, in an environment that can be read."""
+    return variables.SDK_DISABLED.read(Reader(environ))
+
+
 def is_strict(environ: Mapping[str, str]) -> bool:
     """Tell whether a mistake ends the worker; readable even if the rest of the environment has mistakes."""
     return environ.get(variables.STRICT.name, "").strip().lower() == "true"

@@ -6,14 +6,18 @@ import datetime as dt
 import http.server
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
 import threading
+import time
 from inspect import signature
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
+import redis
 import trustme
 from click.testing import CliRunner, Result
 
@@ -22,7 +26,6 @@ from tests.services import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from pathlib import Path
 
 OURS = ("OTEL_", "PROMETHEUS_")
 APART: dict[str, Any] = {"mix_stderr": False} if "mix_stderr" in signature(CliRunner).parameters else {}
@@ -128,20 +131,19 @@ def test_a_probe_imports_neither_celery_nor_opentelemetry() -> None:
 def test_a_check_of_nothing_ends_with_1() -> None:
     """Nothing is wrong, and nothing is enabled either."""
     result = call("check")
-    assert (result.exit_code, result.output) == (
-        1,
-        "No metrics are enabled: set PROMETHEUS_ENABLED=true.\n",
-    )
+    assert result.exit_code == 1
+    assert result.output.startswith("Metrics are off for a worker; PROMETHEUS_ENABLED=true switches them on.\n")
+    assert "served" not in result.output
 
 
 def test_a_check_says_where_the_port_will_be() -> None:
     """Status 0, and the address in full."""
     port = free_port()
     result = call("check", PROMETHEUS_ENABLED="true", PROMETHEUS_PORT=str(port))
-    assert (result.exit_code, result.output) == (
-        0,
-        f"Metrics are served on http://localhost:{port}/metrics, in the worker's main process.\n",
-    )
+    first, second, *_ = result.output.splitlines()
+    assert result.exit_code == 0
+    assert first == "For an app that calls instrument(app); -A tells whether one does:"
+    assert second == f"Metrics are served on http://localhost:{port}/metrics, in the worker's main process."
 
 
 def test_a_check_says_where_beats_port_will_be_and_tries_it() -> None:
@@ -172,7 +174,7 @@ def test_a_check_of_a_disabled_sdk_says_so() -> None:
     result = call("check", PROMETHEUS_ENABLED="true", OTEL_SDK_DISABLED="true")
     assert (result.exit_code, result.output) == (
         1,
-        "OTEL_SDK_DISABLED=true: nothing is installed, no port is opened.\n",
+        "Metrics are off for a worker: OTEL_SDK_DISABLED=true switches everything off.\n",
     )
 
 
@@ -189,15 +191,18 @@ def test_a_check_tries_the_port() -> None:
             PROMETHEUS_PORT=str(port),
         )
     assert result.exit_code == 78
-    assert f"the port {port} on 127.0.0.1 cannot be opened now: Address already in use" in result.stderr
+    assert result.stderr == f"Error: the port {port} on 127.0.0.1 cannot be opened now: Address already in use\n"
+    assert result.stdout == "", "nothing that denies it"
 
 
 def test_a_check_tells_of_settings_and_exporters_that_are_none() -> None:
     """A misspelt setting is a warning with the nearest; an exporter that is not installed is an error."""
     result = call("check", OTEL_METRICS_EXPORTER="console,carrier-pigeon", OTEL_PYTHON_CELERY_BUKETS="1")
     assert result.exit_code == 78
-    assert "Metrics are pushed to console every 60 s, and once more as the worker ends." in result.stdout
-    assert "OTEL_PYTHON_CELERY_BUKETS is not a setting of otel-celery and was ignored; did you mean" in result.stdout
+    assert result.stdout == (
+        "OTEL_PYTHON_CELERY_BUKETS is not a setting of otel-celery and was ignored; did you mean "
+        "OTEL_PYTHON_CELERY_BUCKETS?\n"
+    )
     assert result.stderr == (
         "Error: OTEL_METRICS_EXPORTER names 'carrier-pigeon', which no installed package registers under the entry "
         "point group opentelemetry_metrics_exporter\n"
@@ -205,17 +210,44 @@ def test_a_check_tells_of_settings_and_exporters_that_are_none() -> None:
 
 
 @pytest.mark.parametrize("signal", ["METRICS", "TRACES"])
-def test_a_check_has_no_plan_for_an_exporter_that_is_none(signal: str) -> None:
-    """Alone, it leaves the error and nothing else."""
-    result = call("check", **{f"OTEL_{signal}_EXPORTER": "prometeus", "PROMETHEUS_ENABLED": "false"})
-    assert result.exit_code == 78
-    assert "pushed" not in result.stdout
-    assert "sent" not in result.stdout
+@pytest.mark.parametrize("exporters", ["prometeus", "console,prometeus"])
+def test_a_check_has_no_plan_beside_an_error(signal: str, exporters: str) -> None:
+    """The error stands alone, and nothing that would deny it before it."""
+    result = call("check", **{f"OTEL_{signal}_EXPORTER": exporters, "PROMETHEUS_ENABLED": "false"})
+    assert (result.exit_code, result.stdout) == (78, "")
     assert result.stderr.startswith(f"Error: OTEL_{signal}_EXPORTER names 'prometeus', which no installed package")
-    beside = call("check", **{f"OTEL_{signal}_EXPORTER": "console,prometeus"})
-    assert beside.exit_code == 78
-    assert "to console" in beside.stdout
-    assert "prometeus" not in beside.stdout
+    assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "setting"), [("PROMETHUES_PORT", "PROMETHEUS_PORT"), ("PROMETHEUS_ENABLE", "PROMETHEUS_ENABLED")]
+)
+def test_a_check_names_what_looks_like_a_setting(name: str, setting: str) -> None:
+    """And says that metrics are off, since that variable does not switch them on."""
+    first, *_, last = call("check", **{name: "1"}).output.splitlines()
+    assert first == "Metrics are off for a worker; PROMETHEUS_ENABLED=true switches them on."
+    assert last == f"{name} is not a setting of otel-celery and was ignored; did you mean {setting}?"
+
+
+def test_a_check_says_what_publishers_beat_and_traces_will_do() -> None:
+    """Each in a sentence, by what is set."""
+    port = {"PROMETHEUS_ENABLED": "true", "PROMETHEUS_PORT": str(free_port())}
+    nothing, beat, header, counted = call("check", **port).output.splitlines()[2:]
+    assert nothing == "No spans are made: OTEL_TRACES_EXPORTER names no exporter."
+    assert beat == (
+        "Beat serves its own on the same port: beside a worker of this environment, and in a worker (-B), it needs "
+        "OTEL_PYTHON_CELERY_BEAT_PORT."
+    )
+    assert header == "Messages carry the time at which they are published, also from web servers and scripts."
+    assert counted.endswith("instrument(app, registry=...) names a registry, and else nowhere; they open no port.")
+    pushed = {"OTEL_METRICS_EXPORTER": "console", "OTEL_PYTHON_CELERY_SENT_HEADER": "false"}
+    beat, header, counted = call("check", **pushed).output.splitlines()[-3:]
+    assert beat == "Beat pushes its own in the same way."
+    assert header.startswith("Messages carry no time (OTEL_PYTHON_CELERY_SENT_HEADER=false): ")
+    assert counted == "What web servers and scripts publish is counted, and pushed to console."
+    spans = call("check", OTEL_TRACES_EXPORTER="console").output.splitlines()
+    assert spans[1].startswith("Metrics are off for a worker: only spans are asked for (OTEL_TRACES_EXPORTER); ")
+    assert spans[2].startswith("Spans of publishing and running tasks are sent to console")
 
 
 def test_a_check_says_what_is_pushed_where() -> None:
@@ -232,7 +264,7 @@ def test_a_check_says_what_is_pushed_where() -> None:
     assert (result.exit_code, result.stderr) == (0, "")
     theirs = "Where the app, or opentelemetry-instrument, has set an SDK MeterProvider that pushes by itself"
     place = "https://***@collector:4318/v1/metrics?*** (http/protobuf)"
-    assert result.stdout.splitlines() == [
+    assert result.stdout.splitlines()[1:-4] == [
         f"Metrics are pushed to {place} every 5 s, and once more as the worker ends.",
         "  at most 10 s an export, compression gzip.",
         "Metrics are pushed to console every 5 s, and once more as the worker ends.",
@@ -269,7 +301,7 @@ def test_a_check_reads_the_files_of_tls(tmp_path: Path) -> None:
         OTEL_PYTHON_CELERY_TLS_KEY_FILE="no.pem",
     )
     assert result.exit_code == 78
-    assert "https://localhost" in result.stdout
+    assert "https" not in result.stdout
     assert "no.pem and no.pem are no usable pair" in result.stderr
 
 
@@ -371,34 +403,162 @@ def test_a_probe_prints_one_line(monkeypatch: pytest.MonkeyPatch, health: int) -
     assert len(result.stdout) < 300
 
 
-def test_a_check_loads_the_app() -> None:
-    """As celery -A would, in a process of its own: the app's modules stay imported."""
-    command = [sys.executable, "-m", "otel_celery.cli", "check", "-A", "otel_celery.demo.app"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert "The app 'otel_celery.demo.app' is otel_celery.demo, with 9 tasks.\n" in done.stdout
+HEAD = "from celery import Celery\n\napp = Celery('proj', broker='memory://')\n"
+BODY = "\n@app.task(name='proj.work')\ndef work(): ...\n"
+
+
+def checked(directory: Path, app: str, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    """Check an app as an operator does, in a process of its own: the app's modules stay imported."""
+    (directory / "proj.py").write_text(f"{HEAD}{app}{BODY}")
+    command = [sys.executable, "-m", "otel_celery.cli", "check", "-A", "proj", *arguments]
+    own = {**os.environ, "PROMETHEUS_ENABLED": "true", "PROMETHEUS_PORT": str(free_port()), **environ}
+    return subprocess.run(command, cwd=directory, capture_output=True, text=True, env=own, check=False)
 
 
 @pytest.mark.parametrize(
-    ("line", "sentence"),
+    ("line", "sentences"),
     [
-        ("", "The app does not load otel-celery: start its worker with `-I otel_celery.hook`, or under "),
-        ("import otel_celery; otel_celery.instrument(app)", "The app calls instrument()."),
-        ("app.conf.imports = ['otel_celery.hook']", "The app imports otel_celery.hook."),
-        ("app.conf.include = ['otel_celery.hook']", "The app imports otel_celery.hook."),
-        ("import otel_celery.hook", "The app imports otel_celery.hook."),
+        ("import otel_celery; otel_celery.instrument(app)", ["The app calls instrument()."]),
+        ("app.conf.imports = ['otel_celery.hook']", ["The app imports otel_celery.hook."]),
+        ("app.conf.include = ['otel_celery.hook']", ["The app imports otel_celery.hook."]),
+        ("import otel_celery.hook", ["The app imports otel_celery.hook."]),
     ],
-    ids=["not", "instrument", "imports", "include", "import"],
+    ids=["instrument", "imports", "include", "import"],
 )
-def test_a_check_says_whether_the_app_loads_otel_celery(tmp_path: Path, line: str, sentence: str) -> None:
-    """An app that does not is no mistake: its worker's command line may, and the status stays."""
-    (tmp_path / "proj.py").write_text(f"from celery import Celery\n\napp = Celery('proj')\n{line}\n")
-    command = [sys.executable, "-m", "otel_celery.cli", "check", "-A", "proj"]
-    environ = {**os.environ, "PROMETHEUS_ENABLED": "true", "PROMETHEUS_PORT": str(free_port())}
-    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environ)
-    first, second, third = done.stdout.splitlines()
-    assert first == "The app 'proj' is proj, with 0 tasks."
-    assert second.startswith(sentence)
-    assert third.startswith("Metrics are served on ")
+def test_a_check_says_how_the_app_loads_otel_celery(tmp_path: Path, line: str, sentences: list[str]) -> None:
+    """And only then that metrics are served; beat goes with the worker, and publishers need the line."""
+    done = checked(tmp_path, line)
+    first, routes, broker, *rest = done.stdout.splitlines()
+    assert (done.returncode, done.stderr) == (0, "")
+    assert first == "The app 'proj' is proj, with 1 task."
+    assert routes == "Its tasks go to the queue celery (1)."
+    assert broker == "The broker memory://localhost// answers."
+    assert rest[: len(sentences)] == sentences
+    assert rest[len(sentences)].startswith("Metrics are served on ")
+    assert ("web servers and scripts. instrument" in done.stdout) is False
+    assert ("Web servers and scripts that publish do not load otel-celery" in done.stdout) is ("hook" in line)
+    assert "Beat serves its own on the same port" in done.stdout
+
+
+@pytest.mark.parametrize("line", ["", "from otel_celery import instrument; instrument(Celery('other'))"])
+def test_a_check_of_an_app_that_loads_nothing_says_that_nothing_is_served(tmp_path: Path, line: str) -> None:
+    """Whatever the environment says; the line for another app is none for this one."""
+    done = checked(tmp_path, line)
+    assert done.returncode == 1
+    assert "Nothing loads otel-celery in this app's workers: they have no metrics, whatever the" in done.stdout
+    assert "served" not in done.stdout
+
+
+def test_a_check_takes_what_the_workers_command_line_includes(tmp_path: Path) -> None:
+    """The hook loads it in a worker, and in nothing else."""
+    done = checked(tmp_path, "", "-I", "otel_celery.hook")
+    assert done.returncode == 0
+    assert "-I otel_celery.hook loads otel-celery in a worker.\nMetrics are served on " in done.stdout
+    assert "Beat serves and pushes nothing: it has no -I, so name otel_celery.hook in the app's setting" in done.stdout
+
+
+def test_a_check_under_the_launcher_knows_it(tmp_path: Path) -> None:
+    """It is run as the worker is."""
+    (tmp_path / "proj.py").write_text(HEAD + BODY)
+    bin_ = Path(sys.executable).parent
+    command = [str(bin_ / "opentelemetry-instrument"), str(bin_ / "otel-celery"), "check", "-A", "proj"]
+    own = {**os.environ, "PROMETHEUS_ENABLED": "true", "PROMETHEUS_PORT": str(free_port())}
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=own, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "opentelemetry-instrument loads otel-celery.\nMetrics are served on " in done.stdout
+    assert "publish is not counted: that needs instrument(app) in the app's module." in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("line", "arguments", "sentence"),
+    [
+        (
+            "from otel_celery import instrument; instrument('proj')",
+            (),
+            "takes a Celery app, and not 'proj': write instr",
+        ),
+        (
+            "app.conf.imports = ['otel_celery']",
+            (),
+            "imports otel_celery, which switches nothing on: name otel_celery.hook",
+        ),
+        ("", ("-I", "otel_celery"), "-I otel_celery switches nothing on: write -I otel_celery.hook"),
+        ("", ("-I", "otel_celery.hok"), "the module 'otel_celery.hok' cannot be loaded: ModuleNotFoundError"),
+        ("import no_such", (), "the app 'proj' cannot be loaded: ModuleNotFoundError: No module named 'no_such'"),
+    ],
+    ids=["name", "imports", "include", "misspelt", "import"],
+)
+def test_a_check_of_an_app_that_cannot_work_is_an_error_alone(
+    tmp_path: Path, line: str, arguments: tuple[str, ...], sentence: str
+) -> None:
+    """Status 78, one line on stderr, and nothing of what would be served."""
+    done = checked(tmp_path, line, *arguments)
+    assert (done.returncode, done.stdout) == (78, "")
+    assert sentence in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_check_reads_the_environment_that_the_app_leaves(tmp_path: Path) -> None:
+    """An app's module may set variables, as it does in a worker."""
+    port = free_port()
+    done = checked(tmp_path, f"import os, otel_celery.hook\nos.environ['PROMETHEUS_PORT'] = '{port}'")
+    assert f"Metrics are served on http://localhost:{port}/metrics" in done.stdout
+
+
+QUEUES = """
+from kombu import Queue
+app.conf.update(task_default_queue="odd", task_queues=[Queue("odd"), Queue("even")])
+app.conf.task_routes = ({"a.*": {"queue": "even"}}, {"b.own": "elsewhere"})
+def nothing(): ...
+for name in ("a.one", "a.two", "b.own", "c"):
+    app.task(name=name)(nothing)
+app.task(name="d", queue="named")(nothing)
+"""
+FUSSY = "app.conf.task_routes = [lambda name, args, *_, **__: args[0]]\n"
+
+
+def test_a_check_names_the_queues_of_the_tasks(tmp_path: Path) -> None:
+    """By routes, defaults and the tasks' own, and those that a worker without -Q leaves alone."""
+    settled = checked(tmp_path, QUEUES)
+    _, routes, consumed, *_ = settled.stdout.splitlines()
+    assert routes == "Its tasks go to the queues elsewhere (1), even (2), named (1) and odd (2)."
+    assert consumed == "A worker without -Q consumes even and odd, and not elsewhere and named."
+    assert "decides for" not in settled.stdout
+    assert "A router of the app's decides for " in checked(tmp_path, QUEUES + FUSSY).stdout
+
+
+def test_a_check_asks_the_broker_and_makes_no_queue(tmp_path: Path, redis_url: str) -> None:
+    """It names the host, what waits, and no password."""
+    url = f"{redis_url.rsplit('/', 1)[0]}/9"
+    with redis.Redis.from_url(url) as server:
+        server.flushdb()
+        server.rpush("even", "1", "2")
+        done = checked(tmp_path, f"app.conf.broker_url = {url!r}\n{QUEUES}")
+        assert server.keys() == [b"even"]
+        server.flushdb()
+    assert f"The broker {url} answers; messages wait there: 2 in even.\n" in done.stdout
+
+
+@pytest.mark.parametrize("scheme", ["redis", "amqp"])
+def test_a_check_of_a_broker_that_is_away_says_so_without_its_password(tmp_path: Path, scheme: str) -> None:
+    """Status 1, with the reason, soon."""
+    port = free_port()
+    began = time.monotonic()
+    done = checked(
+        tmp_path, f"import otel_celery.hook; app.conf.broker_url = '{scheme}://me:hidden@127.0.0.1:{port}/1'"
+    )
+    assert done.returncode == 1
+    assert f"The broker {scheme}://***@127.0.0.1:{port}/1 does not answer: " in done.stdout
+    assert "hidden" not in done.stdout + done.stderr
+    assert time.monotonic() - began < 30
+
+
+def test_a_check_waits_five_seconds_for_a_broker_that_hangs(tmp_path: Path) -> None:
+    """One that accepts and says nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        port = mute.getsockname()[1]
+        done = checked(tmp_path, f"app.conf.broker_url = 'amqp://127.0.0.1:{port}'")
+    assert re.search(rf"The broker amqp://\*{{3}}@127\.0\.0\.1:{port}/* does not answer", done.stdout), done.stdout
 
 
 def test_a_check_of_an_app_that_is_none_says_why() -> None:
@@ -406,6 +566,7 @@ def test_a_check_of_an_app_that_is_none_says_why() -> None:
     result = call("check", "-A", "no_such_app")
     assert result.exit_code == 78
     assert "the app 'no_such_app' cannot be loaded: ModuleNotFoundError" in result.stderr
+    assert call("check", "-I", "otel_celery.hook").exit_code == 2
 
 
 @pytest.mark.parametrize("form", ["text", "markdown", "json"])
