@@ -8,7 +8,7 @@ VENV := .venv
 RUN := exec $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint check generated pictures clean
+.PHONY: help install demo monitoring test lint check generated pictures clean
 
 help: ## Name the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' $(MAKEFILE_LIST)
@@ -17,6 +17,9 @@ install: $(VENV)/.installed ## Make .venv with otel-celery, its pools and its de
 
 demo: $(VENV)/.installed ## Watch five worker pools at work (BROKER=redis://... or amqp://... for a broker of yours)
 	@$(RUN)/otel-celery demo $(if $(BROKER),--broker '$(BROKER)')
+
+monitoring: $(VENV)/.installed ## Start Prometheus, Alertmanager and the exporters that are installed here, beside the demo (BROKER=...)
+	@$(RUN)/python -m devops.monitoring.local $(if $(BROKER),--broker '$(BROKER)')
 
 test: $(VENV)/.checked ## Run the tests that take minutes: the rooms, each end on every pool, the demo, the alerts
 	@$(RUN)/python -m nox --session tests --force-python $(VENV)/bin/python

@@ -5,16 +5,17 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from otel_celery.cli import port_options as asking
-from otel_celery.cli.failure import extra, misconfigured
+from otel_celery.cli.failure import Misconfigured, extra, misconfigured
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from otel_celery.pools.plan import Pool
 
@@ -44,17 +45,39 @@ def up(file: Path | None, names: tuple[str, ...]) -> None:
     A pool's port is OTEL_PYTHON_CELERY_POOL_<NAME>_PORT from the environment or else the file's; PROMETHEUS_PORT is the
     port when one pool is started. PROMETHEUS_ENABLED=false starts the workers without metrics.
 
+    CELERY_BROKER_URL names the broker of apps that name none. Without it, and without a pools file, the five documented
+    pools have a broker of their own, which ends with them.
+
     Exit status: 0 a warm shutdown, every worker stopped well, 1 a cold one, or a worker ended badly, 78 something is
     misconfigured.
     """
     picked = chosen(file, names)
     with extra("pools", "honcho"):
         from otel_celery.pools.runner import Runner  # noqa: PLC0415  only here is the extra needed
-    from otel_celery.pools import command  # noqa: PLC0415  the same start as its runner
+    from otel_celery.pools import command, nowhere, plan  # noqa: PLC0415  the same start as its runner
 
-    commands = [command.worker(pool, os.environ) for pool in picked]
-    runner = Runner(commands, sys.stdout, colour="NO_COLOR" not in os.environ)
-    raise SystemExit(asyncio.run(runner.run()))
+    async def run(environ: Mapping[str, str]) -> int:
+        commands = [command.worker(pool, environ) for pool in picked]
+        return await Runner(commands, sys.stdout, colour="NO_COLOR" not in environ).run()
+
+    if plan.find(file, Path.cwd()) == plan.EXAMPLE and not os.environ.get(nowhere.VARIABLE):
+        raise SystemExit(asyncio.run(_with_a_broker(run)))
+    if (missing := nowhere.sentence(picked, os.environ)) is not None:
+        raise Misconfigured(missing)
+    raise SystemExit(asyncio.run(run(os.environ)))
+
+
+async def _with_a_broker(run: Callable[[Mapping[str, str]], Awaitable[int]]) -> int:
+    """Run the example's pools on a broker of their own, which ends with them."""
+    with extra("demo", "redis"):
+        import redis  # noqa: F401, PLC0415  the workers need it
+    from otel_celery.demo.broker import NoBrokerError, embedded  # noqa: PLC0415  only here
+    from otel_celery.pools.nowhere import VARIABLE  # noqa: PLC0415  with it
+
+    with tempfile.TemporaryDirectory(prefix="otel-celery-broker-") as directory, misconfigured(NoBrokerError):
+        async with embedded(Path(directory)) as url:
+            click.echo(f"{VARIABLE} is not set, and there is no pools.toml: the pools use a broker of their own, {url}")
+            return await run({**os.environ, VARIABLE: url})
 
 
 @pools.command()

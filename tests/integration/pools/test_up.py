@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from tests.integration.pools.fleet import LEFT_ALONE, otel_celery, until
+import pytest
+from celery import Celery
+
+from tests.integration.pools.fleet import LEFT_ALONE, Fleet, otel_celery, until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -122,3 +127,44 @@ def _later(process: subprocess.Popen[bytes], signum: signal.Signals) -> None:
 
     time.sleep(0.5)
     process.send_signal(signum)
+
+
+def bare(yard: Yard, *arguments: str) -> Fleet:
+    """Start `pools up` in the yard's directory, with an environment that names no broker."""
+    command = ["env", "-u", "CELERY_BROKER_URL", *otel_celery("pools", "up", *arguments)]
+    environ = {"OTEL_PYTHON_CELERY_POOL_TRADING_PORT": str(yard.ports[0]), "TMPDIR": str(yard.directory)}
+    return Fleet(command, yard.directory / "bare.out", environ, yard.directory)
+
+
+def test_without_a_file_and_a_broker_the_pools_have_one_of_their_own(yard: Yard) -> None:
+    """It is said, it answers, and it ends with them; nothing is left of it."""
+    with bare(yard, "trading") as fleet:
+        (url,) = fleet.wait_for(
+            r"CELERY_BROKER_URL is not set, and there is no pools.toml: the pools use a broker of their own, (\S+)"
+        )
+        fleet.wait_for(r"trading@localhost ready\.")
+        with Celery(broker=url) as app:
+            app.send_task("orders.cancel", queue="trading")
+        fleet.wait_for(r"Task orders.cancel\[\S+\] received")
+        fleet.process.terminate()
+        assert fleet.end() == 0
+        fleet.gone()
+    assert not list(yard.directory.glob("otel-celery-broker-*"))
+
+
+def test_a_file_whose_app_has_no_broker_names_the_variable(yard: Yard) -> None:
+    """Instead of workers that try to connect for ever; an app that cannot be loaded is told of by its worker."""
+    with suppress(OSError), socket.create_connection(("localhost", 5672), timeout=1):
+        pytest.skip("a broker answers at Celery's default on this machine")
+    (yard.directory / "pools.toml").write_text(f'[pools.one]\napp = "otel_celery.demo.app"\nport = {yard.ports[0]}\n')
+    with bare(yard) as fleet:
+        assert fleet.end() == 78
+        assert fleet.said().endswith(
+            "Error: CELERY_BROKER_URL is not set, the app 'otel_celery.demo.app' names no broker itself, and nothing "
+            "answers at Celery's default, amqp://localhost:5672\n"
+        )
+    (yard.directory / "pools.toml").write_text(f'[pools.one]\napp = "no_such_app"\nport = {yard.ports[0]}\n')
+    with bare(yard) as fleet:
+        assert fleet.end() == 78
+        assert "CELERY_BROKER_URL" not in fleet.said()
+        assert "no_such_app" in fleet.said()
