@@ -13,10 +13,12 @@ from otel_celery.masking import keep_user, masked_url, plain, reason
 from otel_celery.queues.broker import Broker
 from otel_celery.queues.figures import Asked, Figures
 from otel_celery.routing import Routing
+from otel_celery.watch.findings import Broker as Told
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
+    from otel_celery.queues.broker import Make
     from otel_celery.queues.figures import Answer
 
 PATIENCE = 5.0
@@ -47,24 +49,36 @@ def routes(app: Any) -> Iterator[str]:
 
 def answer(app: Any) -> tuple[bool, str]:
     """Ask the app's broker for the lengths of its tasks' queues, without making one; tell whether it answers."""
+    told = ask(app.connection_for_read, queues_of(app))
+    if told.why:
+        return False, f"The broker {told.place} does not answer: {told.why}."
+    waiting = _named(f"{length} in {name}" for name, length in sorted(told.lengths.items()) if length)
+    is_idle = not any(told.lengths.values())
+    return True, f"The broker {told.place} answers{'' if is_idle else f'; messages wait there: {waiting}'}."
+
+
+def queues_of(app: Any) -> set[str]:
+    """Name the queues that the app's tasks go to."""
     routing = Routing(app)
-    names = {queue.name for task in app.tasks.values() if (queue := routing.queue_of(task)) is not None}
-    place = plain(", ".join(masked_url(url) for url in _urls(app)))
+    return {queue.name for task in app.tasks.values() if (queue := routing.queue_of(task)) is not None}
+
+
+def ask(make: Make, names: Iterable[str]) -> Told:
+    """Ask the broker, whose connections ``make`` makes, for the lengths of queues; it has PATIENCE to answer."""
+    place = plain(", ".join(masked_url(url) for url in _urls(make)))
     told: SimpleQueue[Mapping[str, Answer] | Exception] = SimpleQueue()
-    Thread(target=_ask, args=(app, sorted(names), told), daemon=True).start()
+    Thread(target=_ask, args=(make, sorted(names), told), daemon=True).start()
     try:
         answers = told.get(timeout=PATIENCE)
     except Empty:
-        return False, f"The broker {place} does not answer within {PATIENCE:g} s."
+        return Told(place, f"it takes longer than {PATIENCE:g} s")
     if isinstance(answers, Exception):
-        return False, f"The broker {place} does not answer: {reason(answers)}."
-    waiting = {name: each.length for name, each in answers.items() if isinstance(each, Figures) and each.length}
-    lengths = _named(f"{count} in {name}" for name, count in sorted(waiting.items()))
-    return True, f"The broker {place} answers{f'; messages wait there: {lengths}' if waiting else ''}."
+        return Told(place, reason(answers))
+    return Told(place, lengths={name: each.length for name, each in answers.items() if isinstance(each, Figures)})
 
 
-def _ask(app: Any, names: list[str], told: SimpleQueue[Mapping[str, Answer] | Exception]) -> None:
-    broker = Broker(app.connection_for_read, WAIT, None, lambda *_: None)
+def _ask(make: Make, names: list[str], told: SimpleQueue[Mapping[str, Answer] | Exception]) -> None:
+    broker = Broker(make, WAIT, None, lambda *_: None)
     try:
         answers = dict(broker.ask(Asked(names), time.monotonic() + PATIENCE))
         told.put(_refused(answers) or answers)
@@ -80,9 +94,9 @@ def _refused(answers: Mapping[str, Answer]) -> Exception | None:
     return refusals[-1] if refusals and len(refusals) == len(answers) else None
 
 
-def _urls(app: Any) -> list[str]:
+def _urls(make: Make) -> list[str]:
     """List the URLs of a broker and of those that stand in for it."""
-    connection = app.connection_for_read()
+    connection = make()
     urls = [str(url) for url in connection.alt or [connection.as_uri(include_password=True)]]
     for url in urls:
         keep_user(url)  # a library's error may quote it

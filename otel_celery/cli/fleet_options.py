@@ -17,9 +17,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from otel_celery.settings.settings import Port
+    from otel_celery.watch.asking import Asker
     from otel_celery.watch.endpoints import Endpoint
     from otel_celery.watch.fleet import Fleet
-    from otel_celery.watch.sources import Source
+    from otel_celery.watch.sources import Prometheus, Source
 
 F = TypeVar("F", bound="Callable[..., Any]")
 JOB = "celery*"
@@ -60,16 +61,29 @@ class Asked:
 
     def fleet(self) -> Fleet:
         """Make the fleet; what is not allowed ends the command with status 78."""
-        from otel_celery.pools import ports  # noqa: PLC0415  few commands need these
-        from otel_celery.watch.asking import Asker  # noqa: PLC0415  the same
-        from otel_celery.watch.endpoints import EndpointError  # noqa: PLC0415  the same
+        from otel_celery.watch.endpoints import EndpointError  # noqa: PLC0415  few commands need these
         from otel_celery.watch.fleet import Fleet  # noqa: PLC0415  the same
 
-        identity = asking.identity(self.ca_file, self.cert_file, self.key_file)
         with misconfigured(EndpointError):
-            port = ports.served(os.environ)
-            asker = Asker(port, identity, self.timeout)
+            asker, port = self._asker()
             return Fleet(list(self._sources(asker, port)), asker)
+
+    def servers(self) -> list[Prometheus]:
+        """Make what asks the Prometheus servers; what is not allowed ends the command with status 78."""
+        from otel_celery.watch.endpoints import EndpointError  # noqa: PLC0415  as above
+        from otel_celery.watch.sources import Prometheus  # noqa: PLC0415  the same
+
+        with misconfigured(EndpointError):
+            asker, _ = self._asker()
+            return [Prometheus(url, asker, self.job or (JOB,)) for url in self.prometheus]
+
+    def _asker(self) -> tuple[Asker, Port]:
+        from otel_celery.pools import ports  # noqa: PLC0415  as above
+        from otel_celery.watch.asking import Asker  # noqa: PLC0415  the same
+
+        identity = asking.identity(self.ca_file, self.cert_file, self.key_file)
+        port = ports.served(os.environ)
+        return Asker(port, identity, self.timeout), port
 
     def _sources(self, asker: Any, port: Port) -> Iterator[Source]:
         from otel_celery.watch.endpoints import of_url  # noqa: PLC0415  as above

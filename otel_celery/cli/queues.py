@@ -57,7 +57,7 @@ def serve(
 
     with misconfigured(RefusedError):
         if broker is not None:
-            exporter.serve(settings, _connecting(broker, options), named(names))
+            exporter.serve(settings, connecting(broker, options), named(names))
         else:
             loaded = load(str(app))
             exporter.serve(settings, loaded.connection_for_read, named(names, loaded) if names else of_app(loaded))
@@ -73,7 +73,8 @@ def _environ(environ: Mapping[str, str], port: int | None) -> Mapping[str, str]:
     return found
 
 
-def _connecting(broker: str, options: tuple[str, ...]) -> Any:
+def connecting(broker: str, options: tuple[str, ...] = ()) -> Any:
+    """Make what makes connections to a broker's URL, with these transport options."""
     from kombu import Connection  # noqa: PLC0415  once the environment is sound
 
     keep_user(broker)

@@ -7,7 +7,7 @@ import json
 from fnmatch import fnmatch
 from typing import TYPE_CHECKING, Any, Protocol
 
-from otel_celery.masking import quoted, reason
+from otel_celery.masking import plain, quoted, reason
 from otel_celery.watch.endpoints import Endpoint, EndpointError, of_url
 
 if TYPE_CHECKING:
@@ -69,14 +69,30 @@ class Prometheus:
         self._asker = asker
         self._jobs = tuple(jobs)
 
+    @property
+    def address(self) -> str:
+        """Where it is."""
+        return self._server.address
+
     async def find(self) -> list[Endpoint]:
         """Ask for its active targets."""
+        return list(await self.targets())
+
+    async def targets(self) -> dict[Endpoint, str]:
+        """Ask for its active targets, each with the error of its last scrape; empty if that went well.
+
+        Raises EndpointError if it does not tell.
+        """
         answer = await self._asker.ask(self._server)
         if answer.why:
             raise EndpointError(f"Prometheus at {self._server.address} tells no targets: {answer.why}")
         try:
             targets = json.loads(answer.body)["data"]["activeTargets"]
-            return [endpoint for target in targets for endpoint in self._of_target(target)]
+            return {
+                endpoint: plain(str(target.get("lastError", "")))
+                for target in targets
+                for endpoint in self._of_target(target)
+            }
         except (ValueError, LookupError, TypeError, AttributeError):
             raise EndpointError(
                 f"what answers at {self._server.address} is no Prometheus: it tells no activeTargets"
