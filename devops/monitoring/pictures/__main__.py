@@ -41,6 +41,7 @@ def main(packages: Path) -> None:
         old.unlink()
     (IMAGES / "demo.svg").write_text(played.well, encoding="utf-8")
     (IMAGES / "top.svg").write_text(played.trouble, encoding="utf-8")
+    (IMAGES / "doctor.svg").write_text(played.doctor, encoding="utf-8")
     command = [node, str(DRAW), str(IMAGES)]
     environ = {**os.environ, "CHROMIUM": browser}
     subprocess.run(  # noqa: S603  our own program

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import tempfile
 import time
 from contextlib import ExitStack, contextmanager
@@ -20,7 +21,7 @@ from tests.integration.stack.intervals import READ_BY_PROMETHEUS, hastened
 from tests.integration.stack.servers import FreePorts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from tests.integration.stack.servers import Server
 
@@ -56,6 +57,8 @@ class Scene:
     well: str
     trouble: str
     """The live view before the incident and after it, as SVG."""
+    doctor: str
+    """What the doctor says after it, as SVG."""
     prometheus: Server
     start: int
     end: int
@@ -82,10 +85,17 @@ def played(seconds: int) -> Iterator[Scene]:
         time.sleep(WARMING + WELL - terminal.WATCHED)
         addresses = [f"localhost:{port}" for port in (*PORTS, site.ports[9106])]
         well, trouble = terminal.drawn(addresses, lambda: _go_wrong(demo, broker))
+        doctor = terminal.sentences(examined(addresses, broker))
         time.sleep(seconds - WELL - terminal.TROUBLED)
         time.sleep((EDGE - time.time()) % 60)
         end = int(time.time())
-        yield Scene(well, trouble, prometheus, end - seconds, end)
+        yield Scene(well, trouble, doctor, prometheus, end - seconds, end)
+
+
+def examined(addresses: Sequence[str], broker: str) -> str:
+    """Ask the doctor."""
+    command = otel_celery("doctor", "-b", broker, *addresses)
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout  # noqa: S603  our own words
 
 
 def _go_wrong(demo: Fleet, broker: str) -> None:

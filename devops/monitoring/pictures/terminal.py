@@ -1,10 +1,13 @@
-"""The live view of the demo as SVG, at work and in trouble: what its terminal shows, drawn by Textual as there."""
+"""What a terminal shows of the demo as SVG: the live view, at work and in trouble, and what the doctor says then."""
 
 from __future__ import annotations
 
 import asyncio
+import io
 import re
 from typing import TYPE_CHECKING
+
+from rich.console import Console
 
 from otel_celery.pools.client import Identity
 from otel_celery.settings.settings import Port
@@ -25,6 +28,9 @@ WATCHED = 70
 TROUBLED = 45
 """Seconds after the incident."""
 
+WIDE = 130
+"""Columns of the doctor's sentences, which the terminal breaks."""
+
 FONTS = re.compile(r"@font-face \{.*?\}\s*", re.DOTALL)
 """Rich has the viewer fetch a font, which a picture within a page may not do: any font of fixed width will."""
 
@@ -32,6 +38,16 @@ FONTS = re.compile(r"@font-face \{.*?\}\s*", re.DOTALL)
 def drawn(addresses: Iterable[str], go_wrong: Callable[[], None], watched: float = WATCHED) -> tuple[str, str]:
     """Watch these endpoints; draw them before something goes wrong, and after."""
     return asyncio.run(_drawn(list(addresses), go_wrong, watched))
+
+
+def sentences(said: str) -> str:
+    """Draw what the doctor has printed."""
+    console = Console(record=True, file=io.StringIO(), width=WIDE, highlight=False)
+    for line in said.splitlines():
+        word = line.partition(":")[0]
+        style = {"CRITICAL": "bold red", "WARNING": "bold yellow"}.get(word, "")
+        console.print(line, style=style, markup=False)
+    return FONTS.sub("", console.export_svg(title="otel-celery doctor"))
 
 
 async def _drawn(addresses: list[str], go_wrong: Callable[[], None], watched: float) -> tuple[str, str]:
