@@ -63,11 +63,14 @@ def queues_of(app: Any) -> set[str]:
     return {queue.name for task in app.tasks.values() if (queue := routing.queue_of(task)) is not None}
 
 
-def ask(make: Make, names: Iterable[str]) -> Told:
-    """Ask the broker, whose connections ``make`` makes, for the lengths of queues; it has PATIENCE to answer."""
+def ask(make: Make, names: Iterable[str], *, others: bool = False) -> Told:
+    """Ask the broker, whose connections ``make`` makes, for the lengths of queues; it has PATIENCE to answer.
+
+    ``others`` asks for those that it lists besides as well, where it does.
+    """
     place = plain(", ".join(masked_url(url) for url in _urls(make)))
     told: SimpleQueue[Mapping[str, Answer] | Exception] = SimpleQueue()
-    Thread(target=_ask, args=(make, sorted(names), told), daemon=True).start()
+    Thread(target=_ask, args=(make, Asked(sorted(names), others=others), told), daemon=True).start()
     try:
         answers = told.get(timeout=PATIENCE)
     except Empty:
@@ -77,10 +80,10 @@ def ask(make: Make, names: Iterable[str]) -> Told:
     return Told(place, lengths={name: each.length for name, each in answers.items() if isinstance(each, Figures)})
 
 
-def _ask(make: Make, names: list[str], told: SimpleQueue[Mapping[str, Answer] | Exception]) -> None:
+def _ask(make: Make, asked: Asked, told: SimpleQueue[Mapping[str, Answer] | Exception]) -> None:
     broker = Broker(make, WAIT, None, lambda *_: None)
     try:
-        answers = dict(broker.ask(Asked(names), time.monotonic() + PATIENCE))
+        answers = dict(broker.ask(asked, time.monotonic() + PATIENCE))
         told.put(_refused(answers) or answers)
     except Exception as error:  # noqa: BLE001  a transport raises what its library raises
         told.put(error)

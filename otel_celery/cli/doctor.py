@@ -114,7 +114,7 @@ def _connecting(app: str | None, broker: str | None) -> tuple[Any, set[str]]:
 def _told(make: Any, names: set[str]) -> Broker:
     from otel_celery.cli.broker import ask  # noqa: PLC0415  imports kombu
 
-    return ask(make, names)
+    return ask(make, names, others=True)
 
 
 def _text(found: Sequence[Finding], view: View, told: Broker | None) -> str:
