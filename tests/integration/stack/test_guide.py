@@ -153,7 +153,7 @@ CHECKS: dict[str, Callable[[str, Bench], bool]] = {
     r"celery -A proj control (terminate KILL|revoke|pool_grow|pool_shrink|(cancel|add)_consumer) .*": says(
         "trading@localhost: OK"
     ),
-    r"ps -o pid,stat,.*": says("-A proj"),
+    r"ps -ww -o pid,stat,.*": says("-A proj"),
     r"kill -CONT .*": says(),
     r"celery -A proj call reports\.nightly": says("-"),
     r'redis-cli -u "\$CELERY_BROKER_URL" ping': says("PONG"),

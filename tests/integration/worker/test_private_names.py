@@ -40,8 +40,8 @@ PRIVATE = {
 }
 """Whatever is added here is played below: the port has to answer without it."""
 
-OF_PYTHON = {"_thread", "_queue", "_replace"}
-"""A module that Python documents, one that only gevent looks for in vain, and a method of named tuples."""
+OF_PYTHON = {"_thread", "_queue", "_replace", "_getframe"}
+"""A module that Python documents, one that only gevent looks for in vain, a method of named tuples, and of ``sys``."""
 
 OURS = {
     *("_attributes", "_books", "_by_child", "_context", "_instrument", "_kept", "_limit", "_one"),
@@ -53,7 +53,8 @@ OURS = {
 
 TEXTS = {
     *("_PORT", "_SERVICE_", "_SERVICE_HOST", "_OTEL_CELERY_RELAY"),
-    *("_bucket", "_count", "_created", "_EXPORTER", "_exporter", "_info", "_per_", "_sum", "_total"),
+    *("_bucket", "_count", "_created", "_EXPORTER", "_exporter", "_gcount", "_gsum", "_info", "_per_", "_per_second"),
+    *("_seconds", "_sum", "_timestamp_seconds", "_total"),
 }
 """Parts of variables' and metrics' names."""
 
