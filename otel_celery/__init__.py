@@ -25,7 +25,7 @@ def _refuse_to_be_included() -> None:
         asked, frame = None, sys._getframe(2)  # noqa: SLF001  who imports this: Python has no public way to ask
     except (AttributeError, ValueError):  # another Python, or somebody's own way to import
         return
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("importlib"):
+    while frame.f_back is not None and str(frame.f_globals.get("__name__")).startswith("importlib"):
         asked, frame = frame.f_locals.get("name", asked), frame.f_back
     if asked == __name__ and frame.f_globals.get("__name__") == "celery.loaders.base":
         raise ImportError("otel_celery itself switches nothing on in a worker: write -I otel_celery.hook")

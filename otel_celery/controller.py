@@ -33,7 +33,7 @@ def when_logging_is_set_up(worker: Any, then: Callable[[], None]) -> None:
         return
 
     def on_init_blueprint() -> None:
-        del worker.on_init_blueprint
+        vars(worker).pop("on_init_blueprint", None)  # it may stand there for several
         original()
         then()
 

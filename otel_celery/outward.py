@@ -152,6 +152,7 @@ class Outward:
 
 
 def _open_page(who: str, runbook: str) -> Page:
-    from otel_celery.page.page import StatusPage  # noqa: PLC0415  few ask for it, and no pool child needs it
+    with gate().importing():
+        from otel_celery.page.page import StatusPage  # noqa: PLC0415  few ask for it, and no pool child needs it
 
     return StatusPage(who, runbook)

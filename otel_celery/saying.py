@@ -50,6 +50,11 @@ def hold() -> None:
     atexit.register(release)  # Celery may end before it has set its logging up
 
 
+def is_holding() -> bool:
+    """Tell whether what is said is kept."""
+    return _kept.is_holding
+
+
 def release() -> None:
     """Say what was kept; nothing is kept any more."""
     if not _kept.is_holding:

@@ -2,8 +2,8 @@
 
 Beside a rendering of 10 000 series a message took 100 ms longer to its acceptance, for two reasons. What a rendering
 allocates sets off full garbage collections: each looks at every object of the worker with the GIL held, and what was
-allocated is freed at the end anyway. And a thread may keep the GIL for 5 ms while another waits for it, which the main
-thread does after each of its calls into the system.
+allocated is freed at the end anyway. So there are none meanwhile; collections of young objects go on. And a thread may
+keep the GIL for 5 ms while another waits for it, which the main thread does after each of its calls into the system.
 """
 
 from __future__ import annotations
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 SWITCH_SECONDS = 0.0005
 """How long a thread may keep the GIL while another waits for it; CPython's default is 0.005."""
 
+NEVER = 2**31 - 1
+"""Collections of the middle generation before a full one: more than there will be."""
+
 A_LITTLE = 1e-6
 """Seconds; the interpreter keeps its switch interval in whole microseconds."""
 
@@ -37,12 +40,12 @@ class Consideration:
     def _renew(self) -> None:
         self._lock = native.original("_thread", "allocate_lock")()  # a greenlet and a thread may share it
         self._workers = 0
-        self._collects = False
+        self._thresholds = gc.get_threshold()
         self._interval = 0.0
 
     @contextmanager
     def working(self) -> Iterator[None]:
-        """Have no garbage collected, and the GIL given away early; what the application has set stays set."""
+        """Have no full collection, and the GIL given away early; what the application sets meanwhile stays set."""
         with self._lock:
             if self._workers == 0:
                 self._change()
@@ -58,15 +61,14 @@ class Consideration:
                         self._restore()
 
     def _change(self) -> None:
-        self._collects, self._interval = gc.isenabled(), sys.getswitchinterval()
-        if self._collects:
-            gc.disable()
+        self._thresholds, self._interval = gc.get_threshold(), sys.getswitchinterval()
+        gc.set_threshold(*self._thresholds[:2], NEVER)
         if self._interval > SWITCH_SECONDS:
             sys.setswitchinterval(SWITCH_SECONDS)
 
     def _restore(self) -> None:
-        if self._collects:
-            gc.enable()
+        if gc.get_threshold() == (*self._thresholds[:2], NEVER):
+            gc.set_threshold(*self._thresholds)
         if abs(sys.getswitchinterval() - SWITCH_SECONDS) < A_LITTLE:  # nobody else has set it since
             sys.setswitchinterval(self._interval)
 

@@ -20,7 +20,7 @@ from celery import Celery, current_app, signals
 from otel_celery import publishing
 from otel_celery.commandline import is_spawned_child, sets_up_logging
 from otel_celery.masking import RefusedError, quoted, represented
-from otel_celery.saying import hold, release, say
+from otel_celery.saying import hold, is_holding, release, say
 from otel_celery.settings import off
 from otel_celery.settings import settings as environment
 from otel_celery.trace import entry
@@ -244,10 +244,16 @@ class Instrumentation:
     def _on_worker_init(self, sender: Any, **_: object) -> None:
         if sender.app is self._app():
             self.start(sender)
+        elif is_holding():  # another app's worker: nothing else would say what is kept
+            from otel_celery.controller import when_logging_is_set_up  # noqa: PLC0415  as Session
+
+            when_logging_is_set_up(sender, release)
 
     def _on_beat_init(self, sender: Any, **_: object) -> None:
         if sender.app is self._app():
             self.start_beat(sender)
+        else:
+            release()
 
 
 class _Report:

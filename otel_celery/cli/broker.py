@@ -27,6 +27,7 @@ PATIENCE = 5.0
 WAIT = 1.0
 """Seconds of each wait at most: redis-py tries a command four times."""
 
+ESCAPED = "in a password / is written as %2F, # as %23 and @ as %40"
 MOST = 20
 """Queues that are named at most."""
 
@@ -68,7 +69,10 @@ def ask(make: Make, names: Iterable[str], *, others: bool = False) -> Told:
 
     ``others`` asks for those that it lists besides as well, where it does.
     """
-    place = plain(", ".join(masked_url(url) for url in _urls(make)))
+    try:
+        place = plain(", ".join(masked_url(url) for url in _urls(make)))
+    except Exception as error:  # noqa: BLE001  a library's, which may quote a part of a password
+        return Told("whose URL was given", f"the URL cannot be read ({type(error).__name__}): {ESCAPED}")
     told: SimpleQueue[Mapping[str, Answer] | Exception] = SimpleQueue()
     Thread(target=_ask, args=(make, Asked(sorted(names), others=others), told), daemon=True).start()
     try:

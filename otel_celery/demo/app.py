@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from celery import Celery
 
-from otel_celery import instrument
-
 app = Celery("otel_celery.demo", include=["otel_celery.demo.tasks"])
 app.conf.update(
     broker_connection_retry_on_startup=True,
@@ -19,5 +17,3 @@ app.conf.update(
     },
     worker_enable_remote_control=False,  # the demo does not use it, and its traffic is noise
 )
-
-instrument(app)  # the workers have the hook as well; this is for the load, whose messages say when they were sent

@@ -6,6 +6,7 @@ import asyncio
 import random
 from typing import TYPE_CHECKING
 
+from otel_celery import instrument
 from otel_celery.demo.app import app
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ class Load:
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Send until ``stopping`` is set."""
+        instrument(app)  # so that the messages say when they were sent
         due = 0.0
         while not stopping.is_set():
             due += self._rate * TICK

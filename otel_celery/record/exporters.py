@@ -76,7 +76,8 @@ def load(exporter: Exporter) -> type[MetricExporter | MetricReader]:
 
 def _import(modules: Iterable[str]) -> None:
     for module in modules:
-        with gate().importing(), contextlib.suppress(ImportError):  # one that has moved is imported when it is used
+        # Whatever it raises: what needs the module imports it again, and is asked why it cannot be used.
+        with gate().importing(), contextlib.suppress(Exception):
             importlib.import_module(module)
 
 

@@ -18,6 +18,8 @@ from opentelemetry.sdk.metrics.export import (
     Sum,
 )
 
+from otel_celery.forks import gate
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -42,7 +44,8 @@ class ProcessFigures:
     @functools.cached_property
     def _collector(self) -> ProcessCollector:
         """Import the collector at the first collection, behind the fork gate: pool children never need it."""
-        from prometheus_client import ProcessCollector  # noqa: PLC0415
+        with gate().importing():
+            from prometheus_client import ProcessCollector  # noqa: PLC0415
 
         return ProcessCollector(registry=None)
 

@@ -167,6 +167,9 @@ class Pusher:
         except ExporterError as error:
             self.failed(str(error))
             return None
+        except Exception as error:  # noqa: BLE001  whatever a library raises as it is imported, the operator hears of it
+            self.failed(f"no metrics are pushed to {self._place}: {represented(error)}")
+            return None
         self.opened(self._place)
         return made
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from opentelemetry.sdk.metrics.export import MetricReader
 
 from otel_celery.forks import gate
+from otel_celery.masking import represented
 from otel_celery.record.exporters import ExporterError, Late, load, make
 from otel_celery.record.pusher import Pusher, PushReader, has_deltas
 
@@ -61,6 +62,9 @@ class Pushers:
                 made = self._made(exporter)
             except ExporterError as error:
                 self.failed(str(error))
+                continue
+            except Exception as error:  # noqa: BLE001  whatever a library raises as it is imported
+                self.failed(f"no metrics are pushed to {exporter.place}: {represented(error)}")
                 continue
             place = exporter.place
             if isinstance(made, MetricReader):

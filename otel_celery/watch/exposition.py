@@ -6,6 +6,7 @@ A parser that reads every line anew takes a hundred times as long, and two hundr
 from __future__ import annotations
 
 import re
+from math import isfinite
 from typing import TYPE_CHECKING
 
 from otel_celery.masking import printable
@@ -139,12 +140,12 @@ class Exposition:
 
 
 def _number(text: str) -> float | None:
-    """Read a value; None if it is none, as NaN is."""
+    """Read a value; None if it is none to reckon with, as NaN and the infinities are."""
     try:
         number = float(text)
     except ValueError:
         return None
-    return number if number == number else None  # noqa: PLR0124  NaN is not equal to itself; this is asked often
+    return number if isfinite(number) else None
 
 
 def _rises(changed: Iterable[tuple[Series, float]]) -> list[tuple[Series, float]]:

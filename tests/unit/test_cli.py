@@ -553,6 +553,16 @@ def test_a_check_of_a_broker_that_is_away_says_so_without_its_password(tmp_path:
     assert time.monotonic() - began < 30
 
 
+@pytest.mark.parametrize("url", ["redis://me:hid/den@host:6379/0", "redis://me:hid#den@host", "nosuch://me:hidden@x"])
+def test_a_check_of_a_url_that_cannot_be_read_says_so_without_its_password(tmp_path: Path, url: str) -> None:
+    """One sentence instead of a traceback, whose last line would quote a part of the password."""
+    done = checked(tmp_path, f"import otel_celery.hook; app.conf.broker_url = {url!r}")
+    assert done.returncode == 1
+    assert "The broker whose URL was given does not answer: the URL cannot be read" in done.stdout
+    assert "hid" not in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_a_check_waits_five_seconds_for_a_broker_that_hangs(tmp_path: Path) -> None:
     """One that accepts and says nothing."""
     with socket.create_server(("127.0.0.1", 0)) as mute:

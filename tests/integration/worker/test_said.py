@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.integration.worker.harness import ROOT, wait_until
-from tests.integration.worker.ways import HOOK, LINE, OFF, PYTHON, opened
+from tests.integration.worker.ways import HOOK, LINE, NONE, OFF, PYTHON, opened
 from tests.services import free_port
 
 if TYPE_CHECKING:
@@ -111,3 +111,11 @@ def test_the_package_instead_of_its_hook(tmp_path: Path, setting: str, arguments
     assert done.returncode == 1
     last = done.stderr.strip().splitlines()[-1]
     assert last == "ImportError: otel_celery itself switches nothing on in a worker: write -I otel_celery.hook"
+
+
+def test_another_apps_worker_in_a_process_with_an_instrumented_app(site: Site) -> None:
+    """What is said while it runs is said then, and not when it has ended."""
+    worker = NONE.start(site, "solo", app="tests.integration.worker.proj_two:app", arguments=QUIET)
+    wait_until(lambda: "somebody says something" in worker.log, "it is said while the worker runs")
+    assert worker.stop() == 0
+    assert worker.log.count("somebody says something") == 1

@@ -127,3 +127,13 @@ def test_a_missing_package_names_the_extra(monkeypatch: pytest.MonkeyPatch, prot
     monkeypatch.setattr(plugins, "entry_points", lambda **_: [])
     with pytest.raises(ExporterError, match=rf"for {protocol} is not installed: pip install 'otel-celery\[{extra}\]'"):
         made(OTEL_EXPORTER_OTLP_PROTOCOL=protocol)
+
+
+def test_an_import_that_fails_in_any_way_is_the_exporters_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A half-installed library raises whatever it likes, and the thread that imports it is to go on."""
+
+    def broken(name: str) -> None:
+        raise AttributeError(name)
+
+    monkeypatch.setattr("otel_celery.record.exporters.importlib.import_module", broken)
+    assert isinstance(made(), MetricExporter)

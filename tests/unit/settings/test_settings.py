@@ -228,6 +228,13 @@ def test_a_value_that_is_not_allowed_is_one_sentence(environ: dict[str, str], se
     assert sentence.startswith(f"{caught.value.variable}=")
 
 
+@pytest.mark.parametrize("value", ["[^" * 300, ",".join(["a"] * 1_001)])
+def test_patterns_are_bounded(value: str) -> None:
+    """Reading one takes the square of its length: 100 000 characters held a worker's start up for two minutes."""
+    with pytest.raises(SettingsError, match=r"TASKS_ALLOW=.* at most 1000 patterns as of fnmatch, .* 500 characters$"):
+        read({"PROMETHEUS_ENABLED": "true", f"{OURS}TASKS_ALLOW": value})
+
+
 def test_a_number_of_any_length_is_one_sentence() -> None:
     """A value of five thousand digits is out of range like any other, unless they are zeros before the number."""
     with pytest.raises(SettingsError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from enum import Flag
+from enum import IntEnum
 from functools import partial
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
@@ -212,7 +212,7 @@ def test_of_two_handlers_the_one_that_raised_inside_the_other_is_told() -> None:
             signal.signal(signal.SIGUSR1, before[1])
 
 
-@pytest.mark.parametrize("kind", [signal.Signals, signal.Handlers, Flag("Flag", "ONE")])
+@pytest.mark.parametrize("kind", [signal.Signals, signal.Handlers, IntEnum("Own", "ONE")])
 def test_an_unknown_member_of_an_enumeration_is_no_interruption(kind) -> None:
     """``signal.SIG_DFL`` is a member of one: what calls its class is no handler."""
     with pytest.raises(ValueError, match=r"is not a valid|invalid value") as caught:

@@ -73,7 +73,9 @@ def test_labels_are_read_as_they_were_meant_and_shown_plain() -> None:
     assert labels == {"x": 'a"b\\,}{', "y": "u001b[2J\\x1b\\n"}
 
 
-@pytest.mark.parametrize("line", ["level", "level x", "level{ 1", "level NaN", "{} 1", 'level{x="1" 2', "\x00"])
+@pytest.mark.parametrize(
+    "line", ["level", "level x", "level{ 1", "level NaN", "level +Inf", "level -Inf", "{} 1", 'level{x="1" 2', "\x00"]
+)
 def test_a_line_that_is_none_costs_itself(line: str) -> None:
     """Its neighbours are read."""
     page = exposition()
