@@ -1,11 +1,12 @@
-"""The app with its one line, and an SDK that has moved a name: that is said before Celery's logging is set up."""
+"""The app with its one line, and something that is said before Celery's logging is set up."""
 
 from __future__ import annotations
 
-from opentelemetry.sdk.metrics.export import MetricReader
+import logging
 
+from otel_celery.saying import say
 from tests.integration.worker import proj_line
 
 app = proj_line.app
 
-MetricReader.__abstractmethods__ -= {"_receive_metrics"}
+say(logging.WARNING, "this is said early")

@@ -128,7 +128,7 @@ def test_what_is_said_before_logging_is_set_up_is_in_the_log(start: Callable[...
     worker = start(EARLY)
     getattr(worker, how)()
     wait_until(lambda: "ready." in worker.log, "the worker is ready")
-    assert worker.log.count("WARNING/MainProcess] otel-celery: the OpenTelemetry SDK has moved a private name") == 1
+    assert worker.log.count("WARNING/MainProcess] otel-celery: this is said early") == 1
 
 
 def test_what_a_detached_beat_says_as_its_app_is_imported_is_in_its_log(start: Callable[..., Detached]) -> None:
