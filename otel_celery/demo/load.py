@@ -50,7 +50,7 @@ class Load:
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Send until ``stopping`` is set."""
-        instrument(app)  # so that the messages say when they were sent
+        instrumentation = instrument(app)  # so that the messages say when they were sent
         due = 0.0
         while not stopping.is_set():
             due += self._rate * TICK
@@ -59,6 +59,7 @@ class Load:
                 batch += BURST
             await asyncio.to_thread(self._send, batch, stopping)
             await asyncio.sleep(TICK)
+        instrumentation.uninstrument()
 
     def _send(self, count: int, stopping: asyncio.Event) -> None:
         """Send a batch, or less once the demo stops: without a broker a message is given up after six seconds."""

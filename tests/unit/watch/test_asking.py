@@ -73,7 +73,7 @@ def test_what_does_not_speak_http_says_so() -> None:
         async def answered() -> Answer:
             asking = asyncio.create_task(Asker(Port(), Identity(), 5).ask(of_url(f"127.0.0.1:{number}")))
             connection, _ = await asyncio.to_thread(server.accept)
-            connection.recv(4096)
+            await asyncio.to_thread(connection.recv, 4096)
             connection.sendall(b"-ERR unknown command\r\n")
             connection.close()
             return await asking
