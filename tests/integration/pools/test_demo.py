@@ -81,7 +81,7 @@ def test_a_demo_without_a_broker_goes_on(tmp_path: Path, ports: dict[str, str], 
         fleet.gone()
         assert "Traceback" not in fleet.said()
         (log,) = re.findall(r"Stopped\. The workers' log stays in (\S+)", fleet.said())
-        assert "ready" in Path(log).read_text(encoding="utf-8")
+        assert "trading started" in Path(log).read_text(encoding="utf-8")
 
 
 def test_a_killed_demo_leaves_nothing_behind(tmp_path: Path, ports: dict[str, str]) -> None:
