@@ -93,6 +93,7 @@ def all_of(
         *_broker(broker),
         *_queues(views[-1], broker),
         *_full(watched, views),
+        *_foreign(views[-1]),
         *_twice(views[-1]),
         *_poison(watched),
         *_lost(watched),
@@ -101,7 +102,9 @@ def all_of(
         *unscraped,
     ]
     problems = (each for each in views[-1].problems if each.is_firing or each.alert not in BURSTS)
-    told = [_of_problem(problem) for problem in problems if not _is_replaced(problem, own)]
+    foreign = {worker.url for worker in views[-1].workers if worker.state is State.FOREIGN}
+    down = (each for each in problems if each.alert != "CeleryWorkerDown" or each.subject.url not in foreign)
+    told = [_of_problem(problem) for problem in down if not _is_replaced(problem, own)]
     notes = [
         Finding("NotAnswering", WARNING, Subject(detail=note), note, "See that it runs.") for note in views[-1].notes
     ]
@@ -208,6 +211,21 @@ def _is_full(worker: Worker) -> bool:
 
 def _waiting(worker: Worker) -> str:
     return f", and holds {plural(worker.reserved, 'task')} more" if worker.reserved else ""
+
+
+def _foreign(view: View) -> Iterator[Finding]:
+    """Find ports at which something else answers: no worker is to be started again for that."""
+    for worker in view.workers:
+        if worker.state is State.FOREIGN:
+            subject = Subject(worker=worker.name, pool=worker.pool, url=worker.url)
+            yield Finding(
+                "NotOtelCelery",
+                CRITICAL,
+                subject,
+                f"{subject}: {worker.why}",
+                "Is this the worker's port? Its log names the port that it opened, or says that it was taken.",
+                f"{RUNBOOK}#celeryworkerdown",
+            )
 
 
 def _twice(view: View) -> Iterator[Finding]:

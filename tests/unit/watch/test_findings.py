@@ -111,13 +111,14 @@ def test_clocks_that_differ() -> None:
 
 
 def test_a_port_that_is_somebody_elses_and_one_that_does_not_answer() -> None:
-    """The alert's finding, with the runbook's first step."""
+    """The first needs no worker to be started again; the other is the alert's, with the runbook's first step."""
     foreign, away = sorted(found(Played(known=["a:1", "b:1"]), a="up 1\n"), key=lambda each: each.sentence)
     assert foreign.sentence == "a:1: what answers is not otel-celery: its page has none of the metrics"
     assert away.sentence == "b:1: no answer within 2 s"
     assert {foreign.severity, away.severity} == {"critical"}
     assert foreign.link == "devops/monitoring/RUNBOOK.md#celeryworkerdown"
-    assert foreign.do.startswith("Does the process live? pgrep")
+    assert foreign.do.startswith("Is this the worker's port?")
+    assert away.do.startswith("Does the process live? pgrep")
 
 
 def test_a_broker_that_does_not_answer_is_one_thing() -> None:
