@@ -26,6 +26,8 @@ MAX_BUCKETS = 60
 """Bounds of a histogram at most."""
 
 MAX_PATTERNS = 1_000
+"""Patterns of one list at most."""
+
 MAX_PATTERN = 500
 """Characters of a pattern at most."""
 

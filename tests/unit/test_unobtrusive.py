@@ -66,7 +66,6 @@ def test_what_somebody_sets_meanwhile_stays() -> None:
 
 
 @pytest.mark.filterwarnings("ignore:Using fork:DeprecationWarning")  # eventlet's, where another test has imported it
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_forked_child_has_what_the_parent_had() -> None:
     """A fork that did not wait for the rendering leaves no child without garbage collection."""
     before = found()
