@@ -189,7 +189,8 @@ def test_a_cold_shutdown_takes_back_what_runs(site: Site, acks_late: bool) -> No
         environment={"T_ACKS_LATE": str(int(acks_late))},
     ).wait_ready()
     site.client.send_task("proj.endless")
-    wait_until(lambda: worker.record()["began endless"], "it began")
+    # A task of which the main process does not know yet that it began is not cancelled, but waited for.
+    wait_until(lambda: worker.scrape().value("celery_worker_tasks_active") == 1, "the main process knows that it runs")
     worker.stop(signal.SIGQUIT)
     last = Scrape(worker.log_path.with_suffix(".last").read_text())
     assert last.balances(), last.books()
