@@ -45,12 +45,9 @@ CELLS = {
 `tests` and `rest` are the cell of Python 3.11 and Celery 5.7 that forks.
 """
 FOUR = ("--numprocesses", "4", "--dist", "loadgroup")
-"""Tests at a time on two cores, since most wait: for processes, children that are killed or recycled, and limits.
-
-A group keeps what one worker plays in one process.
-"""
-SIX = ("--numprocesses", "6", "--dist", "loadgroup")
-"""All the rest waits six seconds for each second that it computes: for shutdowns, scrapes, alerts and brokers."""
+"""Unit tests at a time on two cores, since some wait. A group keeps what one worker plays in one process."""
+EIGHT = ("--numprocesses", "8", "--dist", "loadgroup")
+"""Tests of real processes at a time: they wait for shutdowns, scrapes, alerts, limits, and children that are killed."""
 TABLE = (
     "tests/integration/worker/test_ends.py",
     "tests/integration/worker/test_books.py",
@@ -153,7 +150,7 @@ def tests(session: nox.Session) -> None:
         session.run("pytest", *session.posargs)
         return
     session.run("pytest", *QUICK, *SLOWEST, *FOUR, "-m", "not alone")
-    session.run("pytest", DEMO, ENDS, *SLOWEST, *FOUR, "-k", ONCE)
+    session.run("pytest", DEMO, ENDS, *SLOWEST, *EIGHT, "-k", ONCE)
 
 
 @nox.session(python=NEWEST)
@@ -161,9 +158,9 @@ def rest(session: nox.Session) -> None:
     """Run all other tests, with every service, and then, by itself, what measures time."""
     install_for_tests(session, "brokers")
     left = (f"--ignore={path}" for path in (*QUICK, ENDS, DEMO))
-    session.run("pytest", *left, *SLOWEST, *SIX, "-m", "not alone")
-    session.run("pytest", ENDS, DEMO, "-raR", *FOUR, "-k", f"not ({ONCE})")
-    session.run("pytest", *FROZEN, "-raR", *FOUR, "-m", "prefork", "-k", ONCE, env={GC_FREEZE: "true"})
+    session.run("pytest", *left, *SLOWEST, *EIGHT, "-m", "not alone")
+    session.run("pytest", ENDS, DEMO, "-raR", *EIGHT, "-k", f"not ({ONCE})")
+    session.run("pytest", *FROZEN, "-raR", *EIGHT, "-m", "prefork", "-k", ONCE, env={GC_FREEZE: "true"})
     session.run("pytest", *SLOWEST, "-m", "alone")
 
 
@@ -199,7 +196,7 @@ def play_prefork(
     session: nox.Session, *more: str, pytest: Sequence[str] = ("pytest",), start_method: str = "fork"
 ) -> None:
     """Run the prefork workers of a cell."""
-    table = (*pytest, *TABLE, *more, "-raR", *FOUR, "-m", "prefork", *session.posargs)
+    table = (*pytest, *TABLE, *more, "-raR", *EIGHT, "-m", "prefork", *session.posargs)
     session.run(*table, env={START_METHOD: start_method})
 
 

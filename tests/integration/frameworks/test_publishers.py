@@ -134,6 +134,8 @@ def test_the_processes_add_up_to_what_was_published(site: Site, tmp_path: Path, 
         with serving(tmp_path / "log", port, command, environment) as answer:
             answers = [answer, *order(port, processes)]
             scrape = Scrape(ask(port, "/metrics"))
+            if server == "uwsgi":  # a process of it that is told to end before it has logged its answer is busy
+                wait_until(lambda: "GET /metrics =>" in (tmp_path / "log").read_text(), "the answer is logged")
         points = receiver.points("celery.task.published")
         pushed = receiver.latest("celery.task.published", **labels)
     with redis.Redis.from_url(site.broker) as broker:

@@ -39,15 +39,12 @@ class Redis:
         self._client = redis.Redis.from_url(url)
         self._client.flushdb()
 
-    def ready(self, queue: str) -> int:
-        """Add up the lists of all priorities."""
+    def messages(self, queue: str) -> list[int]:
+        """Count those that wait, in the lists of all priorities, and those that are kept until acknowledged."""
         steps = (queue, *(f"{queue}\x06\x16{step}" for step in range(1, post.PRIORITIES)))
-        return sum(self._client.llen(step) for step in steps)
-
-    def unacknowledged(self, queue: str) -> int:
-        """Count the messages of a queue that are kept until they are acknowledged."""
         kept = self._client.hvals("unacked")
-        return sum(f'"routing_key": "{queue}"'.encode() in each for each in kept)
+        unacknowledged = sum(f'"routing_key": "{queue}"'.encode() in each for each in kept)
+        return [sum(self._client.llen(step) for step in steps), unacknowledged]
 
 
 class RabbitMQ:
@@ -61,13 +58,10 @@ class RabbitMQ:
                 channel.queue_delete(queue)
         self.options = {"OTEL_PYTHON_CELERY_QUEUES_MANAGEMENT_URL": node.management}
 
-    def ready(self, queue: str) -> int:
-        """Ask for the messages that are ready."""
-        return int(self.node.queues()[queue]["messages_ready"])
-
-    def unacknowledged(self, queue: str) -> int:
-        """Ask for the messages that consumers hold."""
-        return int(self.node.queues()[queue]["messages_unacknowledged"])
+    def messages(self, queue: str) -> list[int]:
+        """Ask, once, for those that are ready and those that consumers hold: each question starts an Erlang machine."""
+        asked = self.node.queues()[queue]
+        return [int(asked["messages_ready"]), int(asked["messages_unacknowledged"])]
 
 
 @pytest.fixture(

@@ -16,7 +16,7 @@ from kombu import Queue
 from otel_celery import instrument
 
 KIND = os.environ.get("T_KIND", "redis")
-ARGUMENTS = {"x-queue-type": "quorum"} if KIND == "rabbitmq" else {}
+ARGUMENTS = {"x-queue-type": os.environ.get("T_QUEUE_TYPE", "quorum")} if KIND == "rabbitmq" else {}
 PRIORITIES = 10
 QUEUES = ("letters", "stamps")
 

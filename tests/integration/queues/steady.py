@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tests.integration.queues.post import KIND, app, send
 
-if KIND == "rabbitmq":  # whose socket also takes what a queue without a leader never gets
+if KIND == "rabbitmq":  # whose socket also takes what a queue never gets
     app.conf.broker_transport_options = {"confirm_publish": True}
 stop, book = Path(sys.argv[1]), Path(sys.argv[2])
 taken, refused, threads, files = 0, 0, 0, 0

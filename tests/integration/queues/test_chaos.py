@@ -24,6 +24,11 @@ if TYPE_CHECKING:
     from tests.otlp import Receiver
 
 ROUNDS = 3
+CLASSIC = {"T_QUEUE_TYPE": "classic"}
+"""A quorum queue that RabbitMQ 3.10 has not had for three minutes may be gone after a SIGKILL.
+
+Ra saves its directory of queues that seldom; without it the queue has no leader, and confirms nothing.
+"""
 COUNTED = ("published", "publish.failures", "publish.duration")
 
 
@@ -44,8 +49,8 @@ def test_a_killed_rabbitmq_leaves_no_old_number_and_no_thread(export: Callable[.
     """While it is away nothing is shown and failures are counted; what the publisher saw is what is counted."""
     with rabbitmq.node() as node, http_receiver() as receiver:
         office = Office(RabbitMQ(node), tmp_path, receiver, [])
-        exporter = export("-A", MODULE, **office.environment(), OTEL_PYTHON_CELERY_QUEUES_INTERVAL="1000")
-        with publishing(office) as book:
+        exporter = export("-A", MODULE, **office.environment(**CLASSIC), OTEL_PYTHON_CELERY_QUEUES_INTERVAL="1000")
+        with publishing(office, **CLASSIC) as book:
             wait_until(lambda: length(exporter.scrape()), "letters wait")
             before = resources(exporter.process.pid)
             for _ in range(ROUNDS):
@@ -60,8 +65,8 @@ def test_a_killed_rabbitmq_leaves_no_old_number_and_no_thread(export: Callable[.
         assert told(book)["threads"] == 0, "the publisher has more threads than after its first message"
         assert told(book)["refused"] >= ROUNDS
         assert counted(receiver) == expected(book)
-        wait_until(lambda: length(exporter.scrape()), "letters wait: a quorum queue's figures are seconds old")
-        wait_until(lambda: length(exporter.scrape()) == office.broker.ready("letters"), "the exporter shows what waits")
+        (waiting, _) = office.broker.messages("letters")
+        wait_until(lambda: length(exporter.scrape()) == waiting, "the exporter shows what waits")
         assert exporter.scrape().value("otel_celery_queue_refresh_failures_total") >= ROUNDS
         after = resources(exporter.process.pid)
         assert after[0] == before[0]
@@ -89,7 +94,7 @@ def test_a_killed_redis_costs_a_publisher_what_it_was_refused(tmp_path: Path) ->
         assert told(book)["threads"] == 0, "the publisher has more threads than after its first message"
         assert told(book)["files"] <= 1, "the publisher has more connections open than after its first message"
         assert counted(receiver) == expected(book)
-        assert office.broker.ready("letters") >= told(book)["taken"]
+        assert office.broker.messages("letters")[0] >= told(book)["taken"]
 
 
 @contextmanager
