@@ -18,10 +18,11 @@ from otel_celery.watch.words import duration, plural
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
-    from otel_celery.watch.model import Problem, View, Worker
+    from otel_celery.watch.model import Note, Problem, View, Worker
     from otel_celery.watch.watched import Watched
 
 WARNING = "warning"
+PROMETHEUS_AWAY = "PrometheusAway"
 RUNBOOK = "devops/monitoring/RUNBOOK.md"
 
 BURSTS = frozenset({"CeleryPoolSaturated"})
@@ -93,7 +94,6 @@ def all_of(
         *_broker(broker),
         *_queues(views[-1], broker),
         *_full(watched, views),
-        *_foreign(views[-1]),
         *_twice(views[-1]),
         *_poison(watched),
         *_lost(watched),
@@ -102,12 +102,8 @@ def all_of(
         *unscraped,
     ]
     problems = (each for each in views[-1].problems if each.is_firing or each.alert not in BURSTS)
-    foreign = {worker.url for worker in views[-1].workers if worker.state is State.FOREIGN}
-    down = (each for each in problems if each.alert != "CeleryWorkerDown" or each.subject.url not in foreign)
-    told = [_of_problem(problem) for problem in down if not _is_replaced(problem, own)]
-    notes = [
-        Finding("NotAnswering", WARNING, Subject(detail=note), note, "See that it runs.") for note in views[-1].notes
-    ]
+    told = [_of_problem(problem) for problem in problems if not _is_replaced(problem, own)]
+    notes = (_of_note(note) for note in views[-1].notes if not _is_told(note, own))
     return sorted((*told, *own, *notes), key=lambda finding: not finding.is_critical)
 
 
@@ -129,6 +125,15 @@ def _of_problem(problem: Problem) -> Finding:
         f"{step} Then: {_first(problem.do)}" if problem.do else step,
         problem.link,
     )
+
+
+def _of_note(note: Note) -> Finding:
+    return Finding(note.name, WARNING, Subject(detail=note.place), note.sentence, note.do)
+
+
+def _is_told(note: Note, own: Iterable[Finding]) -> bool:
+    """Tell whether it is of a Prometheus that is away, which the comparison has found as well."""
+    return any(finding.name == PROMETHEUS_AWAY and finding.subject.detail == note.place for finding in own)
 
 
 def _first(text: str) -> str:
@@ -211,21 +216,6 @@ def _is_full(worker: Worker) -> bool:
 
 def _waiting(worker: Worker) -> str:
     return f", and holds {plural(worker.reserved, 'task')} more" if worker.reserved else ""
-
-
-def _foreign(view: View) -> Iterator[Finding]:
-    """Find ports at which something else answers: no worker is to be started again for that."""
-    for worker in view.workers:
-        if worker.state is State.FOREIGN:
-            subject = Subject(worker=worker.name, pool=worker.pool, url=worker.url)
-            yield Finding(
-                "NotOtelCelery",
-                CRITICAL,
-                subject,
-                f"{subject}: {worker.why}",
-                "Is this the worker's port? Its log names the port that it opened, or says that it was taken.",
-                f"{RUNBOOK}#celeryworkerdown",
-            )
 
 
 def _twice(view: View) -> Iterator[Finding]:

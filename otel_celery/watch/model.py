@@ -6,7 +6,7 @@ None stands for what is not known.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
 
 
@@ -169,6 +169,18 @@ class Problem:
 
 
 @dataclass(frozen=True, slots=True)
+class Note:
+    """What no line of a table can say: of an endpoint without workers, or of what tells endpoints."""
+
+    name: str
+    """Of the kind, such as ``NoTargets``."""
+    place: str
+    """An address, or a file."""
+    sentence: str
+    do: str
+
+
+@dataclass(frozen=True, slots=True)
 class View:
     """A fleet at one moment."""
 
@@ -181,8 +193,7 @@ class View:
     queues: tuple[Queue, ...] = ()
     beats: tuple[Beat, ...] = ()
     problems: tuple[Problem, ...] = ()
-    notes: tuple[str, ...] = field(default=())
-    """Sentences about the sources of endpoints, such as a Prometheus that does not answer."""
+    notes: tuple[Note, ...] = ()
     asked: int = 0
     """Endpoints."""
     answered: int = 0

@@ -25,8 +25,7 @@ async def unscraped(prometheus: Prometheus, endpoints: Iterable[Endpoint]) -> li
 
     Raises EndpointError if it does not answer.
     """
-    targets = await prometheus.targets()
-    return list(_compared(targets, endpoints, prometheus.address))
+    return list(_compared(await prometheus.errors(), endpoints, prometheus.place))
 
 
 def _compared(targets: dict[Endpoint, str], endpoints: Iterable[Endpoint], address: str) -> Iterator[Finding]:

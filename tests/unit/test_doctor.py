@@ -102,6 +102,27 @@ def test_a_prometheus_that_is_none_is_told_of() -> None:
     assert f"CRITICAL: what answers at {prometheus.address} is no Prometheus" in done.output
 
 
+def test_a_prometheus_that_is_away_is_told_of_once() -> None:
+    """Also where it is what should tell the endpoints."""
+    done = call("doctor", *SOON, "--prometheus", f"http://127.0.0.1:{free_port()}")
+    assert done.exit_code == 3
+    assert done.output.count("tells no targets") == 1
+    assert done.output.endswith("1 thing to do: 0 of 0 endpoints answered, the broker was not asked.\n")
+
+
+def test_one_bad_target_is_told_of_once_beside_its_neighbours(tmp_path: Path) -> None:
+    """They are looked at."""
+    file = tmp_path / "targets.json"
+    with serving(page()) as port:
+        file.write_text(json.dumps([{"targets": [port.address, "a b"]}]))
+        done = call("doctor", "--targets", str(file), *SOON)
+    assert done.exit_code == 1
+    first, second, last = done.output.splitlines()
+    assert first == f"WARNING: {file}: 'http://a b' is not an endpoint: it must be host:port or an http(s) URL."
+    assert second == "  Correct it there; its neighbours are asked."
+    assert last == "1 thing to do: 1 of 1 endpoint answered, the broker was not asked."
+
+
 @pytest.mark.parametrize(
     ("arguments", "status", "sentence"),
     [

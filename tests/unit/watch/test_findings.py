@@ -139,11 +139,11 @@ class Told(Prometheus):
         self._told = {of_url(address): error for address, error in targets.items()}
 
     @property
-    def address(self) -> str:
+    def place(self) -> str:
         """Where it would be."""
         return "prom:9090"
 
-    async def targets(self) -> dict[Endpoint, str]:
+    async def errors(self) -> dict[Endpoint, str]:
         """Tell them."""
         return self._told
 
