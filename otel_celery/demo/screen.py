@@ -7,6 +7,7 @@ import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from otel_celery.demo.ending import STOPPING
 from otel_celery.pools.client import Identity
 from otel_celery.pools.status import ask
 from otel_celery.pools.table import table
@@ -33,8 +34,6 @@ PLAIN = 5.0
 
 TIMEOUT = 0.8
 """Seconds that a pool has to answer a scrape."""
-
-STOPPING = "Stopping: the running tasks finish; Ctrl-C once more cuts them off."
 
 
 def is_terminal() -> bool:

@@ -113,9 +113,9 @@ def test_the_demo_shows_the_live_view_in_a_terminal(tmp_path: Path, terminal: Te
     terminal.do("send-keys", "4")
     terminal.wait_for("4 problems")
     terminal.do("send-keys", "C-c")
-    terminal.wait_for("Stopping: the running tasks finish; Ctrl-C once more cuts them off.", 10)
+    terminal.wait_for("Stopping: tasks have 2.5 s to finish; Ctrl-C once more cuts them off now.", 10)
     terminal.wait_for("ended with 0")
-    assert "Stopped." in terminal.do("capture-pane", "-p", "-t", ":")
+    assert "Stopped after " in terminal.do("capture-pane", "-p", "-t", ":")
     _until(lambda: not _marked(mark))
 
 
