@@ -238,7 +238,7 @@ def _poison(watched: Iterable[Watched]) -> Iterator[Finding]:
     """Find tasks that kill their processes and come back, since the workers began."""
     watched = list(watched)
     died = _counted(watched, families.EXCEPTIONS, exception="WorkerLostError")
-    again = _counted(watched, "celery_task_redelivered_total")
+    again = _counted(watched, families.REDELIVERED)
     for (pool, task), number in died.items():
         if number >= OFTEN and again[pool, task] >= OFTEN:
             yield Finding(
@@ -273,7 +273,7 @@ def _lost(watched: Iterable[Watched]) -> Iterator[Finding]:
 def _publishers(watched: Iterable[Watched]) -> Iterator[Finding]:
     """Find tasks whose messages do not say when they were published, since the workers began."""
     watched = list(watched)
-    started, again = _counted(watched, "celery_task_started_total"), _counted(watched, "celery_task_redelivered_total")
+    started, again = _counted(watched, "celery_task_started_total"), _counted(watched, families.REDELIVERED)
     timed = _counted(watched, "celery_task_queue_wait_seconds_count")
     bare = {owner: started[owner] - again[owner] - timed[owner] for owner in started}
     found = {owner: number for owner, number in bare.items() if number > 0}

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from otel_celery.quantile import quantile
 from otel_celery.watch import families
+from otel_celery.watch.exposition import STARTED
 from otel_celery.watch.model import Subject
 from otel_celery.watch.scene import FEWEST
 from otel_celery.watch.words import duration, plural, share
@@ -56,13 +58,28 @@ def _finished(scene: Scene, window: float) -> Iterator[tuple[Subject, float, flo
 
 
 def celery_poison_message(alert: Alert, scene: Scene) -> Iterator[Found]:
-    """Find tasks that kill their processes, and come back."""
+    """Find tasks that kill their processes, and come back, which a pool lets happen every few seconds at most."""
+    deaths = _before(scene, alert.window, families.EXCEPTIONS)
+    returns = _before(scene, alert.window, families.REDELIVERED)
     for task in scene.tasks:
-        died = scene.totals.rise(("exception", task.pool, task.name, "WorkerLostError"), alert.window)
-        again = scene.totals.rise(("redelivered", task.pool, task.name), alert.window)
+        lost, back = ("exception", task.pool, task.name, "WorkerLostError"), ("redelivered", task.pool, task.name)
+        died = max(scene.totals.rise(lost, alert.window), deaths[lost])
+        again = max(scene.totals.rise(back, alert.window), returns[back])
         if died > alert.limits[0] and again > alert.limits[1]:
             figure = f"{plural(died, 'process', 'processes')} died of it, and its messages came back {again:.0f} times"
             yield Subject(pool=task.pool, task=task.name), figure
+
+
+def _before(scene: Scene, window: float, family: str) -> Counter[families.Key]:
+    """Count since their start what processes tell that began within a window, also before they were watched."""
+    counted = Counter[families.Key]()
+    for each in scene.watched:
+        started = next(each.page[STARTED], None)
+        if started is not None and scene.now - (started.value or 0.0) <= window:
+            for series in each.page[family]:
+                for key in series.keys:
+                    counted[key] += int(series.value or 0)
+    return counted
 
 
 def celery_retry_storm(alert: Alert, scene: Scene) -> Iterator[Found]:

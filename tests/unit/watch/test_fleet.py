@@ -321,6 +321,19 @@ def test_the_only_worker_without_a_broker_is_told_as_one() -> None:
     assert two.figure == "none of 2 workers has a connection to the broker: no task is received"
 
 
+def test_a_poison_is_named_by_what_it_did_before_the_watch_began() -> None:
+    """A pool is killed every few seconds at most; what happened before the window is no longer told."""
+    labels = 'queue="trading",task_name="orders.place",worker="trading@h"'
+    poison = (
+        f'celery_task_failures_by_exception_total{{exception="WorkerLostError",{labels}}} 3\n'
+        f"celery_task_redelivered_total{{{labels}}} 3\n"
+    )
+    (only,) = Played().look(a=page(started=10_000 - 800) + poison).problems
+    assert (only.alert, only.subject.task) == ("CeleryPoisonMessage", "orders.place")
+    assert only.figure == "3 processes died of it, and its messages came back 3 times"
+    assert Played().problems(a=page(started=10_000 - 1_000) + poison) == []
+
+
 def test_one_name_at_two_endpoints_is_told_once_as_such() -> None:
     """Their figures are counted twice here, and once by Prometheus."""
     played = Played(known=["a:1", "b:1"])

@@ -117,10 +117,11 @@ def test_a_target_that_is_no_endpoint_costs_its_neighbours_nothing(tmp_path: Pat
         ("a.yml", "- {", "is no list of targets, as file_sd_configs reads them: "),
         ("a.json", '[{"targets": "web1:1"}]', "its targets are no list: 'web1:1'"),
         ("a.json", "[" * 100_000, "as file_sd_configs reads them: its brackets are nested too deeply"),
-        ("a.yml", "[" * 2_000, "as file_sd_configs reads them: its brackets are nested too deeply"),
+        ("a.yml", "[" * 1_000, "as file_sd_configs reads them: its brackets are nested too deeply"),
         ("a.txt", "[]", "its name ends in '.txt', and not in .json, .yml, .yaml"),
         ("none.json", None, "cannot be read: No such file or directory"),
     ],
+    ids=["json", "number", "yaml", "text", "deep", "deep-yaml", "suffix", "none"],
 )
 def test_a_file_that_is_none_says_so(tmp_path: Path, name: str, text: str | None, why: str) -> None:
     """With its name."""
@@ -160,7 +161,9 @@ def test_a_target_of_a_prometheus_that_is_no_endpoint_costs_its_neighbours_nothi
         )
 
 
-@pytest.mark.parametrize("page", ["", "[]", '{"data": {"activeTargets": [1]}}', '{"data": 5}', "[" * 100_000])
+@pytest.mark.parametrize(
+    "page", ["", "[]", '{"data": {"activeTargets": [1]}}', '{"data": 5}', "[" * 100_000], ids=range(5)
+)
 def test_what_is_no_prometheus_says_so(page: str) -> None:
     """Whatever it answers."""
     why = "its brackets are nested too deeply" if page.startswith("[[") else "it tells no activeTargets"
