@@ -80,7 +80,7 @@ def ask(make: Make, names: Iterable[str], *, others: bool = False) -> Told:
     except Empty:
         return Told(place, f"it takes longer than {PATIENCE:g} s")
     if isinstance(answers, Exception):
-        return Told(place, reason(answers))
+        return Told(place, reason(answers).rstrip("."))
     return Told(place, lengths={name: each.length for name, each in answers.items() if isinstance(each, Figures)})
 
 

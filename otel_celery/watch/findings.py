@@ -116,13 +116,14 @@ def queues_to_ask(watched: Iterable[Watched], views: Sequence[View]) -> set[str]
 
 
 def _of_problem(problem: Problem) -> Finding:
-    step = f"{problem.look} {problem.command}".strip()
+    command = f" `{problem.command}`." if problem.command else ""
+    look = f"Look: {problem.look}{command}"
     return Finding(
         problem.alert,
         problem.severity,
         problem.subject,
         f"{problem.subject}: {problem.figure}",
-        f"{step} Then: {_first(problem.do)}" if problem.do else step,
+        f"{look} Then: {_first(problem.do)}" if problem.do else look,
         problem.link,
     )
 
@@ -203,8 +204,7 @@ def _full(watched: Iterable[Watched], views: Sequence[View]) -> Iterator[Finding
             "WorkerFull",
             WARNING,
             Subject(worker=worker.name, pool=worker.pool, url=worker.url),
-            f"{worker.name} is full ({worker.active} of {worker.size}) with tasks of {tasks}, the oldest for "
-            f"{duration(worker.oldest)}{_waiting(worker)}",
+            f"{worker.name} is full ({worker.active} of {worker.size}) with tasks of {tasks}{_waiting(worker)}",
             "Give the pool more slots or workers, or slow tasks a pool of their own; a time limit ends what hangs.",
             f"{RUNBOOK}#celerypoolsaturated",
         )
@@ -215,7 +215,9 @@ def _is_full(worker: Worker) -> bool:
 
 
 def _waiting(worker: Worker) -> str:
-    return f", and holds {plural(worker.reserved, 'task')} more" if worker.reserved else ""
+    oldest = "" if worker.oldest is None else f", the oldest for {duration(worker.oldest)}"
+    more = plural(worker.reserved or 0, "more task waits", "more tasks wait")
+    return f"{oldest}, and {more} in it" if worker.reserved else oldest
 
 
 def _twice(view: View) -> Iterator[Finding]:
@@ -264,7 +266,7 @@ def _lost(watched: Iterable[Watched]) -> Iterator[Finding]:
                     "MessagesUnknown",
                     WARNING,
                     Subject(worker=worker, pool=each.node(worker).pool, detail=reason, url=each.endpoint.url),
-                    f"{plural(number, 'message')} that {worker} received never became a task: {reason}",
+                    f"{plural(number, 'message')} that {worker} received never became a task ({reason})",
                     "Bring publisher and worker to one version of the app; the worker's log names the task.",
                     f"{RUNBOOK}#celerymessagesunknown",
                 )
@@ -283,8 +285,8 @@ def _publishers(watched: Iterable[Watched]) -> Iterator[Finding]:
             "PublisherWithoutLibrary",
             WARNING,
             Subject(detail="publishers"),
-            f"of {_listed(names)} {plural(sum(found.values()), 'message')} did not say when they were published: their "
-            "publisher does not load otel-celery, so that nobody knows how long they wait",
+            f"{plural(sum(found.values()), 'message')} of {_listed(names)} came without the time of publishing: the "
+            "publisher does not load otel-celery, so that nobody knows how long its messages wait",
             "Call instrument(app) in the app's module, which publishers import too (docs/publishers.md).",
             "docs/publishers.md",
         )
@@ -302,7 +304,7 @@ def _clocks(watched: Iterable[Watched], view: View) -> Iterator[Finding]:
                 WARNING,
                 Subject(worker=node.worker, pool=node.pool, url=each.endpoint.url),
                 f"{plural(skewed, 'message')} that {node.worker or each.endpoint.address} received came from the "
-                "future: a publisher's clock is ahead of its own",
+                "future: a publisher's clock is ahead of the worker's",
                 do,
             )
     for worker in view.workers:
@@ -312,7 +314,7 @@ def _clocks(watched: Iterable[Watched], view: View) -> Iterator[Finding]:
                 "ClockSkew",
                 WARNING,
                 Subject(worker=worker.name, pool=worker.pool, url=worker.url),
-                f"{worker.name} began {duration(ahead)} from now: its clock is ahead of this host's",
+                f"{worker.name} says that it began {duration(ahead)} from now: its clock is ahead of this host's",
                 do,
             )
 

@@ -181,7 +181,7 @@ class Fleet:
         for each in watched:
             if each.why and not each.nodes and not each.is_worker:
                 address = each.endpoint.address
-                yield Note(NOT_ANSWERING, address, f"{address} does not answer: {each.why}", SILENT)
+                yield Note(NOT_ANSWERING, address, f"{address} gives no metrics: {each.why}", SILENT)
 
 
 class Recent:

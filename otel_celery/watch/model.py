@@ -139,8 +139,9 @@ class Subject:
 
     def __str__(self) -> str:
         """Name it in a few words."""
-        named = self.task or self.worker or (f"queue {self.queue}" if self.queue else f"pool {self.pool}")
-        return f"{named} ({self.detail})" if self.detail else named
+        queue, pool = (f"queue {self.queue}" if self.queue else ""), (f"pool {self.pool}" if self.pool else "")
+        named = self.task or self.worker or queue or pool
+        return f"{named} ({self.detail})" if named and self.detail else named or self.detail
 
 
 @dataclass(frozen=True, slots=True)

@@ -561,6 +561,7 @@ def test_a_check_of_a_broker_that_is_away_says_so_without_its_password(tmp_path:
     )
     assert done.returncode == 1
     assert f"The broker {scheme}://***@127.0.0.1:{port}/1 does not answer: " in done.stdout
+    assert ".." not in done.stdout
     assert "hidden" not in done.stdout + done.stderr
     assert time.monotonic() - began < 30
 

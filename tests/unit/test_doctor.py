@@ -44,7 +44,8 @@ def test_warnings_are_status_1_and_stand_in_two_lines() -> None:
     first, second, last = done.output.splitlines()
     assert done.exit_code == 1
     assert first == (
-        "WARNING: trading@h is full (4 of 4) with tasks of orders.place, the oldest for 12 min, and holds 2 tasks more."
+        "WARNING: trading@h is full (4 of 4) with tasks of orders.place, the oldest for 12 min, "
+        "and 2 more tasks wait in it."
     )
     assert second.startswith("  Give the pool more slots")
     assert second.endswith(" See devops/monitoring/RUNBOOK.md#celerypoolsaturated.")
@@ -56,12 +57,12 @@ def test_a_port_that_does_not_answer_is_status_3() -> None:
     dead = free_port()
     done = call("doctor", f"127.0.0.1:{dead}", *SOON)
     assert done.exit_code == 3
-    assert f"CRITICAL: 127.0.0.1:{dead}: the connection is refused: nothing listens there.\n" in done.output
+    assert f"CRITICAL: 127.0.0.1:{dead}: the connection is refused; nothing listens there.\n" in done.output
     with serving("up 1\n") as port:
         done = call("doctor", port.address, *SOON)
     assert done.exit_code == 3
     assert (
-        f"CRITICAL: {port.address}: what answers is not otel-celery: its page has none of the metrics." in done.output
+        f"CRITICAL: {port.address}: what answers is not otel-celery; its page has none of the metrics." in done.output
     )
 
 

@@ -19,7 +19,7 @@ def celery_beat_stopped(alert: Alert, scene: Scene) -> Iterator[Found]:
     """Find beats that do not look at their schedule."""
     for beat in scene.beats:
         if (beat.tick or 0) > alert.limits[0]:
-            figure = f"beat last looked at its schedule {duration(beat.tick)} ago"
+            figure = f"it last looked at its schedule {duration(beat.tick)} ago"
             yield Subject(pool=beat.pool, detail="beat", url=beat.url), figure
 
 

@@ -21,7 +21,7 @@ def celery_tasks_revoked(alert: Alert, scene: Scene) -> Iterator[Found]:
         number = scene.totals.rise(key, alert.window)
         if number > alert.limits[0]:
             subject = Subject(pool=str(key[1]), detail=str(key[2]))
-            yield subject, f"{plural(number, 'task')} revoked within {duration(alert.window)}: {key[2]}"
+            yield subject, f"{plural(number, 'task was', 'tasks were')} revoked within {duration(alert.window)}"
 
 
 def celery_tasks_rejected(alert: Alert, scene: Scene) -> Iterator[Found]:
@@ -32,7 +32,8 @@ def celery_tasks_rejected(alert: Alert, scene: Scene) -> Iterator[Found]:
         rejected[task.pool] = rejected.get(task.pool, 0.0) + number
     for pool, number in rejected.items():
         if number > alert.limits[0]:
-            yield Subject(pool=pool), f"{plural(number, 'task')} rejected within {duration(alert.window)}"
+            tasks = plural(number, "task was", "tasks were")
+            yield Subject(pool=pool), f"{tasks} rejected within {duration(alert.window)}"
 
 
 def celery_messages_unknown(alert: Alert, scene: Scene) -> Iterator[Found]:

@@ -16,21 +16,23 @@ if TYPE_CHECKING:
 
 def celery_labels_folded(alert: Alert, scene: Scene) -> Iterator[Found]:
     """Find pools with more label values than they keep apart."""
-    yield from _any_of_pool("folded", "counted as `other`", alert, scene)
+    yield from _any_of_pool("folded", "value was counted as `other`", "values were counted as `other`", alert, scene)
 
 
 def otel_celery_points_dropped(alert: Alert, scene: Scene) -> Iterator[Found]:
     """Find pools that do not show what tasks record."""
-    for subject, figure in _any_of_pool("dropped", "of tasks' own metrics dropped", alert, scene):
+    for subject, figure in _any_of_pool(
+        "dropped", "point that tasks recorded was dropped", "points that tasks recorded were dropped", alert, scene
+    ):
         if subject.detail != "torn":
             yield subject, figure
 
 
-def _any_of_pool(word: str, what: str, alert: Alert, scene: Scene) -> Iterator[Found]:
+def _any_of_pool(word: str, one: str, many: str, alert: Alert, scene: Scene) -> Iterator[Found]:
     for key in scene.totals.owners(word):
         number = scene.totals.rise(key, alert.window)
         if number:
-            yield Subject(pool=str(key[1]), detail=str(key[2])), f"{plural(number, 'value')} {what}: {key[2]}"
+            yield Subject(pool=str(key[1]), detail=str(key[2])), plural(number, one, many)
 
 
 def otel_celery_internal_errors(alert: Alert, scene: Scene) -> Iterator[Found]:

@@ -44,7 +44,9 @@ def celery_pool_hung(alert: Alert, scene: Scene) -> Iterator[Found]:
         is_full = all((w.active or 0) >= (w.size or 0) for w in members)
         if is_full and _is_still(scene, pool, alert.window, is_ended=True) and _is_waiting(scene, members):
             oldest = max(members, key=lambda worker: worker.oldest or 0)
-            figure = f"all {plural(sum(w.size or 0 for w in members), 'slot')} taken, and nothing starts or ends"
+            slots = sum(w.size or 0 for w in members)
+            taken = "its only slot is taken" if slots == 1 else f"all {slots} slots are taken"
+            figure = f"{taken}, and nothing starts or ends"
             yield Subject(pool=pool), f"{figure}; {oldest.oldest_task} has run for {duration(oldest.oldest)}"
 
 

@@ -24,7 +24,9 @@ def celery_queue_not_consumed(_: Alert, scene: Scene) -> Iterator[Found]:
     }
     for queue in scene.queues:
         if queue.length and not queue.consumers:
-            figure = f"{plural(queue.length, 'message waits', 'messages wait')}, and no worker takes them"
+            figure = plural(
+                queue.length, "message waits, and no worker takes it", "messages wait, and no worker takes them"
+            )
             yield Subject(queue=queue.name, pool=pools.get(queue.name, "")), figure
 
 
@@ -34,7 +36,8 @@ def celery_queue_growing(alert: Alert, scene: Scene) -> Iterator[Found]:
     for queue in scene.queues:
         growth = scene.lengths.get(queue.name, 0.0)
         if growth > slope and (queue.length or 0) > floor:
-            yield Subject(queue=queue.name), f"{queue.length} messages, and {growth:.1f} more each second"
+            length = plural(queue.length or 0, "message")
+            yield Subject(queue=queue.name), f"it holds {length}, and {growth:.1f} more each second"
 
 
 def celery_oldest_message_too_old(alert: Alert, scene: Scene) -> Iterator[Found]:

@@ -132,7 +132,8 @@ def celery_hard_time_limits(alert: Alert, scene: Scene) -> Iterator[Found]:
     for task in scene.tasks:
         killed = scene.totals.rise(("timeouts", task.pool, task.name, "hard"), alert.window)
         if killed > alert.limits[0]:
-            figure = f"{plural(killed, 'run')} killed for the hard time limit within {duration(alert.window)}"
+            runs = plural(killed, "run was", "runs were")
+            figure = f"{runs} killed for the hard time limit within {duration(alert.window)}"
             yield Subject(pool=task.pool, task=task.name), figure
 
 

@@ -47,7 +47,7 @@ def celery_worker_flapping(alert: Alert, scene: Scene) -> Iterator[Found]:
     for worker in scene.workers:
         starts = scene.totals.rise(("starts", worker.url), alert.window)
         if starts > alert.limits[0]:
-            yield of_worker(worker), f"started anew {plural(starts, 'time')} within {duration(alert.window)}"
+            yield of_worker(worker), f"it was started anew {plural(starts, 'time')} within {duration(alert.window)}"
 
 
 def celery_worker_stuck(_: Alert, scene: Scene) -> Iterator[Found]:
@@ -61,18 +61,18 @@ def celery_worker_draining_too_long(_: Alert, scene: Scene) -> Iterator[Found]:
     """Find workers that were told to stop."""
     for worker in scene.workers:
         if worker.state is State.DRAINING:
-            running = f"; {worker.oldest_task} runs for {duration(worker.oldest)}" if worker.oldest else ""
+            running = f"; {worker.oldest_task} has run for {duration(worker.oldest)}" if worker.oldest else ""
             yield of_worker(worker), f"it still waits for {plural(worker.active or 0, 'running task')}{running}"
 
 
 def celery_processes_lost(alert: Alert, scene: Scene) -> Iterator[Found]:
     """Find workers whose children are killed, or leave."""
     for worker in scene.workers:
-        for reason in ("killed", "exited"):
+        for reason, verb, verbs in (("killed", "was killed", "were killed"), ("exited", "has left", "have left")):
             lost = scene.totals.rise(("exits", worker.url, worker.name, reason), alert.window)
             if lost > alert.limits[0]:
-                figure = f"{plural(lost, 'pool process', 'pool processes')} {reason} within {duration(alert.window)}"
-                yield of_worker(worker, reason), figure
+                what = plural(lost, f"pool process {verb}", f"pool processes {verbs}")
+                yield of_worker(worker, reason), f"{what} within {duration(alert.window)}"
 
 
 def celery_scrape_failing(alert: Alert, scene: Scene) -> Iterator[Found]:

@@ -308,7 +308,7 @@ def test_an_exporter_that_does_not_answer_is_said() -> None:
     assert played.look(b=QUEUE.format("q", 0, "q", 0)).workers == ()
     played.pages.clear()
     view = played.look(1)
-    assert [note.sentence for note in view.notes] == ["b:1 does not answer: no answer within 2 s"]
+    assert [note.sentence for note in view.notes] == ["b:1 gives no metrics: no answer within 2 s"]
     assert view.workers == ()
 
 
