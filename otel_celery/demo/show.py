@@ -17,11 +17,12 @@ from otel_celery.demo.app import app
 from otel_celery.demo.broker import embedded
 from otel_celery.demo.ending import STOPPING, Ending
 from otel_celery.demo.load import Load
-from otel_celery.demo.screen import Screen, is_terminal
+from otel_celery.demo.screen import Screen
 from otel_celery.masking import masked_url, plain
 from otel_celery.pools import command, plan, ports
 from otel_celery.pools.runner import Runner
 from otel_celery.pools.section import PlanError
+from otel_celery.top.terminal import is_terminal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

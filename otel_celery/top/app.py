@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import sys
 import time
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -14,7 +15,7 @@ from textual.containers import VerticalScroll
 from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
-from otel_celery.top import closely, columns
+from otel_celery.top import closely, columns, drawing, terminal
 from otel_celery.top.grid import Grid
 from otel_celery.watch.words import count, duration, plural, rate
 
@@ -33,6 +34,8 @@ SETTLED = 3
 STRIP, NOTES = 3, 2
 """Problems that are shown above the panes where these are not all shown, and notes, which have no pane."""
 
+WIDEST = 1000
+"""Columns of any terminal: a bar goes from edge to edge."""
 KEYS = " ? help  1-4 panes  / filter  s sort  Enter open  p pause  q quit"
 HELP = """\
 1 2 3 4      workers, tasks, queues, problems; Tab goes to the next one
@@ -157,10 +160,12 @@ class Top(App[None]):
             yield self._grids[name]
         yield self._filter
         yield self._row
-        yield Static(KEYS, classes="bar")
+        yield Static(Text(KEYS.ljust(WIDEST), no_wrap=True), classes="bar")
 
     def on_mount(self) -> None:
         """Begin to look."""
+        if drawing.is_ascii():
+            terminal.keep_width(sys.__stderr__)  # where Textual writes
         self.action_pane(self.pane)
         self.run_worker(self._look_on())
 

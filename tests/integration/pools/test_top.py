@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import time
@@ -14,6 +15,7 @@ import pytest
 
 from tests.integration.pools.fleet import otel_celery
 from tests.services import free_port, require
+from tests.unit.watch.ports import page, serving
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -109,6 +111,35 @@ def test_the_demo_shows_the_live_view_in_a_terminal(tmp_path: Path, terminal: Te
     terminal.wait_for("ended with 0")
     assert "Stopped after " in terminal.do("capture-pane", "-p", "-t", ":")
     _until(lambda: not _marked(mark))
+
+
+CONSOLE = ["env", "TERM=linux", "LC_ALL=C", "PYTHONUTF8=0", "PYTHONIOENCODING=ascii", "NO_COLOR=1"]
+"""A terminal of letters alone; tmux gives its windows a TERM of its own."""
+COLOURED = re.compile(r"\x1b\[[0-9;]*\b[34][0-8]\b")
+
+
+def test_without_colours_and_with_ascii_alone_everything_is_told_by_letters(terminal: Terminal) -> None:
+    """Bars, states and what is cut off; a worker's name keeps its width."""
+    words = page("trading·one@h", tasks_active=2)
+    with serving(words) as port, serving("up 1\n") as other:
+        command = [*CONSOLE, *otel_celery("top", port.address, other.address)]
+        terminal.start(command, {}, 80, 24)
+        screen = terminal.wait_for("###--- 2/4")
+        assert COLOURED.search(terminal.do("capture-pane", "-p", "-e", "-t", ":")) is None
+        assert "trading?one@h        up  " in screen
+        assert re.search(r"^!! NotOtelCelery 127.* what answers is not otel-celery; its.*~$", screen, re.MULTILINE)
+        assert f"{other.address}      not ours" in screen
+        terminal.do("send-keys", "q")
+        terminal.wait_for("ended with 1")
+
+
+def test_a_terminal_that_cannot_draw_is_said_so(terminal: Terminal) -> None:
+    """In place of a screen of escapes."""
+    terminal.start(["env", "TERM=dumb", *otel_celery("top", "localhost:1")], {}, 200, 24)
+    screen = terminal.wait_for("ended with 2")
+    assert (
+        "the live view needs a terminal that can move its cursor, and TERM is 'dumb': --once prints a table" in screen
+    )
 
 
 def _marked(mark: str) -> list[str]:
