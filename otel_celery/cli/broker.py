@@ -13,7 +13,7 @@ from otel_celery.masking import keep_user, masked_url, plain, reason
 from otel_celery.queues.broker import Broker
 from otel_celery.queues.figures import Asked, Figures
 from otel_celery.routing import Routing
-from otel_celery.watch.findings import Broker as Told
+from otel_celery.watch.finding import Broker as Told
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

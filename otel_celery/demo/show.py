@@ -51,8 +51,7 @@ class Show:
         self._load = Load(rate)
         self._went_well = False
         """Whether it ended as asked, no worker died and the broker took every message: then nobody needs the log."""
-        self._said = "Stopped."
-        """How it ended."""
+        self._ending: Ending | None = None
         self._console = Console(soft_wrap=True)
 
     async def run(self, seconds: float | None) -> int:
@@ -69,7 +68,8 @@ class Show:
                 status = await self._perform(url, log, seconds)
         finally:
             self._tidy(directory)
-        self._console.print(f"{self._said}{_stays(log)}", highlight=False)
+        if self._ending is not None:
+            self._console.print(f"{self._ending.said()}{_stays(log)}", highlight=False)
         return status
 
     async def _perform(self, url: str, log: Path, seconds: float | None) -> int:
@@ -79,7 +79,8 @@ class Show:
             if seconds is not None:
                 asyncio.get_running_loop().call_later(seconds, runner.stop)
             screen = Screen(self._console, self._pools, self._port, self._load)
-            over, ending = asyncio.Event(), Ending(runner)
+            over = asyncio.Event()
+            ending = self._ending = Ending(runner)
             status, *_ = await asyncio.gather(
                 over_when_done(runner, over),
                 self._load.run(runner.stopping),
@@ -87,7 +88,7 @@ class Show:
                 announce_stop(self._console, runner.stopping),
                 ending.hasten(over),
             )
-        status, self._said = ending.status(status), ending.said()
+        status = ending.status(status)
         self._went_well = not status and not runner.has_lost and not self._load.lost
         return status
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from otel_celery.pools.client import is_loopback
 from otel_celery.watch.alerts import CRITICAL
-from otel_celery.watch.findings import WARNING, Finding
+from otel_celery.watch.finding import WARNING, Finding
 from otel_celery.watch.model import Subject
 
 if TYPE_CHECKING:

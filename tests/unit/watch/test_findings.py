@@ -9,7 +9,7 @@ import pytest
 
 from otel_celery.watch import findings
 from otel_celery.watch.endpoints import Endpoint, of_url
-from otel_celery.watch.findings import Broker, Finding
+from otel_celery.watch.finding import Broker, Finding
 from otel_celery.watch.model import Subject
 from otel_celery.watch.scraped import unscraped
 from otel_celery.watch.sources import Prometheus
