@@ -50,5 +50,5 @@ class Ending:
 
     def said(self) -> str:
         """Say how it ended."""
-        why = f"; what ran for longer than {FINISH:g} s was cut off, since this is a demo" if self._is_cut_off else ""
+        why = f"; what was not over within {FINISH:g} s was cut off, since this is a demo" if self._is_cut_off else ""
         return f"Stopped after {time.monotonic() - self._asked:.1f} s{why}."
