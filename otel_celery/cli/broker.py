@@ -13,7 +13,7 @@ from otel_celery.masking import keep_user, masked_url, plain, reason
 from otel_celery.queues.broker import Broker
 from otel_celery.queues.figures import Asked, Figures
 from otel_celery.routing import Routing
-from otel_celery.watch.findings import Broker as Told
+from otel_celery.watch.finding import Broker as Told
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -80,7 +80,7 @@ def ask(make: Make, names: Iterable[str], *, others: bool = False) -> Told:
     except Empty:
         return Told(place, f"it takes longer than {PATIENCE:g} s")
     if isinstance(answers, Exception):
-        return Told(place, reason(answers))
+        return Told(place, reason(answers).rstrip("."))
     return Told(place, lengths={name: each.length for name, each in answers.items() if isinstance(each, Figures)})
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from otel_celery.cli.fleet_options import Asked
-    from otel_celery.watch.findings import Broker, Finding
+    from otel_celery.watch.finding import Broker, Finding
     from otel_celery.watch.fleet import Fleet
     from otel_celery.watch.model import View
 
@@ -76,7 +76,7 @@ def _of(options: Asked) -> Asked:
 async def _look(fleet: Fleet, options: Asked, interval: float) -> tuple[list[View], list[Finding]]:
     """Look twice, and compare the endpoints with what each Prometheus scrapes."""
     from otel_celery.watch.endpoints import EndpointError  # noqa: PLC0415  as above
-    from otel_celery.watch.findings import Finding  # noqa: PLC0415  the same
+    from otel_celery.watch.finding import PROMETHEUS_AWAY, Finding  # noqa: PLC0415  the same
     from otel_celery.watch.model import Subject  # noqa: PLC0415  the same
     from otel_celery.watch.scraped import unscraped  # noqa: PLC0415  the same
 
@@ -90,7 +90,7 @@ async def _look(fleet: Fleet, options: Asked, interval: float) -> tuple[list[Vie
         try:
             found += await unscraped(server, endpoints)
         except EndpointError as error:
-            found.append(Finding("PrometheusAway", "critical", Subject(detail=server.address), str(error), AWAY))
+            found.append(Finding(PROMETHEUS_AWAY, "critical", Subject(detail=server.place), str(error), AWAY))
     return views, found
 
 

@@ -87,12 +87,11 @@ class Asked:
 
     def _sources(self, asker: Any, port: Port) -> Iterator[Source]:
         from otel_celery.watch.endpoints import of_url  # noqa: PLC0415  as above
-        from otel_celery.watch.sources import Files, Given, Prometheus  # noqa: PLC0415  the same
+        from otel_celery.watch.sources import File, Given, Prometheus  # noqa: PLC0415  the same
 
         if self.endpoints:
             yield Given([of_url(text) for text in self.endpoints])
-        if self.targets:
-            yield Files(self.targets)
+        yield from (File(file) for file in self.targets)
         for url in self.prometheus:
             yield Prometheus(url, asker, self.job or (JOB,))
         if self.file is not None or not (self.endpoints or self.targets or self.prometheus):

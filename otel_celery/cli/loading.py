@@ -8,7 +8,7 @@ from enum import Flag, auto
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from otel_celery.masking import RefusedError, plain, quoted
+from otel_celery.masking import RefusedError, plain, quoted, represented
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -50,7 +50,7 @@ def load(name: str) -> Any:
         app.loader.import_default_modules()
         app.finalize()
         named = _named(app)
-    except Exception as error:
+    except BaseException as error:  # also SystemExit: an app may end the process as it is imported, and say nothing
         raise LoadError(_cannot("the app", name, error)) from error
     if PACKAGE in named:
         raise LoadError(f"the app {quoted(name)} imports {PACKAGE}, which switches nothing on: name {HOOK} instead")
@@ -84,7 +84,7 @@ def _include(module: str) -> None:
         raise LoadError(f"-I {PACKAGE} switches nothing on: write -I {HOOK}")
     try:
         import_module(module)
-    except Exception as error:
+    except BaseException as error:  # as in load
         raise LoadError(_cannot("the module", module, error)) from error
 
 
@@ -93,5 +93,7 @@ def _named(app: Any) -> set[str]:
     return {str(module) for setting in (app.conf.imports, app.conf.include) for module in setting or ()}
 
 
-def _cannot(what: str, name: str, error: Exception) -> str:
+def _cannot(what: str, name: str, error: BaseException) -> str:
+    if not isinstance(error, Exception):  # its text is an exit status, if it has one
+        return f"{what} {quoted(name)} cannot be loaded: as it is imported it ends the process ({represented(error)})"
     return f"{what} {quoted(name)} cannot be loaded: {type(error).__name__}: {plain(str(error))}"

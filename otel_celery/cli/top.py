@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ import click
 
 from otel_celery.cli import fleet_options
 from otel_celery.cli.failure import extra
+from otel_celery.top.terminal import is_dumb, is_terminal
 
 if TYPE_CHECKING:
     from otel_celery.watch.fleet import Fleet
@@ -38,9 +40,10 @@ def top(interval: float | None, once: bool, is_json: bool, **asked: Any) -> None
     """
     if is_json and not once:
         raise click.UsageError("--json needs --once")
-    if not once and not (sys.stdin.isatty() and sys.stdout.isatty()):
+    if not once and not is_terminal():
+        kind = f" that can move its cursor, and TERM is {os.environ['TERM']!r}" if is_dumb() else ""
         raise click.UsageError(
-            "the live view needs a terminal: --once prints a table, --once --json the same for scripts"
+            f"the live view needs a terminal{kind}: --once prints a table, --once --json the same for scripts"
         )
     fleet = fleet_options.Asked(**asked).fleet()
     view = _once(fleet, interval or ONCE, is_json=is_json) if once else _live(fleet, interval or LIVE)

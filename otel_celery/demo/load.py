@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import random
+import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from otel_celery import instrument
@@ -57,9 +59,24 @@ class Load:
             batch, due = int(due), due % 1
             if random.random() < TICK / BURSTS_EVERY:  # noqa: S311  it makes up a load
                 batch += BURST
-            await asyncio.to_thread(self._send, batch, stopping)
+            await self._send_beside(batch, stopping)
             await asyncio.sleep(TICK)
         instrumentation.uninstrument()
+
+    async def _send_beside(self, count: int, stopping: asyncio.Event) -> None:
+        """Send a batch in a thread, which nobody waits for once the demo stops: without a broker it takes seconds."""
+        loop, sent = asyncio.get_running_loop(), asyncio.Event()
+
+        def send() -> None:
+            self._send(count, stopping)
+            with suppress(RuntimeError):  # the loop is closed: nobody waits
+                loop.call_soon_threadsafe(sent.set)
+
+        threading.Thread(target=send, daemon=True).start()
+        waiting = [asyncio.ensure_future(event.wait()) for event in (sent, stopping)]
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        for each in waiting:
+            each.cancel()
 
     def _send(self, count: int, stopping: asyncio.Event) -> None:
         """Send a batch, or less once the demo stops: without a broker a message is given up after six seconds."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from otel_celery.demo.ending import STOPPING
 from otel_celery.pools.client import Identity
 from otel_celery.pools.status import ask
 from otel_celery.pools.table import table
+from otel_celery.top.terminal import is_terminal
 from otel_celery.watch.asking import Asker
 from otel_celery.watch.endpoints import of_pool
 from otel_celery.watch.fleet import Fleet
@@ -33,13 +34,6 @@ PLAIN = 5.0
 
 TIMEOUT = 0.8
 """Seconds that a pool has to answer a scrape."""
-
-STOPPING = "Stopping: the running tasks finish; Ctrl-C once more cuts them off."
-
-
-def is_terminal() -> bool:
-    """Tell whether somebody sits at a terminal: colours may be forced where nobody does."""
-    return sys.stdin.isatty() and sys.stdout.isatty()
 
 
 class Screen:

@@ -9,21 +9,23 @@ import tempfile
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
 from otel_celery.demo.app import app
 from otel_celery.demo.broker import embedded
+from otel_celery.demo.ending import STOPPING, Ending
 from otel_celery.demo.load import Load
-from otel_celery.demo.screen import STOPPING, Screen, is_terminal
+from otel_celery.demo.screen import Screen
 from otel_celery.masking import masked_url, plain
 from otel_celery.pools import command, plan, ports
 from otel_celery.pools.runner import Runner
 from otel_celery.pools.section import PlanError
+from otel_celery.top.terminal import is_terminal
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Mapping
+    from collections.abc import Mapping
 
     from otel_celery.pools.plan import Pool
 
@@ -49,6 +51,7 @@ class Show:
         self._load = Load(rate)
         self._went_well = False
         """Whether it ended as asked, no worker died and the broker took every message: then nobody needs the log."""
+        self._ending: Ending | None = None
         self._console = Console(soft_wrap=True)
 
     async def run(self, seconds: float | None) -> int:
@@ -65,7 +68,8 @@ class Show:
                 status = await self._perform(url, log, seconds)
         finally:
             self._tidy(directory)
-        self._console.print(f"Stopped.{_stays(log)}")
+        if self._ending is not None:
+            self._console.print(f"{self._ending.said()}{_stays(log)}", highlight=False)
         return status
 
     async def _perform(self, url: str, log: Path, seconds: float | None) -> int:
@@ -76,12 +80,15 @@ class Show:
                 asyncio.get_running_loop().call_later(seconds, runner.stop)
             screen = Screen(self._console, self._pools, self._port, self._load)
             over = asyncio.Event()
+            ending = self._ending = Ending(runner)
             status, *_ = await asyncio.gather(
-                over_when_done(runner.run(), over),
+                over_when_done(runner, over),
                 self._load.run(runner.stopping),
                 screen.run(runner.stopping, over, runner.stop),
                 announce_stop(self._console, runner.stopping),
+                ending.hasten(over),
             )
+        status = ending.status(status)
         self._went_well = not status and not runner.has_lost and not self._load.lost
         return status
 
@@ -103,15 +110,16 @@ async def announce_stop(console: Console, stopping: asyncio.Event) -> None:
     """Say what the first request to stop does, and what the next one would; the runner says it in the log alone."""
     await stopping.wait()
     if not is_terminal():  # there the live view says it
-        console.print(STOPPING)
+        console.print(STOPPING, highlight=False)
 
 
-async def over_when_done(running: Coroutine[Any, Any, int], over: asyncio.Event) -> int:
-    """Run the pools, and say when they are over, however they end."""
+async def over_when_done(runner: Runner, over: asyncio.Event) -> int:
+    """Run the pools, and say when they are over, however they end; all others then stop as well."""
     try:
-        return await running
+        return await runner.run()
     finally:
         over.set()
+        runner.stopping.set()
 
 
 def _stays(log: Path) -> str:

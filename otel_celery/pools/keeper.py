@@ -45,6 +45,8 @@ class Keeper:
         self._asked: signal.Signals | None = None
         self._woken = asyncio.Event()
         self._process: asyncio.subprocess.Process | None = None
+        self._group: int | None = None
+        """The process group of the command, as long as a process of it may be left."""
         self.has_died = False
         """Whether the command ever ended without being asked to, or could not be started."""
 
@@ -74,8 +76,7 @@ class Keeper:
         """Send the command a signal, and do not start it again; SIGKILL goes to all of its processes."""
         self._asked = signum
         self._woken.set()
-        if self._process is not None:
-            self._send(self._process.pid, signum)
+        self._send(signum)
 
     async def _live(self) -> int:
         """Run the command once, until it ends; return its exit status."""
@@ -94,14 +95,15 @@ class Keeper:
             raise
         finally:
             os.close(writing)
-        process = self._process
+        process, self._group = self._process, self._process.pid
         lines = asyncio.create_task(self._listen(reading))
         self._tell(f"started, process {process.pid}")
         if self._asked is not None:  # stop() was called meanwhile
-            self._send(process.pid, self._asked)
+            self._send(self._asked)
         status = await process.wait()
         self._process = None
         await self._sweep(process.pid, lines)
+        self._group = None
         return status
 
     async def _listen(self, reading: int) -> None:
@@ -137,12 +139,12 @@ class Keeper:
                 return
         lines.cancel()  # a process that left the process group still has the pipe open
 
-    def _send(self, pid: int, signum: signal.Signals) -> None:
+    def _send(self, signum: signal.Signals) -> None:
         with suppress(ProcessLookupError):
-            if signum is signal.SIGKILL:
-                os.killpg(pid, signum)
-            else:
-                os.kill(pid, signum)
+            if signum is signal.SIGKILL and self._group is not None:
+                os.killpg(self._group, signum)
+            elif self._process is not None:
+                os.kill(self._process.pid, signum)
 
     def _tell(self, sentence: str) -> None:
         self._say(f"{self._command.name} {sentence}".encode())

@@ -35,6 +35,9 @@ LOOKING = 60.0
 MAX_FORMATS = 8
 """Renderings kept at once, one a format: a client may ask for any version number, and each is a format of its own."""
 
+LEAST = 0.001
+"""The lowest quality that forbids nothing, as HTTP writes it with three digits."""
+
 MAX_REMEMBERED = 2
 """Formats whose lines are remembered, which costs the text of every series once more; one scraper asks for one."""
 
@@ -150,26 +153,33 @@ def negotiated(accept: str) -> tuple[Encoder, str]:
 
 def accepts_gzip(accept_encoding: str) -> bool:
     """Tell whether an Accept-Encoding header allows gzip: by name or by ``*``, and not with q=0."""
-    allowed = _allowed(accept_encoding)
-    return allowed.get("gzip", allowed.get("*", False))
+    wanted = _wanted(accept_encoding)
+    return wanted.get("gzip", wanted.get("*", 0.0)) > 0
 
 
 def accepts_html(accept: str) -> bool:
-    """Tell whether an Accept header names HTML, as a browser's does and that of curl, ``*/*``, does not."""
-    return _allowed(accept).get("text/html", False)
+    """Tell whether an Accept header names HTML, and wants it no less than text.
+
+    That of a browser does; that of curl, ``*/*``, names neither.
+    """
+    wanted = _wanted(accept)
+    text = wanted.get("text/plain", wanted.get("text/*", wanted.get("*/*", 0.0)))
+    return wanted.get("text/html", 0.0) >= max(text, LEAST)
 
 
-def _allowed(header: str) -> dict[str, bool]:
-    """Tell of each thing that a header names whether it is allowed; q=0 forbids it."""
-    allowed: dict[str, bool] = {}
+def _wanted(header: str) -> dict[str, float]:
+    """Tell how much each thing that a header names is wanted: its quality, from 0, which forbids it, to 1."""
+    wanted: dict[str, float] = {}
     for item in header.lower().split(","):
         name, *parameters = (part.strip() for part in item.split(";"))
-        allowed[name] = all(_positive(parameter) for parameter in parameters if parameter.startswith("q="))
-    return allowed
+        wanted[name] = min((_quality(each) for each in parameters if each.startswith("q=")), default=1.0)
+    return wanted
 
 
-def _positive(quality: str) -> bool:
+def _quality(parameter: str) -> float:
+    """Read a quality; what is none counts as 0."""
     try:
-        return float(quality.removeprefix("q=")) > 0
+        quality = float(parameter.removeprefix("q="))
     except ValueError:
-        return False
+        return 0.0
+    return quality if 0 <= quality <= 1 else 0.0

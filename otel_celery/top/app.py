@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import sys
 import time
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -14,7 +15,7 @@ from textual.containers import VerticalScroll
 from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
-from otel_celery.top import closely, columns
+from otel_celery.top import closely, columns, drawing, terminal
 from otel_celery.top.grid import Grid
 from otel_celery.watch.words import count, duration, plural, rate
 
@@ -30,9 +31,11 @@ INTERVALS = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
 PANES = ("workers", "tasks", "queues", "problems")
 SETTLED = 3
 """Looks after which all that is watched has been met."""
-STRIP = 3
-"""Problems that are shown above the panes where these are not all shown."""
+STRIP, NOTES = 3, 2
+"""Problems that are shown above the panes where these are not all shown, and notes, which have no pane."""
 
+WIDEST = 1000
+"""Columns of any terminal: a bar goes from edge to edge."""
 KEYS = " ? help  1-4 panes  / filter  s sort  Enter open  p pause  q quit"
 HELP = """\
 1 2 3 4      workers, tasks, queues, problems; Tab goes to the next one
@@ -92,7 +95,7 @@ class Top(App[None]):
     .tall Grid { height: auto; max-height: 25%; }
     .tall #tasks { height: 1fr; max-height: 100%; }
     .tall #workers { max-height: 40%; }
-    #strip { height: auto; max-height: 5; text-wrap: nowrap; text-overflow: ellipsis; }
+    #strip { height: auto; max-height: 8; text-wrap: nowrap; text-overflow: ellipsis; }
     #row { height: auto; max-height: 5; }
     #filter { height: 1; border: none; padding: 0; display: none; }
     #filter.-open { display: block; }
@@ -157,10 +160,12 @@ class Top(App[None]):
             yield self._grids[name]
         yield self._filter
         yield self._row
-        yield Static(KEYS, classes="bar")
+        yield Static(Text(KEYS.ljust(WIDEST), no_wrap=True), classes="bar")
 
     def on_mount(self) -> None:
         """Begin to look."""
+        if drawing.is_ascii():
+            terminal.keep_width(sys.__stderr__)  # where Textual writes
         self.action_pane(self.pane)
         self.run_worker(self._look_on())
 
@@ -219,8 +224,10 @@ class Top(App[None]):
 
     def _worst(self, view: View) -> Iterable[Text]:
         """Say notes and beats, which have no pane; and what is wrong, where its pane is not shown."""
-        for note in view.notes[:STRIP]:
-            yield _line(f"! {note}", columns.ODD)
+        for note in view.notes[:NOTES]:
+            yield _line(f"! {note.sentence}", columns.ODD)
+        if len(view.notes) > NOTES:
+            yield _line(f"! and {plural(len(view.notes) - NOTES, 'other')}: --once shows them", columns.ODD)
         for beat in view.beats:
             tick = "has not looked at its schedule" if beat.tick is None else f"last tick {duration(beat.tick)} ago"
             yield _line(f"beat {beat.pool}: {count(beat.entries)} entries, {tick}, {rate(beat.sent)} sent/s", "")

@@ -32,7 +32,7 @@ def show(console: Console, view: View) -> None:
             f"beat {beat.pool}: {count(beat.entries)} entries, last tick {tick}, {rate(beat.sent)} sent/s", markup=False
         )
     for note in view.notes:
-        console.print(f"Note: {note}", markup=False)
+        console.print(f"Note: {note.sentence}", markup=False)
     for line in problems(view):
         console.print(line)
 

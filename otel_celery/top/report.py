@@ -46,7 +46,7 @@ def document(view: View) -> dict[str, Any]:
         "queues": [_entry(queue) for queue in view.queues],
         "beats": [_entry(beat) for beat in view.beats],
         "problems": [_problem(problem) for problem in view.problems],
-        "notes": list(view.notes),
+        "notes": [note.sentence for note in view.notes],
     }
 
 

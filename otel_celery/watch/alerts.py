@@ -7,12 +7,13 @@ package judge by the same numbers.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 TABLE = Path(__file__).with_name("alerts.json")
 CRITICAL = "critical"
+DOWN, NOT_OURS = "CeleryWorkerDown", "NotOtelCelery"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,17 +35,32 @@ class Alert:
     """The first command of that step; empty if there is none."""
     do: str
     """What the runbook says to do then."""
+    section: str = ""
+    """The runbook's section, where it has not the alert's name."""
 
     @property
     def link(self) -> str:
         """Where the runbook tells more."""
-        return f"devops/monitoring/RUNBOOK.md#{self.name.lower()}"
+        return f"devops/monitoring/RUNBOOK.md#{(self.section or self.name).lower()}"
 
 
 def read() -> dict[str, Alert]:
-    """Read the table, by the alerts' names."""
+    """Read the table, by the alerts' names, and add NotOtelCelery, which only a watch can tell from a dead worker."""
     table: dict[str, dict[str, Any]] = json.loads(TABLE.read_text(encoding="utf-8"))
-    return {name: _alert(name, entry) for name, entry in table.items()}
+    alerts = {name: _alert(name, entry) for name, entry in table.items()}
+    return {**alerts, NOT_OURS: _not_ours(alerts[DOWN])}
+
+
+def _not_ours(down: Alert) -> Alert:
+    """Make what is said of a port at which something else answers: no worker is to be started again for that."""
+    return replace(
+        down,
+        name=NOT_OURS,
+        look="Is this the worker's port? Its log names the one that it opened, or says that it was taken.",
+        command="",
+        do="Name the right port; or end what has taken it, and start the worker again.",
+        section=DOWN,
+    )
 
 
 def _alert(name: str, entry: dict[str, Any]) -> Alert:

@@ -33,8 +33,8 @@ MEANINGS = {
     404: "there is nothing at this path",
 }
 SENTENCES: dict[type[Exception], str] = {
-    ConnectionRefusedError: "the connection is refused: nothing listens there",
-    ConnectionResetError: "the connection was cut off: what listens there may not speak HTTP",
+    ConnectionRefusedError: "the connection is refused; nothing listens there",
+    ConnectionResetError: "the connection was cut off; what listens there may not speak HTTP",
     ssl.SSLCertVerificationError: "its certificate is not trusted: {reason}",
     ssl.SSLError: "TLS fails: {reason}",
     socket.gaierror: "its host's name is not known",
@@ -78,7 +78,7 @@ class Asker:
         except (asyncio.TimeoutError, OSError, h11.RemoteProtocolError, TooMuchError, ValueError) as error:
             return Answer(why=self._why(error))
         if status != OK:
-            return Answer(why=f"HTTP {status}" + (f": {MEANINGS[status]}" if status in MEANINGS else ""))
+            return Answer(why=f"HTTP {status}" + (f"; {MEANINGS[status]}" if status in MEANINGS else ""))
         return Answer(body)
 
     async def _exchange(self, endpoint: Endpoint) -> tuple[int, str]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import base64
-from dataclasses import dataclass, field
+import ipaddress
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
@@ -12,6 +13,8 @@ from otel_celery.pools.client import ANYWHERE
 from otel_celery.settings.reader import is_host
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from otel_celery.pools.plan import Pool
     from otel_celery.settings.settings import Port
 
@@ -20,6 +23,9 @@ MAX_PORT = 65535
 NO_WORKERS = ("-queues", "-beat")
 """How the jobs of what is no worker end, in prometheus.yml and in what `otel-celery targets` writes."""
 DEFAULT_PORTS = {"http": 80, "https": 443}
+LOOPBACK = "localhost"
+SAME = frozenset({LOOPBACK, "127.0.0.1", "::1"})
+"""Names of one place; what has other addresses of the loopback gave them to tell its ports apart."""
 
 
 class EndpointError(RefusedError):
@@ -50,6 +56,11 @@ class Endpoint:
     def url(self) -> str:
         """Its URL, without the user and password."""
         return f"{'https' if self.is_tls else 'http'}://{self.address}{self.path}"
+
+    @property
+    def place(self) -> tuple[str, int, str, bool]:
+        """Where it is, which several spellings of its URL have in common."""
+        return (_place_of(self.host), self.number, self.path, self.is_tls)
 
     @property
     def authorisation(self) -> bytes:
@@ -92,3 +103,32 @@ def of_url(text: str, pool: str = "", *, job: str = "", scheme: str = "http") ->
     if not path.isascii() or not path.isprintable() or " " in path:
         raise refused
     return Endpoint(host, number, path, parts.scheme == "https", pool, not job.endswith(NO_WORKERS), login.encode())
+
+
+def united(endpoints: Iterable[Endpoint]) -> dict[str, Endpoint]:
+    """List endpoints by their URLs, each once, however often it is named and in which of its spellings."""
+    places: dict[tuple[str, int, str, bool], Endpoint] = {}
+    for endpoint in endpoints:
+        known = places.get(endpoint.place)
+        places[endpoint.place] = endpoint if known is None else _united(known, endpoint)
+    return {endpoint.url: endpoint for endpoint in places.values()}
+
+
+def _united(one: Endpoint, other: Endpoint) -> Endpoint:
+    """Keep what either says of an endpoint, the first before the second."""
+    return replace(
+        one,
+        host=one.host if one.host == other.host else one.place[0],  # localhost is asked at each of its addresses
+        pool=one.pool or other.pool,
+        is_worker=one.is_worker and other.is_worker,
+        login=one.login or other.login,
+    )
+
+
+def _place_of(host: str) -> str:
+    """Give the one spelling of a host."""
+    try:
+        host = ipaddress.ip_address(host).compressed
+    except ValueError:
+        host = host.lower()
+    return LOOPBACK if host in SAME else host

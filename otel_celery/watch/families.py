@@ -40,6 +40,7 @@ DURATION = "celery_task_duration_seconds_bucket"
 RUNTIME = "celery_task_runtime_seconds_bucket"
 RUNTIME_SUM = "celery_task_runtime_seconds_sum"
 TASKS = "celery_tasks_total"
+REDELIVERED = "celery_task_redelivered_total"
 
 LEVELS = (
     *(UP, ACTIVE, RESERVED, SCHEDULED, SIZE, DRAINING, STALL, CONNECTED, OLDEST, CONSUMES, INFO, LAST_SUCCESS),
@@ -132,7 +133,7 @@ RISES: Mapping[str, Callable[[Node, Mapping[str, str]], tuple[Key, ...]]] = {
     "celery_task_queue_wait_seconds_bucket": _wait("wait"),
     "celery_task_prefetch_wait_seconds_bucket": _wait("prefetch"),
     EXCEPTIONS: _of_pool("exception", "task_name", "exception"),
-    "celery_task_redelivered_total": _of_pool("redelivered", "task_name"),
+    REDELIVERED: _of_pool("redelivered", "task_name"),
     "celery_task_revoked_total": _of_pool("revoked", "reason"),
     "celery_task_timeouts_total": _of_pool("timeouts", "task_name", "limit"),
     "celery_messages_unknown_total": _of_node("unknown", "reason"),

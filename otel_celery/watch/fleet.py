@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING
 from otel_celery.lifecycle import Outcome
 from otel_celery.watch import detail, telling
 from otel_celery.watch.alerts import read
-from otel_celery.watch.conditions import GROWING, Scene
-from otel_celery.watch.endpoints import EndpointError
-from otel_celery.watch.model import State, View
+from otel_celery.watch.model import Note, State, View
 from otel_celery.watch.problems import Problems
+from otel_celery.watch.roster import NO_ENDPOINT, Roster
+from otel_celery.watch.scene import GROWING, Scene
 from otel_celery.watch.totals import Totals
 from otel_celery.watch.watched import Watched
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from otel_celery.watch.asking import Asker
     from otel_celery.watch.detail import Detail
@@ -33,6 +33,9 @@ FIND_EVERY = 30.0
 RECENT = 60
 """Looks that a sparkline shows."""
 STUCK = "CeleryWorkerStuck"
+NOT_ANSWERING = "NotAnswering"
+SILENT = "See that it runs, and that this host may reach it."
+"""What to do where an endpoint without workers does not answer."""
 STATUSES = tuple(outcome.value for outcome in Outcome)
 QUARTER = 900.0
 APART = 15.0
@@ -50,7 +53,7 @@ class Fleet:
         wall: Callable[[], float] = time.time,
     ) -> None:
         """Watch the endpoints that the sources tell; ``clock`` is monotonic, ``wall`` since the epoch."""
-        self._sources = sources
+        self._roster = Roster(sources)
         self._asker = asker
         self._clock, self._wall = clock, wall
         self._alerts = read()
@@ -62,7 +65,6 @@ class Fleet:
         self._asking: dict[str, asyncio.Task[None]] = {}
         self._finding: asyncio.Task[None] | None = None
         self._found_at: float | None = None
-        self._failures: dict[int, str] = {}
         self._stall = self._alerts[STUCK].limits[0]
         self._looked_at = self._begun
         self._recents: dict[Key, Recent] = {}
@@ -113,17 +115,10 @@ class Fleet:
             await self._finding
 
     async def _find_all(self) -> None:
-        found = await asyncio.gather(*(source.find() for source in self._sources), return_exceptions=True)
-        self._failures = {i: str(each) for i, each in enumerate(found) if isinstance(each, EndpointError)}
-        for each in found:
-            if isinstance(each, BaseException) and not isinstance(each, EndpointError):
-                raise each
-        is_whole = not self._failures  # who cannot be asked has not said that its endpoints are gone
-        endpoints = {e.url: e for each in found if not isinstance(each, BaseException) for e in each}
-        self._settle(endpoints, is_whole=is_whole)
+        self._settle(await self._roster.find())
 
-    def _settle(self, endpoints: dict[str, Endpoint], *, is_whole: bool) -> None:
-        for url in [url for url in self.watched if is_whole and url not in endpoints]:
+    def _settle(self, endpoints: dict[str, Endpoint]) -> None:
+        for url in [url for url in self.watched if url not in endpoints]:
             del self.watched[url]
             if task := self._asking.pop(url, None):
                 task.cancel()
@@ -151,7 +146,7 @@ class Fleet:
             queues=tuple(queues),
             beats=tuple(beats),
             problems=tuple(self._problems.judge(scene, at)),
-            notes=self._notes(watched),
+            notes=tuple(self._notes(watched)) or (() if watched else (NO_ENDPOINT,)),
             asked=len(watched),
             answered=sum(1 for each in watched if each.is_asked and not each.why),
         )
@@ -180,15 +175,13 @@ class Fleet:
             if (growth := self._lengths.setdefault(queue.name, Lengths()).growth(at, queue.length))
         }
 
-    def _notes(self, watched: Iterable[Watched]) -> tuple[str, ...]:
-        """Say what no line of a table can: sources that fail, and endpoints without workers that do not answer."""
-        silent = (each for each in watched if each.why and not each.nodes and not each.is_worker)
-        nothing = () if self.watched or self._failures else ("there is no endpoint to ask",)
-        return (
-            *self._failures.values(),
-            *(f"{each.endpoint.address} does not answer: {each.why}" for each in silent),
-            *nothing,
-        )
+    def _notes(self, watched: Iterable[Watched]) -> Iterator[Note]:
+        """Say what no line of a table can: of sources, and of endpoints without workers that do not answer."""
+        yield from self._roster.notes()
+        for each in watched:
+            if each.why and not each.nodes and not each.is_worker:
+                address = each.endpoint.address
+                yield Note(NOT_ANSWERING, address, f"{address} gives no metrics: {each.why}", SILENT)
 
 
 class Recent:

@@ -6,7 +6,7 @@ None stands for what is not known.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
 
 
@@ -139,8 +139,9 @@ class Subject:
 
     def __str__(self) -> str:
         """Name it in a few words."""
-        named = self.task or self.worker or (f"queue {self.queue}" if self.queue else f"pool {self.pool}")
-        return f"{named} ({self.detail})" if self.detail else named
+        queue, pool = (f"queue {self.queue}" if self.queue else ""), (f"pool {self.pool}" if self.pool else "")
+        named = self.task or self.worker or queue or pool
+        return f"{named} ({self.detail})" if named and self.detail else named or self.detail
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +170,18 @@ class Problem:
 
 
 @dataclass(frozen=True, slots=True)
+class Note:
+    """What no line of a table can say: of an endpoint without workers, or of what tells endpoints."""
+
+    name: str
+    """Of the kind, such as ``NoTargets``."""
+    place: str
+    """An address, or a file."""
+    sentence: str
+    do: str
+
+
+@dataclass(frozen=True, slots=True)
 class View:
     """A fleet at one moment."""
 
@@ -181,8 +194,7 @@ class View:
     queues: tuple[Queue, ...] = ()
     beats: tuple[Beat, ...] = ()
     problems: tuple[Problem, ...] = ()
-    notes: tuple[str, ...] = field(default=())
-    """Sentences about the sources of endpoints, such as a Prometheus that does not answer."""
+    notes: tuple[Note, ...] = ()
     asked: int = 0
     """Endpoints."""
     answered: int = 0

@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from otel_celery.watch.alerts import CRITICAL
-from otel_celery.watch.conditions import CONDITIONS
+from otel_celery.watch.alerts import CRITICAL, DOWN, NOT_OURS
+from otel_celery.watch.conditions.table import CONDITIONS
 from otel_celery.watch.model import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from otel_celery.watch.alerts import Alert
-    from otel_celery.watch.conditions import Scene
     from otel_celery.watch.model import Subject
+    from otel_celery.watch.scene import Scene
 
 PATIENT = frozenset({"CeleryWorkerDrainingTooLong"})
 """What is no trouble before its alert fires: each deploy drains its workers."""
@@ -32,8 +32,8 @@ class Rule:
 
 
 HIDES = (
-    Rule("CeleryWorkerDown", frozenset(), ("url", "worker")),
-    Rule("CeleryWorkerDown", frozenset({"CeleryQueueNotConsumed"}), ("pool",)),
+    *(Rule(away, frozenset(), ("url", "worker")) for away in (DOWN, NOT_OURS)),
+    *(Rule(away, frozenset({"CeleryQueueNotConsumed"}), ("pool",)) for away in (DOWN, NOT_OURS)),
     Rule(
         "CeleryBrokerAway",
         frozenset(

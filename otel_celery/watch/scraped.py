@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from otel_celery.pools.client import is_loopback
 from otel_celery.watch.alerts import CRITICAL
-from otel_celery.watch.findings import WARNING, Finding
+from otel_celery.watch.finding import WARNING, Finding
 from otel_celery.watch.model import Subject
 
 if TYPE_CHECKING:
@@ -25,8 +25,7 @@ async def unscraped(prometheus: Prometheus, endpoints: Iterable[Endpoint]) -> li
 
     Raises EndpointError if it does not answer.
     """
-    targets = await prometheus.targets()
-    return list(_compared(targets, endpoints, prometheus.address))
+    return list(_compared(await prometheus.errors(), endpoints, prometheus.place))
 
 
 def _compared(targets: dict[Endpoint, str], endpoints: Iterable[Endpoint], address: str) -> Iterator[Finding]:

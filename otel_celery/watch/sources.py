@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import dataclass
 from fnmatch import fnmatch
 from typing import TYPE_CHECKING, Any, Protocol
 
 from otel_celery.masking import plain, quoted, reason
 from otel_celery.watch.endpoints import Endpoint, EndpointError, of_url
+from otel_celery.watch.words import plural
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from otel_celery.watch.asking import Asker
@@ -23,10 +25,27 @@ TARGETS = "/api/v1/targets?state=active"
 SUFFIXES = (".json", ".yml", ".yaml")
 
 
+NO_LIST = "is no list of targets, as file_sd_configs reads them"
+TOO_DEEP = "its brackets are nested too deeply"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a source tells."""
+
+    endpoints: tuple[Endpoint, ...]
+    fault: str = ""
+    """What it names besides, and is no endpoint, in one sentence; empty if there is nothing."""
+
+
 class Source(Protocol):
     """Tells endpoints, anew each time that it is asked."""
 
-    async def find(self) -> list[Endpoint]:
+    @property
+    def place(self) -> str:
+        """Where they are told: a file, or an address."""
+
+    async def find(self) -> Found:
         """Find the endpoints.
 
         Raises EndpointError if they cannot be had now.
@@ -36,25 +55,45 @@ class Source(Protocol):
 class Given:
     """Endpoints that stay."""
 
+    place = "the command line"
+
     def __init__(self, endpoints: Iterable[Endpoint]) -> None:
         """Tell these."""
-        self._endpoints = list(endpoints)
+        self._found = Found(tuple(endpoints))
 
-    async def find(self) -> list[Endpoint]:
+    async def find(self) -> Found:
         """Tell them."""
-        return self._endpoints
+        return self._found
 
 
-class Files:
-    """Files as Prometheus's file_sd_configs reads them."""
+class File:
+    """A file as Prometheus's file_sd_configs reads it."""
 
-    def __init__(self, files: Iterable[Path]) -> None:
-        """Read these, in JSON; in YAML too if PyYAML is installed."""
-        self._files = list(files)
+    def __init__(self, file: Path) -> None:
+        """Read this one, in JSON; in YAML too if PyYAML is installed."""
+        self._file = file
 
-    async def find(self) -> list[Endpoint]:
-        """Read them all, in a thread: a file may be on a network."""
-        return await asyncio.to_thread(lambda: [endpoint for file in self._files for endpoint in _of_file(file)])
+    @property
+    def place(self) -> str:
+        """Its path."""
+        return plain(str(self._file))
+
+    async def find(self) -> Found:
+        """Read it, in a thread: it may be on a network."""
+        return await asyncio.to_thread(self._read)
+
+    def _read(self) -> Found:
+        try:
+            told = _of_groups(_parsed(self._file, self._file.read_text(encoding="utf-8")))
+        except OSError as error:
+            raise EndpointError(f"{self._file} cannot be read: {error.strerror or error}") from None
+        except RecursionError:
+            raise EndpointError(f"{self._file} {NO_LIST}: {TOO_DEEP}") from None
+        except EndpointError:
+            raise
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
+            raise EndpointError(f"{self._file} {NO_LIST}: {reason(error)}") from None
+        return _sifted(self.place, told)
 
 
 class Prometheus:
@@ -70,54 +109,70 @@ class Prometheus:
         self._jobs = tuple(jobs)
 
     @property
-    def address(self) -> str:
-        """Where it is."""
+    def place(self) -> str:
+        """Its address."""
         return self._server.address
 
-    async def find(self) -> list[Endpoint]:
+    async def find(self) -> Found:
         """Ask for its active targets."""
-        return list(await self.targets())
+        return _sifted(f"Prometheus at {self.place}", [endpoint for endpoint, _ in await self._targets()])
 
-    async def targets(self) -> dict[Endpoint, str]:
+    async def errors(self) -> dict[Endpoint, str]:
         """Ask for its active targets, each with the error of its last scrape; empty if that went well.
 
         Raises EndpointError if it does not tell.
         """
+        return {endpoint: why for endpoint, why in await self._targets() if isinstance(endpoint, Endpoint)}
+
+    async def _targets(self) -> list[tuple[Endpoint | EndpointError, str]]:
+        """Ask for the targets of our jobs, each with the error of its last scrape."""
         answer = await self._asker.ask(self._server)
         if answer.why:
-            raise EndpointError(f"Prometheus at {self._server.address} tells no targets: {answer.why}")
+            raise EndpointError(f"Prometheus at {self.place} tells no targets: {answer.why}")
         try:
             targets = json.loads(answer.body)["data"]["activeTargets"]
-            return {
-                endpoint: plain(str(target.get("lastError", "")))
-                for target in targets
-                for endpoint in self._of_target(target)
-            }
+            ours = [target for target in targets if self._is_ours(target["labels"].get("job"))]
+            return [(_of_target(target), plain(str(target.get("lastError", "")))) for target in ours]
+        except RecursionError:
+            why = TOO_DEEP
         except (ValueError, LookupError, TypeError, AttributeError):
-            raise EndpointError(
-                f"what answers at {self._server.address} is no Prometheus: it tells no activeTargets"
-            ) from None
+            why = "it tells no activeTargets"
+        raise EndpointError(f"what answers at {self.place} is no Prometheus: {why}")
 
-    def _of_target(self, target: Any) -> Iterator[Endpoint]:
-        labels = target["labels"]
-        if any(fnmatch(labels.get("job", ""), pattern) for pattern in self._jobs):
-            yield of_url(str(target["scrapeUrl"]), str(labels.get("pool", "")), job=labels.get("job", ""))
+    def _is_ours(self, job: object) -> bool:
+        return any(fnmatch(str(job), pattern) for pattern in self._jobs)
 
 
-def _of_file(file: Path) -> Iterator[Endpoint]:
+def _of_target(target: Any) -> Endpoint | EndpointError:
+    return _tried(str(target.get("scrapeUrl", "")), target["labels"])
+
+
+def _of_groups(groups: Any) -> list[Endpoint | EndpointError]:
+    """Read the groups of a file; one that is none is an error of the whole file, as it is to Prometheus."""
+    return [each for group in groups for each in _of_group(group)]
+
+
+def _of_group(group: Any) -> Iterator[Endpoint | EndpointError]:
+    targets, labels = group["targets"], group.get("labels") or {}
+    if not isinstance(targets, list):
+        raise TypeError(f"its targets are no list: {quoted(targets)}")
+    scheme, path = labels.get("__scheme__", "http"), labels.get("__metrics_path__", "")
+    yield from (_tried(f"{scheme}://{target}{path}", labels) for target in targets)
+
+
+def _tried(url: str, labels: Mapping[str, object]) -> Endpoint | EndpointError:
     try:
-        groups = _parsed(file, file.read_text(encoding="utf-8"))
-        for group in groups:
-            labels = group.get("labels") or {}
-            scheme, path = labels.get("__scheme__", "http"), labels.get("__metrics_path__", "")
-            for target in group["targets"]:
-                yield of_url(f"{scheme}://{target}{path}", str(labels.get("pool", "")), job=str(labels.get("job", "")))
-    except OSError as error:
-        raise EndpointError(f"{file} cannot be read: {error.strerror or error}") from None
+        return of_url(url, str(labels.get("pool") or ""), job=str(labels.get("job") or ""))
     except EndpointError as error:
-        raise EndpointError(f"{file}: {error}") from None
-    except (ValueError, LookupError, TypeError, AttributeError) as error:
-        raise EndpointError(f"{file} is no list of targets, as file_sd_configs reads them: {reason(error)}") from None
+        return error
+
+
+def _sifted(where: str, told: Sequence[Endpoint | EndpointError]) -> Found:
+    """Part the endpoints from what is none: one mistake costs nobody else."""
+    endpoints = tuple(each for each in told if isinstance(each, Endpoint))
+    wrong = [each for each in told if isinstance(each, EndpointError)]
+    more = f" ({len(wrong)} of its {plural(len(told), 'target')} are none)" if len(wrong) > 1 else ""
+    return Found(endpoints, f"{where}: {wrong[0]}{more}" if wrong else "")
 
 
 def _parsed(file: Path, text: str) -> Any:

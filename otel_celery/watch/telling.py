@@ -90,7 +90,7 @@ def _state(levels: Mapping[str, float | None], stall: float) -> tuple[State, str
     if levels[families.DRAINING]:
         return State.DRAINING, "it was told to stop, and lets the running tasks finish"
     if not levels[families.UP]:
-        return State.STARTING, "it is not ready: it starts, or has no broker yet"
+        return State.STARTING, "it is not ready; it starts, or has no broker yet"
     if levels[families.CONNECTED] == 0:
         return State.NO_BROKER, "it has lost its broker, and takes no tasks"
     stood = levels[families.STALL] or 0

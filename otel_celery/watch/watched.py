@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from otel_celery.watch.families import Key
     from otel_celery.watch.totals import Totals
 
-NOT_OURS = "what answers is not otel-celery: its page has none of the metrics"
+NOT_OURS = "what answers is not otel-celery; its page has none of the metrics"
 
 
 class Watched:

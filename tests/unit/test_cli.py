@@ -485,13 +485,25 @@ def test_a_check_under_the_launcher_knows_it(tmp_path: Path) -> None:
         ("", ("-I", "otel_celery"), "-I otel_celery switches nothing on: write -I otel_celery.hook"),
         ("", ("-I", "otel_celery.hok"), "the module 'otel_celery.hok' cannot be loaded: ModuleNotFoundError"),
         ("import no_such", (), "the app 'proj' cannot be loaded: ModuleNotFoundError: No module named 'no_such'"),
+        (
+            "import sys; sys.exit()",
+            (),
+            "the app 'proj' cannot be loaded: as it is imported it ends the process (SystemExit())",
+        ),
+        ("raise KeyboardInterrupt", (), "as it is imported it ends the process (KeyboardInterrupt())"),
+        (
+            "",
+            ("-I", "leaves"),
+            "the module 'leaves' cannot be loaded: as it is imported it ends the process (SystemExit('it is late'))",
+        ),
     ],
-    ids=["name", "imports", "include", "misspelt", "import"],
+    ids=["name", "imports", "include", "misspelt", "import", "exit", "interrupt", "included-exit"],
 )
 def test_a_check_of_an_app_that_cannot_work_is_an_error_alone(
     tmp_path: Path, line: str, arguments: tuple[str, ...], sentence: str
 ) -> None:
     """Status 78, one line on stderr, and nothing of what would be served."""
+    (tmp_path / "leaves.py").write_text("raise SystemExit('it is late')\n")
     done = checked(tmp_path, line, *arguments)
     assert (done.returncode, done.stdout) == (78, "")
     assert sentence in done.stderr
@@ -549,6 +561,7 @@ def test_a_check_of_a_broker_that_is_away_says_so_without_its_password(tmp_path:
     )
     assert done.returncode == 1
     assert f"The broker {scheme}://***@127.0.0.1:{port}/1 does not answer: " in done.stdout
+    assert ".." not in done.stdout
     assert "hidden" not in done.stdout + done.stderr
     assert time.monotonic() - began < 30
 

@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import io
+import os
+import re
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
 from celery import Celery
+from kombu.exceptions import OperationalError
 from rich.console import Console
 from rich.live import Live
 
-from otel_celery.demo import broker, load
+from otel_celery.demo import broker, ending, load
 from otel_celery.demo.load import Load
-from otel_celery.demo.show import Show, announce_stop
+from otel_celery.demo.show import Show, announce_stop, over_when_done
+from otel_celery.pools.command import Command
+from otel_celery.pools.runner import Runner
+from tests.integration.worker.harness import wait_until
 from tests.services import free_port
 
 if TYPE_CHECKING:
@@ -33,25 +40,69 @@ def test_the_first_request_to_stop_is_answered_at_once() -> None:
             assert "Stopping" not in shown.getvalue()
             stopping.set()
             await announcing
-            assert "Stopping: the running tasks finish; Ctrl-C once more cuts them off." in shown.getvalue()
+            assert "Stopping: tasks have 2.5 s to finish; Ctrl-C once more cuts them off now." in shown.getvalue()
 
     asyncio.run(stop())
 
 
 def test_a_batch_that_no_broker_takes_does_not_hold_up_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each message is given up after seconds, and a burst has sixty: what is left of a batch is not sent any more."""
+    """A message is given up after seconds, and a burst has sixty: nobody waits for the one that is being sent."""
     app = Celery("nowhere", broker="redis://127.0.0.1:1/0", set_as_current=False)
-    app.conf.broker_transport_options = {"connect_retries_timeout": 0.1}
     monkeypatch.setattr(load, "app", app)
-    sending = Load(rate=1000)
+    sending, given_up = Load(rate=1000), threading.Event()
+
+    def send_task(*_: object, **__: object) -> None:
+        assert given_up.wait(20)
+        raise OperationalError
+
+    monkeypatch.setattr(app, "send_task", send_task)
 
     async def stop() -> None:
         stopping = asyncio.Event()
-        asyncio.get_running_loop().call_later(0.5, stopping.set)
+        asyncio.get_running_loop().call_later(0.3, stopping.set)
         await sending.run(stopping)
 
     asyncio.run(stop())
+    assert sending.lost == 0
+    given_up.set()
+    wait_until(lambda: sending.lost, "the message is given up", 20)
     assert (sending.lost, sending.why) == (1, "OperationalError")
+
+
+@pytest.mark.parametrize(
+    ("script", "status", "words"),
+    [
+        ("echo begun; exec sleep 60", 0, r"Stopped after \d\.\d s\."),
+        (
+            "trap '' TERM QUIT; echo begun; while true; do sleep 1; done",
+            0,
+            r"Stopped after \d\.\d s; what was not over within 0\.3 s was cut off, since this is a demo\.",
+        ),
+        ("trap 'exit 78' TERM; echo begun; while true; do sleep 0.1; done", 78, r"Stopped after \d\.\d s\."),
+    ],
+    ids=["ends", "does-not-end", "misconfigured"],
+)
+def test_what_does_not_end_is_cut_off(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, script: str, status: int, words: str
+) -> None:
+    """By a cold shutdown and then by SIGKILL; that is no failure, and is said."""
+    monkeypatch.setattr(ending, "FINISH", 0.3)
+    monkeypatch.setattr(ending, "LEAVE", 0.3)
+    log = tmp_path / "log"
+
+    async def played() -> tuple[int, str]:
+        with log.open("w+", encoding="utf-8") as output:
+            runner = Runner([Command("x", ("sh", "-c", script), os.environ)], output)
+            over, hastened = asyncio.Event(), ending.Ending(runner)
+            running = asyncio.create_task(over_when_done(runner, over))
+            await asyncio.to_thread(wait_until, lambda: "begun" in log.read_text("utf-8"), "it has begun", 10)
+            runner.stop()
+            await hastened.hasten(over)
+            return hastened.status(await running), hastened.said()
+
+    ended, said = asyncio.run(asyncio.wait_for(played(), 20))
+    assert ended == status
+    assert re.fullmatch(words, said)
 
 
 def test_a_demo_that_cannot_begin_leaves_no_directory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

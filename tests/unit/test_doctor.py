@@ -44,7 +44,8 @@ def test_warnings_are_status_1_and_stand_in_two_lines() -> None:
     first, second, last = done.output.splitlines()
     assert done.exit_code == 1
     assert first == (
-        "WARNING: trading@h is full (4 of 4) with tasks of orders.place, the oldest for 12 min, and holds 2 tasks more."
+        "WARNING: trading@h is full (4 of 4) with tasks of orders.place, the oldest for 12 min, "
+        "and 2 more tasks wait in it."
     )
     assert second.startswith("  Give the pool more slots")
     assert second.endswith(" See devops/monitoring/RUNBOOK.md#celerypoolsaturated.")
@@ -56,12 +57,12 @@ def test_a_port_that_does_not_answer_is_status_3() -> None:
     dead = free_port()
     done = call("doctor", f"127.0.0.1:{dead}", *SOON)
     assert done.exit_code == 3
-    assert f"CRITICAL: 127.0.0.1:{dead}: the connection is refused: nothing listens there.\n" in done.output
+    assert f"CRITICAL: 127.0.0.1:{dead}: the connection is refused; nothing listens there.\n" in done.output
     with serving("up 1\n") as port:
         done = call("doctor", port.address, *SOON)
     assert done.exit_code == 3
     assert (
-        f"CRITICAL: {port.address}: what answers is not otel-celery: its page has none of the metrics." in done.output
+        f"CRITICAL: {port.address}: what answers is not otel-celery; its page has none of the metrics." in done.output
     )
 
 
@@ -100,6 +101,27 @@ def test_a_prometheus_that_is_none_is_told_of() -> None:
         done = call("doctor", port.address, *SOON, "--prometheus", f"http://{prometheus.address}")
     assert done.exit_code == 3
     assert f"CRITICAL: what answers at {prometheus.address} is no Prometheus" in done.output
+
+
+def test_a_prometheus_that_is_away_is_told_of_once() -> None:
+    """Also where it is what should tell the endpoints."""
+    done = call("doctor", *SOON, "--prometheus", f"http://127.0.0.1:{free_port()}")
+    assert done.exit_code == 3
+    assert done.output.count("tells no targets") == 1
+    assert done.output.endswith("1 thing to do: 0 of 0 endpoints answered, the broker was not asked.\n")
+
+
+def test_one_bad_target_is_told_of_once_beside_its_neighbours(tmp_path: Path) -> None:
+    """They are looked at."""
+    file = tmp_path / "targets.json"
+    with serving(page()) as port:
+        file.write_text(json.dumps([{"targets": [port.address, "a b"]}]))
+        done = call("doctor", "--targets", str(file), *SOON)
+    assert done.exit_code == 1
+    first, second, last = done.output.splitlines()
+    assert first == f"WARNING: {file}: 'http://a b' is not an endpoint: it must be host:port or an http(s) URL."
+    assert second == "  Correct it there; its neighbours are asked."
+    assert last == "1 thing to do: 1 of 1 endpoint answered, the broker was not asked."
 
 
 @pytest.mark.parametrize(

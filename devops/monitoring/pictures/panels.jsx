@@ -89,11 +89,19 @@ function transformed(made, transformations) {
   return out;
 }
 
+// What is no number, such as the quantile of a window without an event, is a gap: so Grafana's panel has it. Where it comes
+// first the plot would have no axis.
+function gapped(made) {
+  const gap = (value) => (Number.isFinite(value) ? value : null);
+  const numbers = (field) => (field.type === data.FieldType.number ? { ...field, values: field.values.map(gap) } : field);
+  return made.map((one) => ({ ...one, fields: one.fields.map(numbers) }));
+}
+
 function Lines({ drawn, width, height }) {
   const [from, to] = [data.dateTime(drawn.start * 1000), data.dateTime(drawn.end * 1000)];
   const timeRange = { from, to, raw: { from, to } };
   const { legend } = drawn.panel.options;
-  return <ui.TimeSeries {...{ frames: frames(drawn), timeRange, timeZone, width, height, legend }} />;
+  return <ui.TimeSeries {...{ frames: gapped(frames(drawn)), timeRange, timeZone, width, height, legend }} />;
 }
 
 function reduced(drawn) {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import time
@@ -11,10 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from celery import Celery
 
 from tests.integration.pools.fleet import otel_celery
 from tests.services import free_port, require
+from tests.unit.watch.ports import page, serving
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -33,25 +34,18 @@ def once(yard: Yard, *more: str) -> tuple[int, dict[str, Any]]:
     return done.returncode, json.loads(done.stdout)
 
 
-def test_two_real_workers_are_told_and_their_trouble_is_named(yard: Yard) -> None:
-    """A full pool, a dead worker, a queue of messages that nobody takes: within the two looks of --once; status 1."""
+def test_two_real_workers_are_told_and_then_that_they_are_gone(yard: Yard) -> None:
+    """Status 0 while nothing is wrong, else 1, with the runbook's first step."""
     with yard.up() as fleet:
         fleet.wait_for("ready", 2)
         status, well = once(yard)
         assert [(w["pool"], w["state"], w["size"]) for w in well["workers"]] == [("one", "up", 1), ("two", "up", 1)]
         assert (status, well["problems"], well["notes"]) == (0, [], [])
-        yard.nap(60)
-        _until(lambda: once(yard, "--interval", "0.5")[1]["workers"][0]["active"] == 1)
-        _, full = once(yard)
-        assert "CeleryPoolSaturated" in {problem["alert"] for problem in full["problems"]}
-        assert full["workers"][0]["oldest_task"] == "tiny.nap"
-        fleet.process.kill()
+        fleet.process.terminate()
         fleet.end()
-        with Celery(broker=yard.broker) as app:
-            app.send_task("tiny.nap", (0, "x"), queue=yard.queue)
-        _until(lambda: {w["state"] for w in once(yard)[1]["workers"]} == {"not answering"}, 60)
-        status, gone = once(yard)
+        status, gone = once(yard, "--interval", "0.5")
         assert status == 1
+        assert {w["state"] for w in gone["workers"]} == {"not answering"}
         assert {problem["alert"] for problem in gone["problems"]} == {"CeleryWorkerDown"}
         assert gone["problems"][0]["command"] == "pgrep -af 'celery.*worker'"
 
@@ -113,10 +107,39 @@ def test_the_demo_shows_the_live_view_in_a_terminal(tmp_path: Path, terminal: Te
     terminal.do("send-keys", "4")
     terminal.wait_for("4 problems")
     terminal.do("send-keys", "C-c")
-    terminal.wait_for("Stopping: the running tasks finish; Ctrl-C once more cuts them off.", 10)
+    terminal.wait_for("Stopping: tasks have 2.5 s to finish; Ctrl-C once more cuts them off now.", 10)
     terminal.wait_for("ended with 0")
-    assert "Stopped." in terminal.do("capture-pane", "-p", "-t", ":")
+    assert "Stopped after " in terminal.do("capture-pane", "-p", "-t", ":")
     _until(lambda: not _marked(mark))
+
+
+CONSOLE = ["env", "TERM=linux", "LC_ALL=C", "PYTHONUTF8=0", "PYTHONIOENCODING=ascii", "NO_COLOR=1"]
+"""A terminal of letters alone; tmux gives its windows a TERM of its own."""
+COLOURED = re.compile(r"\x1b\[[0-9;]*\b[34][0-8]\b")
+
+
+def test_without_colours_and_with_ascii_alone_everything_is_told_by_letters(terminal: Terminal) -> None:
+    """Bars, states and what is cut off; a worker's name keeps its width."""
+    words = page("trading·one@h", tasks_active=2)
+    with serving(words) as port, serving("up 1\n") as other:
+        command = [*CONSOLE, *otel_celery("top", port.address, other.address)]
+        terminal.start(command, {}, 80, 24)
+        screen = terminal.wait_for("###--- 2/4")
+        assert COLOURED.search(terminal.do("capture-pane", "-p", "-e", "-t", ":")) is None
+        assert "trading?one@h        up  " in screen
+        assert re.search(r"^!! NotOtelCelery 127.* what answers is not otel-celery; its.*~$", screen, re.MULTILINE)
+        assert f"{other.address}      not ours" in screen
+        terminal.do("send-keys", "q")
+        terminal.wait_for("ended with 1")
+
+
+def test_a_terminal_that_cannot_draw_is_said_so(terminal: Terminal) -> None:
+    """In place of a screen of escapes."""
+    terminal.start(["env", "TERM=dumb", *otel_celery("top", "localhost:1")], {}, 200, 24)
+    screen = terminal.wait_for("ended with 2")
+    assert (
+        "the live view needs a terminal that can move its cursor, and TERM is 'dumb': --once prints a table" in screen
+    )
 
 
 def _marked(mark: str) -> list[str]:

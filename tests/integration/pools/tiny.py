@@ -1,7 +1,9 @@
-"""A tiny app for the pools' tests: one task, that leaves a mark when it starts and when it is through."""
+"""A tiny app for the pools' tests: a task that leaves a mark when it starts and when it is through, and a poison."""
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 from pathlib import Path
 
@@ -17,3 +19,9 @@ def nap(seconds: float, mark: str) -> None:
     Path(mark).write_text("begun")
     time.sleep(seconds)
     Path(mark).write_text("through")
+
+
+@app.task(name="tiny.poison", acks_late=True, reject_on_worker_lost=True)
+def poison() -> None:
+    """Kill this process: the message is delivered again."""
+    os.kill(os.getpid(), signal.SIGKILL)

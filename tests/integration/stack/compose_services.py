@@ -73,7 +73,7 @@ class Site:
         data = self._database(service.environment)
         command = [*services._as_nobody(), str(POSTGRES / "postgres"), *self._ported(service.command[1:])]
         command += ["-D", str(data)]
-        command += ["-c", f"unix_socket_directories={data}"]
+        command += ["-c", "unix_socket_directories="]  # nobody needs one, and a long path is none
         with services._child(command, data.parent / "postgres.out", os.environ, lambda: services._accepts(port)):
             yield service.environment
 

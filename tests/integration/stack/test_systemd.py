@@ -82,7 +82,10 @@ def test_what_is_hopeless_is_not_started_again() -> None:
 
 
 def test_the_unit_starts_a_worker_that_drains(tmp_path: Path, redis_url: str) -> None:
-    """ExecStart with its environment files serves the port; SIGTERM to the main process lets the task finish."""
+    """ExecStart with its environment files serves the port; SIGTERM to the main process lets the task finish.
+
+    What is wrong with the environment is in the journal, once, though it is read before logging is set up.
+    """
     assert systemd_files.values("KillMode") == ["mixed"]
     assert systemd_files.values("KillSignal") == ["SIGTERM"]
     port, queue, mark = free_port(), tmp_path.name, tmp_path / "mark"
@@ -93,12 +96,14 @@ def test_the_unit_starts_a_worker_that_drains(tmp_path: Path, redis_url: str) ->
         "CELERY_CONCURRENCY": "2",
         "CELERY_OPTIONS": "--prefetch-multiplier=1 --without-mingle",
         "PROMETHEUS_PORT": str(port),
+        "PROMETHUES_ENABLED": "true",
     }
     program, *arguments = systemd_files.command("trading", environ)
     assert program == systemd_files.CELERY
     with Fleet([sys.executable, "-m", "celery", *arguments], tmp_path / "out", environ) as fleet:
         fleet.wait_for(f"metrics server started on port {port} for worker trading@")
         fleet.wait_for(r"trading@\S+ ready\.")
+        assert fleet.said().count("PROMETHUES_ENABLED is not a setting of otel-celery and was ignored") == 1
         with Celery(broker=redis_url) as app:
             app.send_task("tiny.nap", (2, str(mark)), queue=queue)
         until(mark.exists, "the task has begun", fleet.said, 40)

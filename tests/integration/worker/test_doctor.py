@@ -48,11 +48,11 @@ def test_each_trouble_is_named(site: Site) -> None:
     ports = [f"localhost:{port}" for port in (slow.port, bad.port, dead)]
     status, said = asked(*ports, "-b", site.broker, "-q", "nobody")
     assert status == 3
-    assert f"CRITICAL: localhost:{dead}: the connection is refused: nothing listens there.\n" in said
+    assert f"CRITICAL: localhost:{dead}: the connection is refused; nothing listens there.\n" in said
     assert "CRITICAL: no worker that answers here consumes the queue nobody, which holds 1 message" in said
     assert "CRITICAL: proj.poison kills its process: " in said
     assert "WARNING: slow@localhost is full (1 of 1) with tasks of proj.succeed, the oldest for " in said
-    assert "did not say when they were published: their publisher does not load otel-celery" in said
+    assert "came without the time of publishing: the publisher does not load otel-celery" in said
     assert "-Q nobody" in said
     status, said = asked(*ports, "--json", "-b", f"redis://me:hidden@127.0.0.1:{free_port()}/0")
     found = json.loads(said)

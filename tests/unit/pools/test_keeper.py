@@ -7,11 +7,12 @@ import contextlib
 import errno
 import os
 import signal
+import time
 from pathlib import Path
 
 import pytest
 
-from otel_celery.pools import backoff
+from otel_celery.pools import backoff, keeper
 from otel_celery.pools.command import Command
 from otel_celery.pools.keeper import Keeper, described
 from tests.integration.worker.harness import wait_until
@@ -134,6 +135,23 @@ def test_what_a_dead_worker_leaves_running_is_ended() -> None:
         return True
 
     wait_until(is_gone, "it is gone", 10)  # its SIGKILL has been sent; when it dies is the kernel's business
+
+
+def test_what_an_ended_worker_leaves_running_is_killed_where_that_is_asked_for() -> None:
+    """A child that ignores SIGTERM has seconds to end, but not once the worker is to be killed."""
+    script = "(trap '' TERM; echo child; while true; do sleep 1; done) & wait"
+    told = Told(script).stop_at("child", signal.SIGTERM)
+
+    async def played() -> float:
+        running = asyncio.create_task(told.keeper.run())
+        await asyncio.to_thread(wait_until, lambda: "child" in told.lines, "it has begun", 10)
+        await asyncio.to_thread(wait_until, lambda: told.keeper._process is None, "its parent has ended", 10)
+        told.keeper.stop(signal.SIGKILL)
+        begun = time.monotonic()
+        await running
+        return time.monotonic() - begun
+
+    assert asyncio.run(asyncio.wait_for(played(), 20)) < keeper.LEFTOVERS
 
 
 def test_a_signal_is_told_by_its_name() -> None:

@@ -14,9 +14,16 @@ from otel_celery.page.page import StatusPage
 BROWSERS = (
     "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8",
     "text/html",
-    "text/plain;q=0.5, TEXT/HTML;q=0.1",
+    "text/plain;q=0.1, TEXT/HTML;q=0.5",
+    "text/html, text/plain",
+    "text/html;q=0.4, text/*;q=0.3, */*",
 )
 OTHERS = ("*/*", "", "text/plain", "text/html;q=0, */*", "application/json", ";;q=,text/htm", "text/*")
+LESS = (
+    *("text/plain;q=0.5, TEXT/HTML;q=0.1", "text/html;q=0.5, */*", "text/html;q=0.2, text/*;q=0.3"),
+    *("text/html;q=0", "text/html;q=0.000", "text/html;q=often", "text/html;q=nan", "text/html;q=2"),
+)
+"""HTML is named, and wanted less than text, or not at all."""
 
 
 class Moving:
@@ -45,9 +52,9 @@ def test_a_browser_gets_html(served, accept: str) -> None:
     assert b"<h1>worker w@h</h1>" in reply.body
 
 
-@pytest.mark.parametrize("accept", OTHERS)
+@pytest.mark.parametrize("accept", [*OTHERS, *LESS])
 def test_others_get_text(served, accept: str) -> None:
-    """Curl, and all who do not name HTML, read some lines."""
+    """Curl, and all who do not name HTML, or want it less, read some lines."""
     reply = served.fetch("/", Accept=accept)
     assert (reply.status, reply.headers["Content-Type"]) == (200, "text/plain; charset=utf-8")
     assert reply.body.startswith(b"worker w@h: ready\n")

@@ -7,7 +7,7 @@ import yaml
 
 from devops.monitoring import watched
 from otel_celery.watch import alerts
-from otel_celery.watch.conditions import CONDITIONS, UNSEEN
+from otel_celery.watch.conditions.table import CONDITIONS, UNSEEN
 
 
 def test_the_table_is_made_of_the_files() -> None:

@@ -21,7 +21,7 @@ from tests.unit.watch.ports import serving
 if TYPE_CHECKING:
     from pathlib import Path
 
-NOTHING = "the connection is refused: nothing listens there"
+NOTHING = "the connection is refused; nothing listens there"
 
 
 def ask(*urls: str, timeout: float = 5, port: Port = Port(), identity: Identity = Identity()) -> list[Answer]:  # noqa: B008  both are frozen
@@ -56,7 +56,7 @@ def test_a_port_without_a_listener_says_so() -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "why"), [(401, "HTTP 401: it wants other credentials"), (503, "HTTP 503"), (404, "HTTP 404: ")]
+    ("status", "why"), [(401, "HTTP 401; it wants other credentials"), (503, "HTTP 503"), (404, "HTTP 404; ")]
 )
 def test_a_status_that_is_not_200_is_no_answer(status: int, why: str) -> None:
     """It is named."""

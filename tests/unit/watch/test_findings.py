@@ -9,7 +9,7 @@ import pytest
 
 from otel_celery.watch import findings
 from otel_celery.watch.endpoints import Endpoint, of_url
-from otel_celery.watch.findings import Broker, Finding
+from otel_celery.watch.finding import Broker, Finding
 from otel_celery.watch.model import Subject
 from otel_celery.watch.scraped import unscraped
 from otel_celery.watch.sources import Prometheus
@@ -50,7 +50,7 @@ def test_a_worker_that_is_full() -> None:
     (only,) = found(Played(), a=page(tasks_active=4, oldest=720))
     assert (only.name, only.severity) == ("WorkerFull", "warning")
     assert only.sentence == (
-        "trading@h is full (4 of 4) with tasks of orders.place, the oldest for 12 min, and holds 2 tasks more"
+        "trading@h is full (4 of 4) with tasks of orders.place, the oldest for 12 min, and 2 more tasks wait in it"
     )
     assert list(found(Played(), a=page(tasks_active=4, oldest=5))) == []
     (only,) = found(Played(), a=page(tasks_active=4, tasks_reserved=4, oldest=5))
@@ -91,34 +91,34 @@ def test_a_publisher_without_the_library() -> None:
     )
     (only,) = found(Played(), a=page() + lines)
     assert only.name == "PublisherWithoutLibrary"
-    assert only.sentence.startswith("of orders.place 3 messages did not say when they were published: ")
+    assert only.sentence.startswith("3 messages of orders.place came without the time of publishing: ")
     assert "instrument(app)" in only.do
 
 
 def test_messages_that_never_became_a_task() -> None:
     """With the reason."""
     (only,) = found(Played(), a=page() + f'celery_messages_unknown_total{{reason="unknown_task",{WORKER}}} 2\n')
-    assert only.sentence == "2 messages that trading@h received never became a task: unknown_task"
+    assert only.sentence == "2 messages that trading@h received never became a task (unknown_task)"
 
 
 def test_clocks_that_differ() -> None:
     """A publisher's, and a worker's own."""
     first, second = found(Played(), a=page(started=10_100) + f"otel_celery_clock_skew_total{{{WORKER}}} 3\n")
     assert first.sentence == (
-        "3 messages that trading@h received came from the future: a publisher's clock is ahead of its own"
+        "3 messages that trading@h received came from the future: a publisher's clock is ahead of the worker's"
     )
-    assert second.sentence == "trading@h began 1.6 min from now: its clock is ahead of this host's"
+    assert second.sentence == "trading@h says that it began 1.6 min from now: its clock is ahead of this host's"
 
 
 def test_a_port_that_is_somebody_elses_and_one_that_does_not_answer() -> None:
     """The first needs no worker to be started again; the other is the alert's, with the runbook's first step."""
     foreign, away = sorted(found(Played(known=["a:1", "b:1"]), a="up 1\n"), key=lambda each: each.sentence)
-    assert foreign.sentence == "a:1: what answers is not otel-celery: its page has none of the metrics"
+    assert foreign.sentence == "a:1: what answers is not otel-celery; its page has none of the metrics"
     assert away.sentence == "b:1: no answer within 2 s"
     assert {foreign.severity, away.severity} == {"critical"}
     assert foreign.link == "devops/monitoring/RUNBOOK.md#celeryworkerdown"
-    assert foreign.do.startswith("Is this the worker's port?")
-    assert away.do.startswith("Does the process live? pgrep")
+    assert foreign.do.startswith("Look: Is this the worker's port?")
+    assert away.do.startswith("Look: Does the process live? `pgrep")
 
 
 def test_a_broker_that_does_not_answer_is_one_thing() -> None:
@@ -139,11 +139,11 @@ class Told(Prometheus):
         self._told = {of_url(address): error for address, error in targets.items()}
 
     @property
-    def address(self) -> str:
+    def place(self) -> str:
         """Where it would be."""
         return "prom:9090"
 
-    async def targets(self) -> dict[Endpoint, str]:
+    async def errors(self) -> dict[Endpoint, str]:
         """Tell them."""
         return self._told
 

@@ -14,7 +14,7 @@ from otel_celery.watch.asking import Answer, Asker
 from otel_celery.watch.endpoints import Endpoint, EndpointError, of_url
 from otel_celery.watch.fleet import Fleet
 from otel_celery.watch.model import State
-from otel_celery.watch.sources import Given
+from otel_celery.watch.sources import Found, Given
 from tests.unit.watch.ports import page, serving
 
 if TYPE_CHECKING:
@@ -28,16 +28,18 @@ class Played(Asker):
     pages: dict[str, str] = field(default_factory=dict)
     at: float = 0.0
     known: list[str] = field(default_factory=lambda: ["a:1"])
+    fault: str = ""
+    place: str = "a file"
 
     def __post_init__(self) -> None:
         """Watch what is known."""
         self.fleet = Fleet([self], self, lambda: self.at, lambda: 10_000 + self.at)
 
-    async def find(self) -> list[Endpoint]:
+    async def find(self) -> Found:
         """Tell what is known."""
         if not self.known:
             raise EndpointError("nobody knows")
-        return [of_url(name) for name in self.known]
+        return Found(tuple(of_url(name) for name in self.known), self.fault)
 
     async def ask(self, endpoint: Endpoint) -> Answer:
         """Answer with the page."""
@@ -112,6 +114,11 @@ def test_what_is_not_ours_is_told_from_a_worker_that_is_away() -> None:
     view = Played(known=["a:1", "b:1"]).look(a="node_load1 3\n")
     assert [(worker.name, worker.state) for worker in view.workers] == [("a:1", State.FOREIGN), ("b:1", State.AWAY)]
     assert (view.asked, view.answered) == (2, 0)
+    away, foreign = sorted(view.problems, key=lambda problem: problem.alert)
+    assert (away.alert, away.look, away.after) == ("CeleryWorkerDown", "Does the process live?", 60)
+    assert (foreign.alert, foreign.severity, foreign.after) == ("NotOtelCelery", "critical", 60)
+    assert foreign.look.startswith("Is this the worker's port?")
+    assert foreign.link == away.link
 
 
 def test_an_endpoint_that_its_source_no_longer_tells_is_gone() -> None:
@@ -120,10 +127,47 @@ def test_an_endpoint_that_its_source_no_longer_tells_is_gone() -> None:
     assert len(played.look(a=page(), b=page("x@h")).workers) == 2
     played.known = []
     assert len(played.look(31).workers) == 2
-    assert played.look(1).notes == ("nobody knows",)
+    assert [note.sentence for note in played.look(1).notes] == ["nobody knows"]
     played.known = ["b:1"]
     played.look(31)
     assert [worker.name for worker in played.look(1).workers] == ["x@h"]
+
+
+def test_a_source_that_fails_takes_no_other_ones_endpoints_and_none_of_its_own() -> None:
+    """What another source no longer tells is gone meanwhile."""
+    first, second = Played(known=["a:1", "b:1"]), Played(known=["c:1"])
+    fleet = Fleet([first, second], first, lambda: first.at)
+
+    def known() -> list[str]:
+        first.at += 31
+        asyncio.run(looked())
+        return [each.endpoint.address for each in fleet.watched.values()]
+
+    async def looked() -> None:
+        await fleet.look()
+        await asyncio.sleep(0)
+        await fleet.look()
+
+    assert known() == ["a:1", "b:1", "c:1"]
+    second.known, first.known = [], ["b:1"]
+    assert known() == ["b:1", "c:1"]
+
+
+def test_a_target_that_is_no_endpoint_is_said_beside_those_that_are() -> None:
+    """The others are asked."""
+    played = Played(fault="a file: 'a b' is not an endpoint")
+    view = played.look(a=page())
+    assert [worker.name for worker in view.workers] == ["trading@h"]
+    assert [(note.name, note.sentence) for note in view.notes] == [("BadTarget", played.fault)]
+    assert not view.is_well
+
+
+def test_a_worker_that_is_named_twice_is_one() -> None:
+    """By a URL and by a file, in two spellings."""
+    played = Played(known=["localhost:1", "127.0.0.1:1", "[::1]:1"], pages={"localhost:1": page()})
+    view = played.look()
+    assert [(worker.url, worker.name) for worker in view.workers] == [("http://localhost:1/metrics", "trading@h")]
+    assert (view.asked, view.problems) == (1, ())
 
 
 def test_a_look_does_not_wait_for_one_that_hangs() -> None:
@@ -264,7 +308,30 @@ def test_an_exporter_that_does_not_answer_is_said() -> None:
     assert played.look(b=QUEUE.format("q", 0, "q", 0)).workers == ()
     played.pages.clear()
     view = played.look(1)
-    assert (view.workers, view.notes) == ((), ("b:1 does not answer: no answer within 2 s",))
+    assert [note.sentence for note in view.notes] == ["b:1 gives no metrics: no answer within 2 s"]
+    assert view.workers == ()
+
+
+def test_the_only_worker_without_a_broker_is_told_as_one() -> None:
+    """And several as several."""
+    (one,) = Played().look(a=page(broker_connected=0)).problems
+    assert one.figure == "the only worker has no connection to the broker: no task is received"
+    several = Played(known=["a:1", "b:1"])
+    (two,) = several.look(a=page("a@h", broker_connected=0), b=page("b@h", broker_connected=0)).problems
+    assert two.figure == "none of 2 workers has a connection to the broker: no task is received"
+
+
+def test_a_poison_is_named_by_what_it_did_before_the_watch_began() -> None:
+    """A pool is killed every few seconds at most; what happened before the window is no longer told."""
+    labels = 'queue="trading",task_name="orders.place",worker="trading@h"'
+    poison = (
+        f'celery_task_failures_by_exception_total{{exception="WorkerLostError",{labels}}} 3\n'
+        f"celery_task_redelivered_total{{{labels}}} 3\n"
+    )
+    (only,) = Played().look(a=page(started=10_000 - 800) + poison).problems
+    assert (only.alert, only.subject.task) == ("CeleryPoisonMessage", "orders.place")
+    assert only.figure == "3 processes died of it, and its messages came back 3 times"
+    assert Played().problems(a=page(started=10_000 - 1_000) + poison) == []
 
 
 def test_one_name_at_two_endpoints_is_told_once_as_such() -> None:

@@ -13,22 +13,25 @@ from otel_celery.pools.plan import Pool
 from otel_celery.pools.targets import file_sd
 from otel_celery.settings.settings import Port
 from otel_celery.watch.asking import Asker
-from otel_celery.watch.endpoints import EndpointError, of_pool, of_url
-from otel_celery.watch.sources import Files, Prometheus
+from otel_celery.watch.endpoints import EndpointError, of_pool, of_url, united
+from otel_celery.watch.sources import File, Prometheus
 from tests.services import free_port
 from tests.unit.watch.ports import serving
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from otel_celery.watch.endpoints import Endpoint
     from otel_celery.watch.sources import Source
 
 
 def found(source: Source) -> list[tuple[str, str]]:
     """Ask a source for URLs and pools."""
-    endpoints: list[Endpoint] = asyncio.run(source.find())
-    return [(endpoint.url, endpoint.pool) for endpoint in endpoints]
+    return [(endpoint.url, endpoint.pool) for endpoint in asyncio.run(source.find()).endpoints]
+
+
+def fault(source: Source) -> str:
+    """Ask a source what it names that is no endpoint."""
+    return asyncio.run(source.find()).fault
 
 
 @pytest.mark.parametrize(
@@ -59,17 +62,51 @@ def test_a_pool_is_asked_where_it_can_be_reached() -> None:
     assert (endpoint.url, endpoint.pool) == ("http://127.0.0.1:9101/metrics", "trading")
 
 
+@pytest.mark.parametrize(
+    ("texts", "urls"),
+    [
+        (("localhost:1", "127.0.0.1:1", "[::1]:1", "http://LOCALHOST:1/metrics"), ["http://localhost:1/metrics"]),
+        (("127.0.0.1:1", "http://127.0.0.1:1/"), ["http://127.0.0.1:1/metrics"]),
+        (("[2001:DB8::1]:1", "[2001:db8:0::1]:1"), ["http://[2001:db8::1]:1/metrics"]),
+        (("Web1:1", "web1:1"), ["http://web1:1/metrics"]),
+        (
+            ("localhost:1", "localhost:2", "127.0.0.2:1", "https://localhost:1", "localhost:1/m"),
+            [
+                *("http://localhost:1/metrics", "http://localhost:2/metrics", "http://127.0.0.2:1/metrics"),
+                *("https://localhost:1/metrics", "http://localhost:1/m"),
+            ],
+        ),
+    ],
+)
+def test_one_endpoint_is_one_however_it_is_spelt(texts: tuple[str, ...], urls: list[str]) -> None:
+    """Where its spellings differ it is asked by the name that stands for each of its addresses."""
+    assert list(united(of_url(text) for text in texts)) == urls
+
+
+def test_what_either_says_of_an_endpoint_is_kept() -> None:
+    """A file knows the pool and that it is no worker, a URL the password."""
+    told = [of_url("http://me:pw@localhost:1"), of_url("127.0.0.1:1", "queues", job="celery-queues")]
+    (only,) = united(told).values()
+    assert (only.login, only.pool, only.is_worker) == (b"me:pw", "queues", False)
+
+
 def test_the_files_are_those_that_prometheus_reads(tmp_path: Path) -> None:
     """What `otel-celery targets` writes, and YAML; the scheme and the path are labels there."""
     mine, theirs = tmp_path / "mine.json", tmp_path / "theirs.yml"
     mine.write_text(file_sd([Pool("trading", "app", 9101, ("q",))], "web1", Port(), 9106))
     theirs.write_text("- targets: ['web2:1', 'web3:2']\n  labels: {pool: p, __scheme__: https, __metrics_path__: /m}\n")
-    assert found(Files([mine, theirs])) == [
-        ("http://web1:9101/metrics", "trading"),
-        ("http://web1:9106/metrics", ""),
-        ("https://web2:1/m", "p"),
-        ("https://web3:2/m", "p"),
-    ]
+    assert found(File(mine)) == [("http://web1:9101/metrics", "trading"), ("http://web1:9106/metrics", "")]
+    assert found(File(theirs)) == [("https://web2:1/m", "p"), ("https://web3:2/m", "p")]
+
+
+def test_a_target_that_is_no_endpoint_costs_its_neighbours_nothing(tmp_path: Path) -> None:
+    """They are told; it is named, or the first of several is."""
+    file = tmp_path / "a.json"
+    file.write_text('[{"targets": ["web1:1", "a b", "web2:2"]}, {"targets": ["web3:3"]}]')
+    assert [url for url, _ in found(File(file))] == [f"http://web{n}:{n}/metrics" for n in (1, 2, 3)]
+    assert fault(File(file)) == f"{file}: 'http://a b' is not an endpoint: it must be host:port or an http(s) URL"
+    file.write_text('[{"targets": ["web1:1", "a b", 5.5, "web1:0"]}]')
+    assert fault(File(file)).endswith("it must be host:port or an http(s) URL (2 of its 4 targets are none)")
 
 
 @pytest.mark.parametrize(
@@ -78,10 +115,13 @@ def test_the_files_are_those_that_prometheus_reads(tmp_path: Path) -> None:
         ("a.json", "{", "is no list of targets, as file_sd_configs reads them: "),
         ("a.json", "[1]", "is no list of targets, as file_sd_configs reads them: "),
         ("a.yml", "- {", "is no list of targets, as file_sd_configs reads them: "),
-        ("a.json", '[{"targets": ["a b"]}]', "'http://a b' is not an endpoint"),
+        ("a.json", '[{"targets": "web1:1"}]', "its targets are no list: 'web1:1'"),
+        ("a.json", "[" * 100_000, "as file_sd_configs reads them: its brackets are nested too deeply"),
+        ("a.yml", "[" * 1_000, "as file_sd_configs reads them: its brackets are nested too deeply"),
         ("a.txt", "[]", "its name ends in '.txt', and not in .json, .yml, .yaml"),
         ("none.json", None, "cannot be read: No such file or directory"),
     ],
+    ids=["json", "number", "yaml", "text", "deep", "deep-yaml", "suffix", "none"],
 )
 def test_a_file_that_is_none_says_so(tmp_path: Path, name: str, text: str | None, why: str) -> None:
     """With its name."""
@@ -89,7 +129,7 @@ def test_a_file_that_is_none_says_so(tmp_path: Path, name: str, text: str | None
     if text is not None:
         file.write_text(text)
     with pytest.raises(EndpointError) as refused:
-        found(Files([file]))
+        found(File(file))
     assert str(file) in str(refused.value)
     assert why in str(refused.value)
 
@@ -109,10 +149,25 @@ def test_a_prometheus_tells_its_targets() -> None:
         assert port.asked == [("/api/v1/targets?state=active", None)]
 
 
-@pytest.mark.parametrize("page", ["", "[]", '{"data": {"activeTargets": [1]}}', '{"data": 5}'])
+def test_a_target_of_a_prometheus_that_is_no_endpoint_costs_its_neighbours_nothing() -> None:
+    """It names where it stands."""
+    odd = [{"scrapeUrl": url, "labels": {"job": "celery", "pool": None}} for url in ("ftp://web1:1", "")]
+    with serving(json.dumps({"data": {"activeTargets": [odd[0], *TARGETS, odd[1]]}})) as port:
+        prometheus = Prometheus(port.address, Asker(Port(), Identity(), 5))
+        assert [url for url, _ in found(prometheus)] == ["http://web1:9101/metrics", "https://web1:9106/metrics"]
+        assert fault(prometheus) == (
+            f"Prometheus at {port.address}: 'ftp://web1:1' is not an endpoint: it must be host:port or an http(s) URL "
+            "(2 of its 4 targets are none)"
+        )
+
+
+@pytest.mark.parametrize(
+    "page", ["", "[]", '{"data": {"activeTargets": [1]}}', '{"data": 5}', "[" * 100_000], ids=range(5)
+)
 def test_what_is_no_prometheus_says_so(page: str) -> None:
     """Whatever it answers."""
-    with serving(page) as port, pytest.raises(EndpointError, match="is no Prometheus: it tells no activeTargets"):
+    why = "its brackets are nested too deeply" if page.startswith("[[") else "it tells no activeTargets"
+    with serving(page) as port, pytest.raises(EndpointError, match=f"is no Prometheus: {why}$"):
         found(Prometheus(port.address, Asker(Port(), Identity(), 5)))
 
 
