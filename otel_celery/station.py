@@ -34,12 +34,12 @@ from otel_celery.lifecycle import Where, guarded
 from otel_celery.outward import Outward
 from otel_celery.record.errors import Errors
 from otel_celery.record.folding import Folding
-from otel_celery.record.instruments import read_with
 from otel_celery.record.labels import MAX_ASKED_QUEUES, Labels
 from otel_celery.record.meter_sink import MeterSink
 from otel_celery.record.metering import Metering
 from otel_celery.record.publishes import Publishes
 from otel_celery.record.resource import of_process
+from otel_celery.record.showing import lasting
 from otel_celery.saying import say
 from otel_celery.settings import settings as environment
 
@@ -112,7 +112,7 @@ class Station:
 
         An exception of one costs its own metric, and is counted. The labels must be those of the catalogue.
         """
-        self._leaves.append(read_with(self._metering.meter, readings, self.errors, lambda: self._is_closed))
+        self._leaves.append(self._metering.readings.show(lasting(readings), self.errors, lambda: self._is_closed))
 
     def histogram(self, metric: Metric, attributes: Mapping[str, str]) -> Recorder:
         """Open one series of a histogram: ``record`` is for one thread; make it once for each set of labels."""

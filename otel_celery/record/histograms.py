@@ -27,6 +27,7 @@ from opentelemetry.sdk.metrics.export import (
     ScopeMetrics,
 )
 
+from otel_celery.forks import Home
 from otel_celery.native import original
 
 if TYPE_CHECKING:
@@ -128,7 +129,8 @@ class Tally:
     def read(self) -> tuple[list[int], float]:
         """Return the observations so far: a copy of the counts of the buckets, and the total."""
         with self._lock:
-            self._take()
+            if self._noted:
+                self._take()
             return list(self.counts), self.total
 
     def _take(self) -> None:
@@ -158,6 +160,7 @@ class TallyHistograms:
         self._bounds = bounds
         self._started_at = started_at
         self._tallies: dict[catalogue.Metric, list[Tally]] = {}
+        self._home = Home()
 
     def series(self, metric: catalogue.Metric, attributes: Mapping[str, str]) -> Tally:
         """Open one series."""
@@ -166,7 +169,12 @@ class TallyHistograms:
         return tally
 
     def produce(self, now: int) -> Iterator[ScopeMetrics]:
-        """Yield the SDK's metrics of all series that have observations; ``now`` is in nanoseconds since the epoch."""
+        """Yield the SDK's metrics of all series that have observations; ``now`` is in nanoseconds since the epoch.
+
+        A forked child has a copy of the tallies, and yields nothing.
+        """
+        if not self._home.is_here:
+            return
         collected = [made for metric in list(self._tallies) if (made := self._made(metric, now)) is not None]
         if collected:
             yield ScopeMetrics(self._scope, collected, self._scope.schema_url or "")

@@ -37,6 +37,8 @@ from otel_celery.catalogue import SCOPE
 from otel_celery.export import plugins
 from otel_celery.record.histograms import BothHistograms, SdkHistograms, TallyHistograms
 from otel_celery.record.labels import MAX_ASKED_QUEUES
+from otel_celery.record.produced import ProducedReadings
+from otel_celery.record.producers import Producers
 from otel_celery.record.refusals import Refusals
 from otel_celery.record.source import SourceReader
 from otel_celery.record.tallies import PAIRS_PER_TASK_NAME
@@ -55,9 +57,9 @@ if TYPE_CHECKING:
     from otel_celery.lifecycle import Loss
     from otel_celery.record.foreign import ForeignMetrics
     from otel_celery.record.histograms import Histograms
-    from otel_celery.record.producers import Producer
     from otel_celery.record.pusher import Hold
     from otel_celery.record.pushers import Pushers
+    from otel_celery.record.showing import Readings
     from otel_celery.settings.push import Push
     from otel_celery.settings.settings import Bounds, Settings
 
@@ -72,19 +74,20 @@ class Metering:
 
         ``lost`` gets the reason and the number of others' points that cannot be shown or pushed.
         """
-        self.producers: list[Producer] = []
-        """The sources of metrics that each of our readers has besides the SDK; more may be added at any time."""
         self.pushers = _pushers(settings.push) if settings.push is not None else None
         found = application_provider() if settings.enabled else None  # with metrics off, no reader is to have them
         self.is_ours = found is None
         self.provider = found or _provider(described, settings.push)
+        self.producers = Producers(described if self.is_ours else None)
         self._limits = limits(settings.bounds)
         self._reader: SourceReader | None = None
         self._began = InstrumentationScope(SCOPE, __version__), time.time_ns()
         self._label_length = settings.bounds.label_length
         self._refused = Refusals(lost)
         self._sdk: SdkHistograms | None = None
-        self.histograms, self._stand_in = self._histograms(settings)
+        needs_sdk = not self.is_ours or (settings.push is not None and settings.push.needs_sdk)
+        self.readings = self._readings(needs_sdk=needs_sdk)
+        self.histograms, self._stand_in = self._histograms(settings, needs_sdk=needs_sdk)
         if settings.port is not None:
             self._reader = SourceReader(cardinality_limits=self._limits)
             self.provider.add_metric_reader(self._reader)
@@ -164,11 +167,21 @@ class Metering:
             self.provider.remove_metric_reader(self._reader)
             self._reader = None
 
-    def _histograms(self, settings: Settings) -> tuple[Histograms, TallyHistograms | None]:
+    def _readings(self, *, needs_sdk: bool) -> Readings:
+        """Choose the way of counters and gauges: somebody else's views, or deltas, need the SDK's instruments."""
+        if needs_sdk:
+            from otel_celery.record.observed import ObservedReadings  # noqa: PLC0415  most workers do not
+
+            return ObservedReadings(self.meter)
+        produced = ProducedReadings(*self._began)
+        self.producers.add(produced)
+        return produced
+
+    def _histograms(self, settings: Settings, *, needs_sdk: bool) -> tuple[Histograms, TallyHistograms | None]:
         """Choose the recorder of histograms, and the tallies that stand in where a view makes them exponential."""
         tallied = TallyHistograms(settings.buckets, *self._began)
-        if self.is_ours and not (settings.push is not None and settings.push.needs_sdk):
-            self.producers.append(tallied)
+        if not needs_sdk:
+            self.producers.add(tallied)
             return tallied, None
         self._sdk = SdkHistograms(self.meter, settings.buckets)
         if settings.port is not None and not self.is_ours:

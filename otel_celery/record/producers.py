@@ -10,10 +10,13 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Protocol, cast
 
+from opentelemetry.sdk.metrics.export import MetricsData, ResourceMetrics
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from opentelemetry.sdk.metrics.export import Metric, MetricsData, ScopeMetrics
+    from opentelemetry.sdk.metrics.export import InMemoryMetricReader, Metric, ScopeMetrics
+    from opentelemetry.sdk.resources import Resource
 
 
 class Producer(Protocol):
@@ -32,15 +35,45 @@ def metrics_of(scope: ScopeMetrics) -> list[Metric]:
     return cast("list[Metric]", scope.metrics)
 
 
-def add_produced(data: MetricsData, producers: Sequence[Producer]) -> None:
-    """Add the producers' metrics to a collection of the SDK's; metrics of one scope are put together."""
-    now = time.time_ns()
-    scopes = cast("list[ScopeMetrics]", data.resource_metrics[0].scope_metrics)
-    for producer in producers:
-        for produced in producer.produce(now):
-            for known in scopes:
-                if known.scope == produced.scope:
-                    metrics_of(known).extend(produced.metrics)
-                    break
-            else:
-                scopes.append(produced)
+class Producers:
+    """The sources that each of our readers has besides the SDK; more may be added at any time."""
+
+    def __init__(self, resource: Resource | None = None, of: Sequence[Producer] = ()) -> None:
+        """Ask these; ``resource`` describes the process where the SDK itself may have no metric, and so no resource."""
+        self._resource = resource
+        self._of = list(of)
+
+    def add(self, producer: Producer) -> None:
+        """Ask one more."""
+        self._of.append(producer)
+
+    def besides(self, producer: Producer) -> Producers:
+        """Return these of now, and one more, for a reader that has one of its own."""
+        return Producers(self._resource, [*self._of, producer])
+
+    def collect(self, reader: InMemoryMetricReader) -> MetricsData | None:
+        """Collect with a reader of the SDK's, and add what is produced; None where there is nothing at all.
+
+        Raises any exception of an instrument's callback.
+        """
+        data = reader.get_metrics_data()
+        if data is None:
+            if self._resource is None:
+                return None
+            data = MetricsData([ResourceMetrics(self._resource, [], self._resource.schema_url)])
+        scopes = cast("list[ScopeMetrics]", data.resource_metrics[0].scope_metrics)
+        now = time.time_ns()
+        for producer in self._of:
+            _add(scopes, producer.produce(now))
+        return data if scopes else None
+
+
+def _add(scopes: list[ScopeMetrics], produced: Iterable[ScopeMetrics]) -> None:
+    """Add metrics to those of their scope; our own scope comes first, whatever the application records."""
+    for made in produced:
+        for known in scopes:
+            if known.scope == made.scope:
+                metrics_of(known).extend(made.metrics)
+                break
+        else:
+            scopes.insert(0, made)

@@ -15,6 +15,7 @@ from otel_celery.catalogue import SCOPE
 from otel_celery.ending import PUBLISHER_SECONDS
 from otel_celery.record.foreign import ForeignMetrics
 from otel_celery.record.metering import limits
+from otel_celery.record.producers import Producers
 from otel_celery.record.pushers import Pushers
 from otel_celery.record.refusals import Refusals
 from otel_celery.record.resource import of_process
@@ -70,7 +71,7 @@ class PublisherPush:
         def foreign() -> ForeignMetrics:
             return ForeignMetrics(InstrumentationScope(SCOPE, __version__), self._label_length, refused)
 
-        self.pushers.start(self._provider, self._limits, ((), Nothing), hold, (foreign, refused))
+        self.pushers.start(self._provider, self._limits, (Producers(), Nothing), hold, (foreign, refused))
 
     def meter(self) -> Meter:
         """Return the meter to record with."""

@@ -13,16 +13,14 @@ from opentelemetry.sdk.metrics.export import ExponentialHistogram
 from prometheus_client import CollectorRegistry
 
 from otel_celery.record.families import RememberingCollector
-from otel_celery.record.producers import add_produced, metrics_of
+from otel_celery.record.producers import metrics_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from opentelemetry.sdk.metrics.export import Metric, MetricsData
 
     from otel_celery.record.foreign import ForeignMetrics
     from otel_celery.record.histograms import TallyHistograms
-    from otel_celery.record.producers import Producer
+    from otel_celery.record.producers import Producers
     from otel_celery.record.source import SourceReader
 
 
@@ -38,7 +36,7 @@ class PullReader(PrometheusMetricReader):
         self,
         source: SourceReader,
         registry: CollectorRegistry,
-        producers: Sequence[Producer],
+        producers: Producers,
         foreign: ForeignMetrics,
         stand_in: TallyHistograms | None = None,
     ) -> None:
@@ -55,12 +53,11 @@ class PullReader(PrometheusMetricReader):
 
     def _fetch(self) -> None:
         """Collect, and have the collection shown."""
-        metrics_data = self._source.get_metrics_data()
+        metrics_data = self._producers.collect(self._source)
         if metrics_data is not None:
             self._show(metrics_data)
 
     def _show(self, metrics_data: MetricsData) -> None:
-        add_produced(metrics_data, self._producers)
         for resource_metrics in metrics_data.resource_metrics:
             for scope_metrics in resource_metrics.scope_metrics:
                 metrics = metrics_of(scope_metrics)

@@ -20,17 +20,16 @@ from otel_celery.forks import gate
 from otel_celery.masking import represented
 from otel_celery.record.exporters import ExporterError, Late
 from otel_celery.record.isolation import Isolation
-from otel_celery.record.producers import add_produced
 from otel_celery.unobtrusive import consideration
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
     from contextlib import AbstractContextManager
 
     from opentelemetry.sdk.metrics.export import CardinalityLimits, MetricExporter, MetricsData
 
     from otel_celery.record.foreign import ForeignMetrics
-    from otel_celery.record.producers import Producer
+    from otel_celery.record.producers import Producers
     from otel_celery.record.refusals import Refusals
 
     Hold = Callable[[], AbstractContextManager[None]]
@@ -63,7 +62,7 @@ class PushReader(InMemoryMetricReader):
         self,
         exporter: MetricExporter | Late,
         limits: CardinalityLimits,
-        producers: Sequence[Producer],
+        producers: Producers,
         foreign: ForeignMetrics,
     ) -> None:
         """Collect as this exporter prefers; more may be added to ``producers`` later."""
@@ -79,11 +78,8 @@ class PushReader(InMemoryMetricReader):
 
         Raises any exception of an instrument's callback.
         """
-        metrics_data = self.get_metrics_data()
-        if metrics_data is None:
-            return None
-        add_produced(metrics_data, self._producers)
-        return self._foreign.tidy(metrics_data)
+        metrics_data = self._producers.collect(self)
+        return None if metrics_data is None else self._foreign.tidy(metrics_data)
 
     def shutdown(self, timeout_millis: float = 30_000, **_: object) -> None:
         """Do nothing: the exporting thread shuts the exporter down."""

@@ -12,13 +12,13 @@ from otel_celery.record.exporters import ExporterError, Late, load, make
 from otel_celery.record.pusher import Pusher, PushReader, has_deltas
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from opentelemetry.sdk.metrics import MeterProvider
     from opentelemetry.sdk.metrics.export import CardinalityLimits, MetricExporter
 
     from otel_celery.record.foreign import ForeignMetrics
-    from otel_celery.record.producers import Producer
+    from otel_celery.record.producers import Producer, Producers
     from otel_celery.record.pusher import Hold
     from otel_celery.record.refusals import Refusals
     from otel_celery.settings.otlp import Exporter
@@ -46,7 +46,7 @@ class Pushers:
         self,
         provider: MeterProvider,
         limits: CardinalityLimits,
-        producers: tuple[Sequence[Producer], Callable[..., Producer]],
+        producers: tuple[Producers, Callable[..., Producer]],
         hold: Hold,
         foreign: tuple[Callable[[], ForeignMetrics], Refusals],
     ) -> None:
@@ -71,7 +71,7 @@ class Pushers:
                 reader = made
             else:
                 shared, figures = producers
-                reader = PushReader(made, limits, [*shared, figures(has_deltas=has_deltas(made))], foreign[0]())
+                reader = PushReader(made, limits, shared.besides(figures(has_deltas=has_deltas(made))), foreign[0]())
                 timing = self._push.interval, self._push.timeout
                 pusher = Pusher(place, reader, made, timing, hold, foreign[1])
                 pusher.opened, pusher.failed = self.pushed, self.failed

@@ -13,6 +13,7 @@ from otel_celery.record.meter_sink import MeterSink
 from otel_celery.record.metering import Metering
 from otel_celery.record.publishes import Publishes
 from otel_celery.record.resource import of_worker
+from otel_celery.record.showing import lasting
 from otel_celery.record.tallies import Tallies
 
 if TYPE_CHECKING:
@@ -37,12 +38,12 @@ class Recording(Metering):
 
     def register(self, levels: WorkerLevels) -> None:
         """Create the instruments, now that the worker's levels can be read."""
-        self._leaves.append(instruments.register(self.meter, self.tallies, levels))
+        self._leaves.append(instruments.register(self.readings, self.tallies, levels))
 
     def show(self, readings: Mapping[Metric, Reading]) -> None:
         """Show readings of something besides, such as the queues."""
         is_closed = partial(getattr, self.tallies, "is_closed")
-        self._leaves.append(instruments.read_with(self.meter, readings, self.tallies.errors, is_closed))
+        self._leaves.append(self.readings.show(lasting(readings), self.tallies.errors, is_closed))
 
     def publishes(self, settings: Settings) -> Publishes:
         """Count what the worker publishes, in its main process, and in its pool's children if the relay hears them."""

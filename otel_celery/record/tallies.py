@@ -47,6 +47,7 @@ class TaskTally:
     __slots__ = (
         "_ends",
         "_histograms",
+        "_labelled",
         "_note_duration",
         "_note_queue_wait",
         "_note_runtime",
@@ -70,6 +71,7 @@ class TaskTally:
     ) -> None:
         """Begin at zero; ``attributes`` are worker, task_name and queue."""
         self.attributes = attributes
+        self._labelled: dict[tuple[str, str], Mapping[str, str]] = {}
         self.label_exception = label_exception
         self.lock = threading.RLock()
         self.received_count = self.redelivered_count = self.skew_count = 0
@@ -84,6 +86,13 @@ class TaskTally:
         # Functions, since each is called for each task.
         self._note_wait, self._note_queue_wait = wait.note, queue_wait.note
         self._note_duration, self._note_runtime = duration.note, runtime.note
+
+    def labelled(self, label: str, value: str) -> Mapping[str, str]:
+        """Return the attributes with one label more: each time the same object."""
+        known = self._labelled.get((label, value))
+        if known is None:
+            known = self._labelled[label, value] = {**self.attributes, label: str.__str__(value)}
+        return known
 
     @property
     def started_count(self) -> int:

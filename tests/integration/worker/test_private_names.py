@@ -47,7 +47,7 @@ OURS = {
     *("_attributes", "_books", "_by_child", "_context", "_instrument", "_kept", "_limit", "_one"),
     *("_other", "_own_spans", "_pid", "_record", "_taken"),
     *("_ends", "_histograms", "_note_duration", "_note_queue_wait", "_note_runtime", "_note_wait", "_noted", "_number"),
-    *("_runtime", "_wait"),
+    *("_labelled", "_runtime", "_wait"),
 }
 """What one of our objects asks of another of its class, or has in its ``__slots__``."""
 

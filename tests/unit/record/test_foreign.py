@@ -23,6 +23,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families
 
 from otel_celery.record import port_names as names
+from otel_celery.record.producers import Producers
 from otel_celery.record.pull import PullReader
 from otel_celery.record.recording import Recording
 from otel_celery.record.source import SourceReader
@@ -286,7 +287,7 @@ def test_an_applications_resource_is_cleaned_too() -> None:
     provider = MeterProvider(resource=Resource({"service.name": "\udcff", "n": 10**5000}), shutdown_on_exit=False)
     registry = CollectorRegistry()
     reader = SourceReader()
-    PullReader(reader, registry, [], only_foreign())
+    PullReader(reader, registry, Producers(), only_foreign())
     provider.add_metric_reader(reader)
     provider.get_meter("m").create_counter("orders").add(1)
     assert 'service_name="?"' in scrape(registry)

@@ -25,6 +25,7 @@ from prometheus_client.openmetrics.exposition import generate_latest as generate
 from otel_celery import catalogue
 from otel_celery.catalogue import SCOPE
 from otel_celery.record.histograms import MANY, SdkHistograms, Tally, TallyHistograms
+from otel_celery.record.producers import Producers
 from otel_celery.record.pull import PullReader
 from otel_celery.record.source import SourceReader
 from tests.integration.worker.harness import ROOT
@@ -68,7 +69,7 @@ def tallied(bounds: tuple[float, ...], encode: Callable[[CollectorRegistry], byt
     """Record as tallies, handed to our reader."""
     registry, histograms = CollectorRegistry(), TallyHistograms(bounds, InstrumentationScope(SCOPE), time.time_ns())
     reader = SourceReader()
-    PullReader(reader, registry, [histograms], only_foreign())
+    PullReader(reader, registry, Producers(of=[histograms]), only_foreign())
     provider = MeterProvider([reader], Resource({}), shutdown_on_exit=False)
     show_a_gauge(provider.get_meter(SCOPE))
     return played(histograms, registry, encode)

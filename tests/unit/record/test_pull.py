@@ -15,6 +15,7 @@ from otel_celery.catalogue import SCOPE
 from otel_celery.lifecycle import Loss
 from otel_celery.record.foreign import ForeignMetrics
 from otel_celery.record.histograms import BothHistograms, SdkHistograms, TallyHistograms
+from otel_celery.record.producers import Producers
 from otel_celery.record.pull import PullReader
 from otel_celery.record.refusals import Refusals
 from otel_celery.record.source import SourceReader
@@ -31,7 +32,7 @@ def test_a_view_that_makes_everything_exponential(caplog: pytest.LogCaptureFixtu
     theirs, lost = InMemoryMetricReader(), list[tuple[Loss, int]]()
     refused = Refusals(lambda reason, number: lost.append((reason, number)))
     ours = SourceReader()
-    PullReader(ours, registry, [], ForeignMetrics(InstrumentationScope(SCOPE), 200, refused), tallied)
+    PullReader(ours, registry, Producers(), ForeignMetrics(InstrumentationScope(SCOPE), 200, refused), tallied)
     provider = MeterProvider([theirs, ours], shutdown_on_exit=False, views=[view])
     both = BothHistograms(SdkHistograms(provider.get_meter(SCOPE), (0.1, 1.0)), tallied)
     both.series(catalogue.DURATION, {"queue": "q"}).record(0.5)
@@ -57,7 +58,7 @@ def test_each_reader_has_the_aggregation_that_it_prefers() -> None:
     registry = CollectorRegistry()
     exponential = InMemoryMetricReader(preferred_aggregation={Histogram: ExponentialBucketHistogramAggregation()})
     source = SourceReader()
-    PullReader(source, registry, [], only_foreign())
+    PullReader(source, registry, Producers(), only_foreign())
     provider = MeterProvider([source, exponential], shutdown_on_exit=False)
     SdkHistograms(provider.get_meter(SCOPE), (0.1, 1.0)).series(catalogue.DURATION, {}).record(0.5)
     assert 'celery_task_duration_seconds_bucket{le="1.0"} 1.0' in generate_latest(registry).decode()

@@ -14,6 +14,7 @@ import pytest
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import MetricExporter, MetricExportResult
 
+from otel_celery.record.producers import Producers
 from otel_celery.record.pusher import Pusher, PushReader
 from tests.integration.worker.harness import wait_until
 from tests.otlp import grpc_receiver, http_receiver
@@ -86,7 +87,7 @@ class Bench:
         """Begin to push."""
         self.gate = Gate()
         self.exporter = Exporter(self.gate)
-        reader = PushReader(self.exporter, {}, [], only_foreign())
+        reader = PushReader(self.exporter, {}, Producers(), only_foreign())
         self.provider = MeterProvider([reader], shutdown_on_exit=False)
         self.held_while_collecting: list[bool] = []
         meter = self.provider.get_meter("m")
