@@ -2,7 +2,8 @@
 
 Collecting and rendering hold the GIL of the process that hands tasks to the pool, so simultaneous clients share one
 rendering. While somebody looks at the page, it and all formats share one collection as well. At other times what was
-collected is freed with the rendering: each object that is kept is one more for the garbage collector to look at.
+collected is freed with the rendering, but for the samples that ``lines`` compares the next ones with: each object that
+is kept is one more for the garbage collector to look at.
 """
 
 from __future__ import annotations

@@ -2,19 +2,20 @@
 
 prometheus_client sorts, escapes and joins the labels of each series anew at every scrape, which is most of what a
 scrape costs the process that hands tasks to the pool. It still writes every line that is new, so that what is said is
-what it says, byte for byte, in each of its formats.
+what it says, byte for byte, in each of its formats. A sample that is the last one has its whole line already.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from prometheus_client.samples import Sample
 from prometheus_client.utils import floatToGoString
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from prometheus_client import Metric as Family
     from prometheus_client.registry import Collector
@@ -24,28 +25,36 @@ if TYPE_CHECKING:
 SMALL = 1_000_000
 """From here on Prometheus writes a number with an exponent."""
 
+COUNTS = tuple(f"{number}.0\n" for number in range(256))
+"""What most lines end with, once: a counter that stands at zero costs no text of its own."""
+
 NO_MORE = Sample("", {}, 0.0)[3:]
 AT_THE_END = ("_created", "_gsum", "_gcount")
 """Samples that the text format moves into families of their own, behind the others."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Block:
-    """What a family's lines begin with: its comments, then the name and labels of each sample."""
+    """A family's lines: its comments, what each line begins with, and the value that was written there last."""
 
     comments: str
-    samples: Sequence[tuple[str, Mapping[str, str], str]]
+    samples: Sequence[Sample]
+    starts: Sequence[str]
+    values: list[str]
 
     def write(self, samples: Sequence[Sample]) -> str | None:
-        """Write the samples' values behind what the lines begin with; None if these are not the same series."""
+        """Write samples, of which those that are the last ones stay as they are; None if they are other series."""
         if len(samples) != len(self.samples):
             return None
-        parts = [self.comments]
-        for (name, labels, start), sample in zip(self.samples, samples, strict=True):
-            if (sample.labels is not labels and sample.labels != labels) or sample.name != name or _has_more(sample):
+        for place, (before, sample) in enumerate(zip(self.samples, samples, strict=True)):
+            if sample is before:
+                continue
+            is_same = sample.labels is before.labels or sample.labels == before.labels
+            if not is_same or sample.name != before.name or _has_more(sample):
                 return None
-            parts += (start, _number(sample.value))
-        return "".join(parts)
+            self.values[place] = _number(sample.value)
+        self.samples = tuple(samples)  # the family's list may be changed later
+        return self.comments + "".join(chain.from_iterable(zip(self.starts, self.values, strict=True)))
 
 
 class Lines:
@@ -68,7 +77,7 @@ class Lines:
 
     def _written(self, family: Family, kept: dict[tuple[str, ...], Block]) -> str:
         key = (family.name, family.documentation, family.type, family.unit)
-        block = kept.get(key)
+        block = kept.pop(key, None)  # another family of that name would find it half written
         text = block.write(family.samples) if block is not None else None
         if text is None:
             text = self._encode(_Given((family,))).decode().removesuffix(self._end)
@@ -94,10 +103,12 @@ def _begun(text: str, samples: Sequence[Sample]) -> Block | None:
         return None
     lines = text.split("\n")[:-1]
     comments, written = lines[: len(lines) - len(samples)], lines[len(lines) - len(samples) :]
-    starts = [f"{line.rpartition(' ')[0]} " for line in written]
+    split = [line.rpartition(" ") for line in written]
     return Block(
         "".join(f"{line}\n" for line in comments),
-        [(sample.name, sample.labels, start) for sample, start in zip(samples, starts, strict=True)],
+        tuple(samples),
+        [f"{start} " for start, _, _ in split],
+        [f"{value}\n" for _, _, value in split],
     )
 
 
@@ -107,6 +118,8 @@ def _has_more(sample: Sample) -> bool:
 
 
 def _number(value: float) -> str:
+    if type(value) is int and 0 <= value < len(COUNTS):
+        return COUNTS[value]
     if type(value) is int and -SMALL < value < SMALL:
         return f"{value}.0\n"
     return f"{floatToGoString(value)}\n"  # type: ignore[no-untyped-call]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
@@ -17,6 +17,9 @@ from prometheus_client.openmetrics import exposition as openmetrics
 
 from otel_celery.record import naming
 from otel_celery.record.families import RememberingCollector
+
+if TYPE_CHECKING:
+    from prometheus_client.samples import Sample
 
 UNITS = [*naming.UNITS, *naming.PER, "m/s", "By/s", "/s", "/", "{task}", "{task}/s", "a b", "__", "a/b/c", "\n"]
 
@@ -84,3 +87,40 @@ def test_it_shows_what_the_exporters_own_does(write: Any) -> None:
     assert shown == scrapes(theirs, theirs.add_metrics_data, write)
     assert len(shown) == 2
     assert "orders_total 3.0" in shown[1]
+
+
+def test_what_has_not_changed_is_the_very_same_sample() -> None:
+    """So whoever writes it can tell at a glance; a zero that gets a sign has changed."""
+    reader = InMemoryMetricReader()
+    provider = MeterProvider([reader])
+    counter, gauge, size = (
+        provider.get_meter("m").create_counter("orders"),
+        provider.get_meter("m").create_gauge("level"),
+        provider.get_meter("m").create_histogram("size"),
+    )
+    for who in ("a", "b"):
+        counter.add(1, {"who": who})
+        size.record(3, {"who": who})
+    collector = RememberingCollector(lambda: None)
+
+    def scraped() -> dict[tuple[str, str | None, str | None], Sample]:
+        data = reader.get_metrics_data()
+        assert data is not None
+        collector.add(data)
+        found = [sample for family in collector.collect() for sample in family.samples]
+        return {(sample.name, sample.labels.get("who"), sample.labels.get("le")): sample for sample in found}
+
+    gauge.set(0.0)
+    before = scraped()
+    assert all(sample is before[key] for key, sample in scraped().items())
+    counter.add(1, {"who": "b"})
+    size.record(3, {"who": "a"})
+    gauge.set(-0.0)
+    changed = {key[:2] for key, sample in scraped().items() if sample is not before[key]}
+    assert changed == {
+        ("orders_total", "b"),
+        ("size_bucket", "a"),
+        ("size_count", "a"),
+        ("size_sum", "a"),
+        ("level", None),
+    }

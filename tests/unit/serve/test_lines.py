@@ -28,7 +28,7 @@ ACCEPT = [
 
 ODD = st.sampled_from(["", "a", 'a"b', "a\\", "a\nb", "# TYPE a b", "a b 1.0", "a\u2028b", "a\x1eb", "é", "}", 'x="y"'])
 NUMBERS = st.one_of(
-    st.integers(-10, 10),
+    st.integers(-10, 300),
     st.sampled_from([999_999, 1_000_000, -1_000_000, 2**63, 0.0, -0.0, True]),
     st.floats(),
 )
@@ -79,10 +79,13 @@ class Counted:
         return self.encode(registry)
 
 
-def again(family: Metric, values: list[float]) -> Metric:
-    """Give the series of a family other values."""
+def again(family: Metric, values: list[float | None]) -> Metric:
+    """Give the series of a family other values; where there is None, the very same sample stays."""
     later = Metric(family.name, family.documentation, family.type, family.unit)
-    later.samples = [sample._replace(value=value) for sample, value in zip(family.samples, values, strict=False)]
+    later.samples = [
+        sample if value is None else sample._replace(value=value)
+        for sample, value in zip(family.samples, values, strict=False)
+    ]
     return later
 
 
@@ -90,10 +93,10 @@ def again(family: Metric, values: list[float]) -> Metric:
     accept=st.sampled_from(ACCEPT),
     first=st.lists(families(), max_size=3),
     second=st.lists(families(), max_size=2),
-    values=st.lists(NUMBERS, min_size=4, max_size=4),
+    values=st.lists(NUMBERS | st.none(), min_size=4, max_size=4),
 )
 def test_the_lines_are_prometheus_clients(
-    accept: str, first: list[Metric], second: list[Metric], values: list[float]
+    accept: str, first: list[Metric], second: list[Metric], values: list[float | None]
 ) -> None:
     """The first time, with other values, with series that come and go, and when the first ones are back."""
     encode, _ = negotiated(accept)
