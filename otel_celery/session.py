@@ -91,7 +91,7 @@ class Session:
         return self._outlets.is_closed
 
     def pool_prepared(self) -> None:
-        """Have children known as this worker's, switch spans on, and freeze the garbage collector if that is asked for.
+        """Have children known as this worker's, and ready to share memory; switch spans on.
 
         Called before the pool forks and after every handler of ``worker_init``.
 
@@ -103,6 +103,8 @@ class Session:
             guarded(self._recording.tallies, Where.CHILDREN, surround_starts, self._worker.pool, self._starting)
         if self._traces is not None:
             self._begin_traces(self._traces)
+        if forks_processes(self._worker):
+            guarded(self._recording.tallies, Where.CHILDREN, warm_up)
         if self._settings.gc_freeze:
             guarded(self._recording.tallies, Where.CHILDREN, self._freeze)
 
@@ -128,7 +130,6 @@ class Session:
                 "processes, which could share memory",
             )
             return
-        warm_up()
         number = freeze()
         self._is_frozen = True
         logger.info(

@@ -48,7 +48,8 @@ def forks_processes(worker: Any) -> bool:
 def warm_up() -> None:
     """Have imported what each forked child would import as it begins: where cffi is installed, billiard parses C by it.
 
-    That takes 3 MiB in each child. The signal that a child gets at its parent's death is only read here.
+    That takes 3 MiB in each child, and 15 ms of CPU, which all of them want at once while the worker starts. The signal
+    that a child gets at its parent's death is only read here.
     """
     with contextlib.suppress(Exception):  # no Linux; or billiard has moved it
         billiard_util.get_pdeathsig()

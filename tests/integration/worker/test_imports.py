@@ -35,8 +35,9 @@ NEVER = ("prometheus_client", "opentelemetry.exporter.prometheus", "h11", "wsgir
 """The port's, which no child needs, whatever is asked for."""
 EXPORTERS = ("requests", "urllib3", "google.protobuf", "opentelemetry.exporter", "opentelemetry.instrumentation")
 """What spans need in each child; of a push the main process alone, a moment later."""
-OTHERS = ("opentelemetry", "celery.worker.strategy")
-"""The SDK's metrics, where nobody else has imported it, and small modules of Python's and Celery's."""
+OTHERS = ("opentelemetry", "celery.worker.strategy", "cffi", "_cffi_backend", "pycparser")
+"""The SDK's metrics, where nobody else has imported it, and small modules of Celery's; and what billiard has each child
+import as it begins, which they share so."""
 
 PUSH = {"OTEL_METRICS_EXPORTER": "otlp", **OFF}
 SPANS = {"OTEL_TRACES_EXPORTER": "otlp"}
