@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import weakref
 from functools import partial
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from otel_celery.forks import gate
@@ -43,12 +44,14 @@ class Outward:
         self._is_strict = strict
         self._host = host
 
-    def serve(self, port: Port, health: Health) -> None:
+    def serve(self, port: Port, health: Health, *, may_be_late: bool = True) -> None:
         """Open the port, or keep trying until it is free.
+
+        If it ``may_be_late``, what renders is imported at the first scrape, or a moment later by the port's thread.
 
         Raises SystemExit in a strict environment if the port is taken, or its TLS files cannot be used.
         """
-        guarded(self._errors, Where.PORT, self._serve, port, health)
+        guarded(self._errors, Where.PORT, self._serve, port, health, may_be_late)
 
     def push(self, *, is_green: bool = False, may_be_late: bool = False) -> None:
         """Begin to push; ``is_green`` if greenlets run the process, which gRPC would stop.
@@ -76,7 +79,7 @@ class Outward:
         if self._is_strict:
             raise SystemExit(EX_CONFIG)
 
-    def _serve(self, port: Port, health: Health) -> None:
+    def _serve(self, port: Port, health: Health, may_be_late: bool) -> None:  # noqa: FBT001  passed on by ``guarded``
         if port.number == port.standard and self._metering.serves_port():
             self.refuse(
                 "the OpenTelemetry SDK of this process already serves a Prometheus port of its own, which every pool "
@@ -88,12 +91,14 @@ class Outward:
             from otel_celery.serve.access import AccessError  # noqa: PLC0415  pool children never need it
             from otel_celery.serve.server import open_endpoint  # noqa: PLC0415  the same
 
-            registry = self._metering.registry
+            if not may_be_late:
+                import_module("otel_celery.serve.formats")
+                _ = self._metering.registry
         _open.add(self)
         try:
             self.endpoint = open_endpoint(
                 port,
-                registry,
+                lambda: self._metering.registry,
                 health,
                 open_page=partial(_open_page, self.who, port.runbook),
                 on_open=self._on_open,

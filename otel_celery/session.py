@@ -163,7 +163,7 @@ class Session:
     def _serve(self, port: Port) -> None:
         with gate().importing():
             from otel_celery.serve.health import WorkerHealth  # noqa: PLC0415  no child needs it
-        self._outward.serve(port, WorkerHealth(self._levels))
+        self._outward.serve(port, WorkerHealth(self._levels), may_be_late=not self._is_frozen)
 
     def _open_relay(self) -> None:
         """Collect the metrics that tasks record themselves; without them everything else goes on."""

@@ -14,9 +14,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from prometheus_client.exposition import choose_encoder
-
-from otel_celery.serve.lines import Lines
+from otel_celery.forks import gate
 from otel_celery.unobtrusive import consideration
 
 if TYPE_CHECKING:
@@ -25,6 +23,7 @@ if TYPE_CHECKING:
     from prometheus_client import Metric as Family
     from prometheus_client.registry import Collector
 
+    from otel_celery.serve.formats import Formats
     from otel_celery.serve.lines import Encoder
 
 MAX_AGE = 0.25
@@ -38,9 +37,6 @@ MAX_FORMATS = 8
 
 LEAST = 0.001
 """The lowest quality that forbids nothing, as HTTP writes it with three digits."""
-
-MAX_REMEMBERED = 2
-"""Formats whose lines are remembered, which costs the text of every series once more; one scraper asks for one."""
 
 
 @dataclass
@@ -74,14 +70,26 @@ class Collection:
 class Exposition:
     """Collects and renders on demand; for one thread only."""
 
-    def __init__(self, registry: Collector, clock: Callable[[], float] = time.monotonic) -> None:
-        """Prepare to render this registry; the clock is monotonic, in seconds."""
-        self._registry = registry
+    def __init__(self, open_registry: Callable[[], Collector], clock: Callable[[], float] = time.monotonic) -> None:
+        """Prepare to render the registry that ``open_registry`` returns; the clock is monotonic, in seconds."""
+        self._open_registry = open_registry
         self._clock = clock
         self._kept: dict[str, Rendering] = {}
-        self._lines: dict[str, Lines] = {}
         self._collection: Collection | None = None
         self._looked_until = -math.inf
+        self._parts: tuple[Collector, Formats] | None = None
+
+    def prepare(self) -> tuple[Collector, Formats]:
+        """Return the registry and its formats: made, and prometheus_client imported, at the first call.
+
+        That takes some 30 ms, which the start of a worker can do without. Raises the exceptions of ``open_registry``.
+        """
+        if self._parts is None:
+            with gate().importing():
+                from otel_celery.serve.formats import Formats  # noqa: PLC0415  it imports prometheus_client
+
+                self._parts = self._open_registry(), Formats()
+        return self._parts
 
     def rendering(self, accept: str) -> Rendering:
         """Return a rendering in the format that an Accept header asks for, at most MAX_AGE seconds old.
@@ -89,11 +97,12 @@ class Exposition:
         Raises the exceptions of the registry's collectors.
         """
         self.forget()
-        encode, content_type = negotiated(accept)
+        _, formats = self.prepare()
+        encode, content_type = formats.negotiated(accept)
         if len(self._kept) >= MAX_FORMATS and content_type not in self._kept:
-            encode, content_type = negotiated("")
+            encode, content_type = formats.negotiated("")
         if content_type not in self._kept:
-            self._render(content_type, self._remembering(content_type, encode))
+            self._render(content_type, formats.remembering(content_type, encode))
         return self._kept[content_type]
 
     def look(self, content_type: str, encode: Encoder) -> Rendering:
@@ -117,39 +126,24 @@ class Exposition:
         return min([*moments, *([] if self._collection is None else [self._collection.stale_at])], default=None)
 
     def _render(self, content_type: str, encode: Encoder) -> None:
+        registry, _ = self.prepare()
         with consideration().working():
             if self._clock() >= self._looked_until:
-                body, stale_at = encode(self._registry), math.inf
+                body, stale_at = encode(registry), math.inf
             else:
-                body, stale_at = self._shared(encode)
+                body, stale_at = self._shared(registry, encode)
         # The age counts from the end: a rendering that takes longer than MAX_AGE is the one most worth reusing.
         self._kept[content_type] = Rendering(content_type, body, min(stale_at, self._clock() + MAX_AGE))
 
-    def _shared(self, encode: Encoder) -> tuple[bytes, float]:
+    def _shared(self, registry: Collector, encode: Encoder) -> tuple[bytes, float]:
         """Render a collection that is kept for others, until MAX_AGE after its first rendering."""
         if self._collection is None:
-            self._collection = Collection(list(self._registry.collect()))
+            self._collection = Collection(list(registry.collect()))
         collection = self._collection
         try:
             return encode(collection), collection.stale_at
         finally:
             collection.stale_at = min(collection.stale_at, self._clock() + MAX_AGE)
-
-    def _remembering(self, content_type: str, encode: Encoder) -> Encoder:
-        """Return the encoder that remembers a format's lines; the formats that were asked for last have one."""
-        lines = self._lines.pop(content_type, None) or Lines(encode)
-        self._lines[content_type] = lines
-        if len(self._lines) > MAX_REMEMBERED:
-            del self._lines[next(iter(self._lines))]
-        return lines
-
-
-def negotiated(accept: str) -> tuple[Encoder, str]:
-    """Choose an encoder and its content type by an Accept header; an invalid header gets the text format."""
-    try:
-        return choose_encoder(accept)
-    except Exception:  # noqa: BLE001  an invalid header, such as "version=one", raises various errors
-        return choose_encoder("")
 
 
 def accepts_gzip(accept_encoding: str) -> bool:

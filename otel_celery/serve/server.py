@@ -30,12 +30,18 @@ if TYPE_CHECKING:
     from otel_celery.serve.health import Health
     from otel_celery.settings.settings import Port
 
+LATE_SECONDS = 2.0
+"""How long the thread waits before it imports what renders, at most: until then the process itself starts.
+
+A worker waits for its neighbours' answers for one second, and is ready then.
+"""
+
 _logger = logging.getLogger("otel_celery.serve")
 
 
 def open_endpoint(  # noqa: PLR0913  five are keywords, and none can be left out
     port: Port,
-    registry: Collector,
+    open_registry: Callable[[], Collector],
     health: Health,
     *,
     open_page: Callable[[], Page],
@@ -46,7 +52,8 @@ def open_endpoint(  # noqa: PLR0913  five are keywords, and none can be left out
 ) -> Endpoint:
     """Serve a registry and a process's health on a port, and a page of both.
 
-    ``open_page`` is called at the first request for the page, in the endpoint's thread, which holds the fork gate.
+    ``open_registry`` is called at the first scrape or after LATE_SECONDS, and ``open_page`` at the first request for
+    the page, both in the endpoint's thread, which holds the fork gate.
     ``on_open`` gets the port's number once the port is open, in the caller's thread if it is free at once. A port that
     cannot be bound is reported once to ``on_taken``; unless that raises, the endpoint's thread tries again every
     ``retry_seconds``. ``on_error`` gets, in the endpoint's thread, the place and the exception of each error of ours
@@ -58,7 +65,7 @@ def open_endpoint(  # noqa: PLR0913  five are keywords, and none can be left out
     report = _guarded(on_error)
     certificates = None if port.tls is None else Certificates(port.tls)
     credentials = None if port.credentials is None else Credentials(port.credentials)
-    exposition = Exposition(registry)
+    exposition = Exposition(open_registry)
     site = Site(exposition, Front(exposition, health, open_page), health, credentials, report)
     hosts = Hosts(port.host)
 
@@ -66,7 +73,7 @@ def open_endpoint(  # noqa: PLR0913  five are keywords, and none can be left out
         wire = PlainWire() if certificates is None else TLSWire(certificates.context())
         return Connection(sock, wire, Conversation(hosts.guard(sock, site.answer)))
 
-    endpoint = Endpoint(port, welcome, exposition.forget, on_open, report, retry_seconds)
+    endpoint = Endpoint(port, welcome, exposition, on_open, report, retry_seconds)
     endpoint.start(on_taken)
     return endpoint
 
@@ -78,22 +85,20 @@ class Endpoint:
         self,
         port: Port,
         welcome: Callable[[socket.socket], Connection],
-        forget: Callable[[], float | None],
+        exposition: Exposition,
         on_open: Callable[[int], None],
         report: Callable[[str, Exception], None],
         retry_seconds: float,
     ) -> None:
-        """Prepare; ``start`` opens the port.
-
-        ``forget`` is called before each wait; it drops what nobody needs, and returns when to be called again at last.
-        """
+        """Prepare; ``start`` opens the port. The exposition forgets before each wait what nobody needs."""
         self.port = port.number
         self._settings = port
-        self._forget = forget
+        self._exposition = exposition
         self._on_open = on_open
         self._report = report
         self._retry_seconds = retry_seconds
         self._retry_at: float | None = None
+        self._prepare_at: float | None = time.monotonic() + LATE_SECONDS
         self._closing = False
         self._gate = gate()
         self._loop = Loop(self._gate, welcome, report, connection_limit())
@@ -156,13 +161,21 @@ class Endpoint:
             try:
                 self._loop.turn(self._next())
                 self._bind_again()
+                self._prepare()
             except Exception as error:  # noqa: BLE001  an error of ours must neither end the port nor spin
                 self._report("serve", error)
                 time.sleep(0.1)
         self._release()
 
     def _next(self) -> float | None:
-        return min((moment for moment in (self._retry_at, self._forget()) if moment is not None), default=None)
+        moments = (self._retry_at, self._prepare_at, self._exposition.forget())
+        return min((moment for moment in moments if moment is not None), default=None)
+
+    def _prepare(self) -> None:
+        """Import what renders before somebody asks for it: what fails then is said at once."""
+        if self._prepare_at is not None and time.monotonic() >= self._prepare_at and not self._closing:
+            self._prepare_at = None
+            self._exposition.prepare()
 
     def _bind_again(self) -> None:
         if self._closing or self._retry_at is None or time.monotonic() < self._retry_at:

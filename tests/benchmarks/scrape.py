@@ -23,7 +23,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 
 from otel_celery.lifecycle import Limit, Outcome, Revocation
 from otel_celery.record.recording import Recording
-from otel_celery.serve.exposition import Exposition, negotiated
+from otel_celery.serve.exposition import Exposition
+from otel_celery.serve.formats import Formats
 from otel_celery.settings.settings import Port, Settings
 from tests.benchmarks.rig import table
 
@@ -144,13 +145,13 @@ def samples(registry: CollectorRegistry) -> Iterator[str]:
 
 def render(registry: CollectorRegistry, shape: str) -> Callable[[], bytes]:
     """Make what prometheus_client's own endpoint calls on a scrape."""
-    encode, _ = negotiated(ACCEPT[shape])
+    encode, _ = Formats.negotiated(ACCEPT[shape])
     return lambda: encode(registry)
 
 
 def render_ours(registry: CollectorRegistry, shape: str) -> Callable[[], bytes]:
     """Make what our endpoint calls on a scrape."""
-    exposition = Exposition(registry, count().__next__)  # by its clock each rendering is a second old
+    exposition = Exposition(lambda: registry, count().__next__)  # by its clock each rendering is a second old
     return lambda: exposition.rendering(ACCEPT[shape]).body
 
 

@@ -125,7 +125,7 @@ def test_an_end_at_which_everything_hangs_takes_three_seconds(settings: Settings
     assert settings.port is not None
     outward.endpoint = open_endpoint(
         replace(settings.port, host=LOOPBACK),
-        hanging,
+        lambda: hanging,
         WorkerHealth(levels),
         open_page=lambda: pytest.fail("nobody asks for the page"),
         on_open=lambda _: None,

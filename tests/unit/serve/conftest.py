@@ -132,11 +132,16 @@ def serve(registry: CollectorRegistry, health: FakeHealth) -> Iterator[Callable[
     """Open endpoints, on a free port if none is given, and close them when the test is over."""
     started: list[Served] = []
 
-    def start(port: Port | None = None, collector: Any = registry, retry_seconds: float = 0.05) -> Served:
+    def start(
+        port: Port | None = None,
+        collector: Any = registry,
+        retry_seconds: float = 0.05,
+        open_registry: Callable[[], Any] | None = None,
+    ) -> Served:
         served = Served(None)  # type: ignore[arg-type] # the callbacks need the lists first
         served.endpoint = open_endpoint(
             port or Port(number=0),
-            collector,
+            open_registry or (lambda: collector),
             health,
             open_page=page,
             on_open=served.opened.append,
@@ -219,8 +224,8 @@ class Health:
 registry = CollectorRegistry()
 Counter("orders", "Orders.", registry=registry).inc(3)
 def start(collector=registry, number=0, **port):
-    return open_endpoint(Port(number=number, **port), collector, Health(), open_page=lambda: StatusPage("w", ""),
-        on_open=lambda number: None, on_taken=lambda error: None,
+    return open_endpoint(Port(number=number, **port), lambda: collector, Health(),
+        open_page=lambda: StatusPage("w", ""), on_open=lambda number: None, on_taken=lambda error: None,
         on_error=lambda where, error: print(where, repr(error), file=sys.stderr))
 def tell(**facts):
     print(json.dumps(facts), flush=True)

@@ -8,7 +8,8 @@ import weakref
 import pytest
 from prometheus_client import CollectorRegistry
 
-from otel_celery.serve.exposition import MAX_FORMATS, Exposition, accepts_gzip, negotiated
+from otel_celery.serve.exposition import MAX_FORMATS, Exposition, accepts_gzip
+from otel_celery.serve.formats import Formats
 
 PROMETHEUS_2 = (
     "application/openmetrics-text;version=1.0.0;q=0.5,application/openmetrics-text;version=0.0.1;q=0.4,"
@@ -54,7 +55,7 @@ def exposition(source: Counting) -> Exposition:
     registry = CollectorRegistry()
     registry.register(source)
     source.reads = 0
-    return Exposition(registry, source.clock)
+    return Exposition(lambda: registry, source.clock)
 
 
 @pytest.mark.parametrize(
@@ -72,7 +73,7 @@ def exposition(source: Counting) -> Exposition:
 )
 def test_negotiation(accept: str, expected: str) -> None:
     """Each Accept header gets the format that it asks for, and nonsense gets plain text."""
-    assert negotiated(accept)[1].startswith(expected)
+    assert Formats.negotiated(accept)[1].startswith(expected)
 
 
 def test_rendering_is_kept_for_a_moment(source: Counting, exposition: Exposition) -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.core import Exemplar, Metric, Sample
 
-from otel_celery.serve.exposition import negotiated
+from otel_celery.serve.formats import Formats
 from otel_celery.serve.lines import Lines
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def test_the_lines_are_prometheus_clients(
     accept: str, first: list[Metric], second: list[Metric], values: list[float | None]
 ) -> None:
     """The first time, with other values, with series that come and go, and when the first ones are back."""
-    encode, _ = negotiated(accept)
+    encode, _ = Formats.negotiated(accept)
     lines = Lines(encode)
     changed = [again(family, values) for family in first]
     for scraped in (first, changed, [*second, *changed], first):
@@ -108,7 +108,7 @@ def test_the_lines_are_prometheus_clients(
 
 def test_only_new_series_are_encoded_anew() -> None:
     """A scrape of the same series writes their values alone, and one more series costs its own family."""
-    encode = Counted(negotiated("")[0])
+    encode = Counted(Formats.negotiated("")[0])
     lines = Lines(encode)
     orders, stock = Metric("orders", "Orders.", "counter"), Metric("stock", "Stock.", "gauge")
     orders.samples = [Sample("orders_total", {"shop": "a"}, 1), Sample("orders_total", {"shop": "b"}, 2)]
@@ -124,7 +124,7 @@ def test_only_new_series_are_encoded_anew() -> None:
 
 def test_an_exemplar_is_written_each_time() -> None:
     """It is no part of what a line begins with."""
-    encode, _ = negotiated("application/openmetrics-text;version=1.0.0")
+    encode, _ = Formats.negotiated("application/openmetrics-text;version=1.0.0")
     lines = Lines(encode)
     for trace in ("a", "b"):
         orders = Metric("orders", "Orders.", "counter")
@@ -135,7 +135,7 @@ def test_an_exemplar_is_written_each_time() -> None:
 
 def test_what_is_gone_is_forgotten() -> None:
     """A family that a scrape does not have leaves nothing behind."""
-    encode = Counted(negotiated("")[0])
+    encode = Counted(Formats.negotiated("")[0])
     lines = Lines(encode)
     orders = Metric("orders", "Orders.", "counter")
     orders.samples = [Sample("orders_total", {}, 1)]

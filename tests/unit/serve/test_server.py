@@ -96,7 +96,7 @@ def test_taken_port_may_be_fatal(blocker, health) -> None:
     with pytest.raises(SystemExit, match="in use"):
         open_endpoint(
             Port(number=blocker.getsockname()[1]),
-            CollectorRegistry(),
+            CollectorRegistry,
             health,
             open_page=page,
             on_open=lambda _: None,
@@ -213,7 +213,7 @@ def test_a_callback_that_raises_in_the_thread(health, blocker, eventually) -> No
 
     endpoint = open_endpoint(
         Port(number=blocker.getsockname()[1]),
-        CollectorRegistry(),
+        CollectorRegistry,
         health,
         open_page=page,
         on_open=fail,
@@ -240,7 +240,7 @@ def test_closing_from_a_callback(health) -> None:
     health.ready = closing
     endpoint: Endpoint = open_endpoint(
         Port(number=0),
-        CollectorRegistry(),
+        CollectorRegistry,
         health,
         open_page=page,
         on_open=lambda _: None,
@@ -268,3 +268,45 @@ def test_importing_has_no_effect() -> None:
     )
     script = script.replace("os.register_at_fork = None\n", "import random, logging\nos.register_at_fork = None\n")
     subprocess.run([sys.executable, "-c", script], check=True, cwd=Path.cwd())
+
+
+def test_what_renders_is_imported_after_a_moment_or_when_somebody_asks(script) -> None:
+    """Opening the port imports neither prometheus_client nor the registry; nobody has to scrape for it."""
+    facts = script("""
+import time
+from otel_celery.serve import server
+def imported(): return "otel_celery.serve.formats" in sys.modules
+opened = []
+def open_registry():
+    opened.append(1)
+    return registry
+def serve(late):
+    server.LATE_SECONDS = late
+    return server.open_endpoint(Port(number=0), open_registry, Health(), open_page=None,
+        on_open=lambda number: None, on_taken=lambda error: None, on_error=lambda *error: print(error, file=sys.stderr))
+endpoint = serve(600)
+before = imported()
+import urllib.request
+text = urllib.request.urlopen(endpoint.url + "/metrics").read().decode()
+asked, served = imported(), "orders_total 3.0" in text
+endpoint.close()
+endpoint = serve(0.01)
+while len(opened) < 2: time.sleep(0.01)
+endpoint.close()
+tell(before=before, asked=asked, served=served, opened=len(opened))
+""").hear()
+    assert facts == {"before": False, "asked": True, "served": True, "opened": 2}
+
+
+def test_a_registry_that_cannot_be_made_is_told_at_once(serve, eventually, monkeypatch) -> None:
+    """Not only to whoever scrapes; health is answered all the same."""
+    monkeypatch.setattr("otel_celery.serve.server.LATE_SECONDS", 0.01)
+
+    def fail() -> None:
+        raise ImportError("moved")
+
+    served = serve(open_registry=fail)
+    eventually(lambda: served.errors)
+    assert [(where, str(error)) for where, error in served.errors] == [("serve", "moved")]
+    assert served.fetch("/metrics").status == 500
+    assert served.fetch("/-/healthy").status == 200
