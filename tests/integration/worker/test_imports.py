@@ -67,10 +67,12 @@ def test_no_child_inherits_what_it_never_uses(
     site: Site, tmp_path: Path, environment: dict[str, str], parts: tuple[str, ...], foreign: tuple[str, ...] | None
 ) -> None:
     """Before the fork there is nothing but what is listed here, and what bare Celery has anyway."""
-    more = imported(site, HOOK, tmp_path, environment) - imported(site, NONE, tmp_path, OFF)
+    bare = imported(site, NONE, tmp_path, OFF)
+    more = imported(site, HOOK, tmp_path, environment) - bare
     mine = {name.removeprefix(f"{OURS}.") for name in more if name.startswith(f"{OURS}.")}
     assert mine - set().union(*(LISTED[part] for part in parts)) == set()
     others = {name for name in more if name.partition(".")[0] != OURS}
+    assert ("pycparser" in others) == ("cffi" in bare and parts != ("hook",)), "what each child would import is shared"
     assert {name for name in others if _is_of(name, NEVER)} == set()
     if foreign is not None:
         assert {name for name in others if _is_of(name, EXPORTERS)} == set()
