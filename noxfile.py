@@ -274,6 +274,15 @@ def pictures(session: nox.Session) -> None:
 
 
 @nox.session(python=NEWEST, default=False)
+def incidents(session: nox.Session) -> None:
+    """Play every incident, on demand, on both versions of Prometheus: needs the services, and a quarter of an hour."""
+    session.install("-e", ".[demo]", *CELERY[NEWEST_CELERY], *group("test", "green", "dashboard"))
+    session.run("python", "-m", "tests.tools", "prometheus")
+    for version in ("2", "3"):
+        session.run("python", "-m", "tests.incidents", "--prometheus", version, *session.posargs)
+
+
+@nox.session(python=NEWEST, default=False)
 def benchmarks(session: nox.Session) -> None:
     """Measure what a task and a scrape cost, on demand, on a machine that does nothing else; needs valgrind."""
     session.install("-e", ".[demo]", *CELERY[NEWEST_CELERY], *group("test"))

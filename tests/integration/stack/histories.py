@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from tests.integration.stack.intervals import milliseconds
+from tests.incidents.pace import milliseconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -1,6 +1,6 @@
 """What alertmanager.yml keeps to itself: a real Alertmanager tells of a cause, and not of what follows from it.
 
-Time goes a hundred times as fast (`intervals`), and each receiver is a webhook.
+Time goes a hundred times as fast (`tests.incidents.pace`), and each receiver is a webhook.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from tests.integration.stack.intervals import quickened
+from tests.incidents.pace import quickened
 from tests.integration.stack.servers import MONITORING, OK, Server, start_alertmanager, wait_until
 from tests.integration.stack.webhook import answered
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.integration.stack.intervals import milliseconds
+from tests.incidents.pace import milliseconds
 from tests.integration.stack.rulebook import alerts
 from tests.integration.stack.units import blocks, name_of, play
 

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from devops.monitoring.dashboard.promql import FOREIGN
-from tests.integration.stack.intervals import DURATION, READ_BY_PROMETHEUS, hastened, milliseconds, quickened
+from tests.integration.stack.intervals import READ_BY_PROMETHEUS, hastened
 from tests.integration.stack.markdown import GUIDE, RUNBOOK, queries, spans
 from tests.integration.stack.rulebook import PROMTOOLS, alerts, expected, exported, metrics, recorded, rules, run
 from tests.integration.stack.servers import MONITORING, ROOT
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 BOTH = pytest.mark.parametrize("version", PROMTOOLS)
 FILES = ("rules.yml", "alerts.yml", "expectations.yml")
-TIMES = 30
 INTERVALS = {"scrape_interval", "scrape_timeout", "evaluation_interval", "interval", "scrapeTimeout"}
 OPERATORS = ("podmonitor", "prometheusrule", "kubernetes-alerts")
 
@@ -154,19 +153,6 @@ def test_an_alert_says_what_it_means(name: str) -> None:
 def test_the_runbook_has_no_section_too_many() -> None:
     """Each is an alert's."""
     assert re.findall(r"(?m)^## (.+)$", RUNBOOK) == list(alerts())
-
-
-@pytest.mark.parametrize("name", [*FILES, "alertmanager.yml"])
-def test_a_quicker_pace_changes_nothing_else(name: str) -> None:
-    """What the end-to-end test runs is what is committed, but for durations, each divided by the same number."""
-    text = (MONITORING / name).read_text()
-    quick = quickened(text, TIMES)
-    assert DURATION.sub(r"\1", quick) == DURATION.sub(r"\1", text)
-    before, after = (["".join(found[1:]) for found in DURATION.findall(one)] for one in (text, quick))
-    assert before
-    assert [milliseconds(one) // TIMES for one in before] == [milliseconds(one) for one in after]
-    left = [rule for rule in rules(quick) if re.search(r"\[\d+[smhd]\]", rule["expr"])] if name in FILES else []
-    assert left == []
 
 
 @pytest.mark.parametrize("name", [*READ_BY_PROMETHEUS, *(f"../kubernetes/shared/{kind}.yaml" for kind in OPERATORS)])

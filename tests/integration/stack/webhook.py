@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -26,6 +27,7 @@ class Webhook:
 
     url: str
     alerts: list[dict[str, Any]] = field(default_factory=list)
+    """As Alertmanager says them, each with the ``receiver`` of its message and when that came, ``at`` (monotonic)."""
 
     def in_place_of_receivers(self, configuration: str) -> str:
         """Give Alertmanager's configuration with this as each receiver's address, and nothing else changed."""
@@ -52,7 +54,9 @@ def answered() -> Iterator[Webhook]:
 
     class Answer(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            webhook.alerts.extend(json.loads(self.rfile.read(int(self.headers["Content-Length"])))["alerts"])
+            message = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            came = {"receiver": message["receiver"], "at": time.monotonic()}
+            webhook.alerts.extend({**alert, **came} for alert in message["alerts"])
             self.send_response(200)
             self.end_headers()
 

@@ -47,6 +47,13 @@ class Proxy:
         self._listener = listener
         threading.Thread(target=self._accept, args=(listener,), daemon=True).start()
 
+    def lead_to(self, url: str) -> None:
+        """Drop every connection, and forward those that come to the server at this URL."""
+        parts = urlsplit(url)
+        self.cut()
+        self._server = (parts.hostname or LOOPBACK, parts.port or 6379)
+        self.mend()
+
     def cut(self) -> None:
         """Drop every connection, and refuse new ones."""
         listener, self._listener = self._listener, None

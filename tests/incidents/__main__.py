@@ -1,0 +1,70 @@
+"""Play incidents on real workers, Prometheus, Alertmanager and a webhook, and print who was told what.
+
+Every duration of the committed files is divided by one number (`pace`), so that an hour takes some minutes. Each
+incident has an environment of its own (a value of the label `env`) and a broker of its own; so they are played side by
+side, some at a time. The status is 1 where anything is not as it is expected.
+
+    python -m tests.incidents --prometheus 2 --times 20 "dead worker" "hung pool"
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tests.incidents.outcome import table
+from tests.incidents.play import play
+from tests.incidents.programme import EVERY
+from tests.incidents.stage import VERSIONS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tests.incidents.outcome import Outcome
+
+TIMES = 30.0
+TOGETHER = 14
+
+
+def main() -> int:
+    """Play what is asked for, all unless it is named; print the table; return the exit status."""
+    names = {each.name: each for each in EVERY}
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(names)}")
+    parser.add_argument("--prometheus", choices=VERSIONS, default="3")
+    parser.add_argument("--times", type=float, default=TIMES, help="how much faster than on a clock")
+    parser.add_argument("--together", type=int, default=TOGETHER, help="how many incidents are played at a time")
+    asked = parser.parse_args()
+    if unknown := set(asked.names) - names.keys():
+        parser.error(f"there is no incident {', '.join(sorted(unknown))}")
+    chosen = sorted(
+        (names[name]() for name in asked.names or names),
+        key=lambda incident: incident.calm + incident.lasts + incident.over,
+    )
+    outcomes: list[Outcome] = []
+    strays: list[str] = []
+    for first in range(0, len(chosen), asked.together):
+        together = chosen[first : first + asked.together]
+        print("playing", ", ".join(each.name for each in together), file=sys.stderr)
+        with tempfile.TemporaryDirectory(prefix="otel-celery-incidents-") as name:
+            found, more = play(together, asked.prometheus, asked.times, Path(name))
+        outcomes += found
+        strays += more
+    outcomes.sort(key=lambda outcome: EVERY.index(type(outcome.incident)))
+    print(table(outcomes))
+    return told(outcomes, strays)
+
+
+def told(outcomes: Sequence[Outcome], strays: Sequence[str]) -> int:
+    """Print what is not as it is expected; return the exit status."""
+    wrong = [f"{each.incident.name}: {sentence}" for each in outcomes for sentence in each.wrong()]
+    wrong += [f"of no incident: {alert} was told" for alert in strays]
+    print("", *wrong, sep="\n")
+    return int(bool(wrong))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
