@@ -37,7 +37,10 @@ OF_OTHERS = {
 }  # fmt: skip
 """Metrics of Prometheus, of the exporters, and of the Python client."""
 
-ASKED_BY_HAND = {"redis_config_maxclients", "scrape_samples_scraped"}
+ASKED_BY_HAND = {
+    "redis_config_maxclients", "scrape_samples_scraped",
+    "prometheus_rule_group_interval_seconds", "prometheus_rule_group_last_duration_seconds",
+}  # fmt: skip
 """Metrics of others that nothing but a page names."""
 
 METRIC = re.compile(r"\b(?:celery|otel_celery|redis|pg|process|scrape|prometheus)_\w|\w:\w+:\w|\bup\{")
