@@ -286,6 +286,6 @@ def incidents(session: nox.Session) -> None:
 def benchmarks(session: nox.Session) -> None:
     """Measure what a task and a scrape cost, on demand, on a machine that does nothing else; needs valgrind."""
     session.install("-e", ".[demo]", *CELERY[NEWEST_CELERY], *group("test"))
-    every = ("instructions", "throughput", "scrape", "scraped", "endpoint", "queues", "top", "weight")
+    every = ("instructions", "throughput", "scrape", "scraped", "endpoint", "queues", "rules", "top", "weight")
     for program in session.posargs or every:
         session.run("python", "-m", f"tests.benchmarks.{program}")

@@ -119,6 +119,9 @@ HISTORY: dict[str, Callable[[int], float]] = {
     f'celery_task_failures_by_exception_total{{{STUCK},{TASK},exception="WorkerLostError"}}': growing(0.1),
     f'celery_task_revoked_total{{{STUCK},{TASK},reason="terminated"}}': growing(0.1),
     f"celery_task_rejected_total{{{STUCK},{TASK}}}": growing(0.1),
+    # As recorded: their windows are looked at.
+    f'worker_reason:celery_task_revoked:sum{{{STUCK},reason="terminated"}}': growing(0.1),
+    f"worker:celery_task_rejected:sum{{{STUCK}}}": growing(0.1),
     f"celery_task_redelivered_total{{{STUCK},{TASK}}}": growing(0.1),
     f"celery_task_received_total{{{STUCK},{TASK}}}": growing(1),
     f'celery_tasks_total{{{STUCK},{NIGHTLY},status="failure"}}': growing(0.1),

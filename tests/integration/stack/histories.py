@@ -5,6 +5,7 @@ A unit test's block of series is read, its samples are written out, and what is 
 
 from __future__ import annotations
 
+import itertools
 import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from tests.incidents.pace import milliseconds
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     Samples = list[float | str | None]
     """A number; None where there is no sample; or ``stale``."""
@@ -24,6 +25,8 @@ COUNTER = re.compile(r"_(total|bucket|sum|count)\{")
 LABEL = re.compile(r'(\w+)="([^"]*)"')
 SHARED = re.compile(r"celery_worker_(tasks_\w+|pool_size)\{")
 """Levels that the workers of a pool share."""
+SLACK = 3
+"""Scrapes by which an outcome may be early or late."""
 WELL: dict[str, float | None] = {
     r"(up|celery_worker_up|celery_worker_broker_connected|redis_up|pg_up)\{": 1.0,
     r"celery_worker_(tasks_\w+|oldest_active_task_seconds|draining|loop_stall_seconds)\{": 0.0,
@@ -118,6 +121,17 @@ def made(
 def check(at: int, alert: str, labels: Iterable[dict[str, str]]) -> dict[str, Any]:
     """Expect an alert with these labels at a second, and no other."""
     return {"eval_time": f"{at}s", "alertname": alert, "exp_alerts": [{"exp_labels": one} for one in labels]}
+
+
+def moved(checks: list[tuple[int, list[dict[str, str]]]], slack: int) -> Iterator[tuple[int, list[dict[str, str]]]]:
+    """Look earlier before an outcome changes, and later after it did; leave out an outcome that is over too soon."""
+    runs = [(fires, [at for at, _ in some])
+            for fires, some in itertools.groupby(checks, key=lambda one: one[1])]  # fmt: skip
+    for number, (fires, times) in enumerate(runs):
+        begin = times[0] + slack if number else 0
+        end = times[-1] - slack if number + 1 < len(runs) else max(times[-1], begin)
+        if 0 <= begin <= end:
+            yield end, fires
 
 
 def _samples(values: str) -> Iterable[float | str | None]:

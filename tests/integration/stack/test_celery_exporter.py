@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import http.server
+import json
 import math
+import subprocess
 import threading
 import time
 from contextlib import ExitStack, contextmanager
@@ -14,8 +16,9 @@ import yaml
 
 from tests.integration.stack import shop
 from tests.integration.stack.intervals import hastened
+from tests.integration.stack.markdown import commands
 from tests.integration.stack.mixin import ALERTS, COUNTERS, panels
-from tests.integration.stack.servers import MONITORING, Server, start_prometheus, wait_until
+from tests.integration.stack.servers import MONITORING, ROOT, Server, start_prometheus, wait_until
 from tests.services import LOOPBACK, free_port
 
 if TYPE_CHECKING:
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.xdist_group("celery_exporter")
 
+COMPARE = (ROOT / "docs" / "compare.md").read_text()
 DASHBOARDS = ("overview", "by task", "tasks")
 QUEUE = 'queue="orders"'
 TASK = f'task_name="shop.pay",{QUEUE}'
@@ -54,6 +58,7 @@ def of_a_worker(count: float) -> Iterator[str]:
     for counter in COUNTERS:
         reason = ',reason="expired"' if counter == "revoked" else ""
         yield f"celery_task_{counter}_total{{{WORKERS}{reason}}} {count}"
+    yield f'celery_task_failures_by_exception_total{{{WORKERS},exception="ValueError"}} {count}'
     yield f'celery_tasks_total{{{WORKERS},status="success"}} {count}'
     for metric in ("runtime", "duration", "queue_wait"):
         for bound, number in {"1.0": count / 2, "2.5": count, "+Inf": count}.items():
@@ -101,7 +106,8 @@ def configured(targets: Mapping[str, str], directory: Path, *, switched_on: bool
         address, _, path = targets[job["job_name"]].partition("/")
         job.update(metrics_path=f"/{path}", static_configs=[{"targets": [address]}])
     workers["static_configs"][0]["labels"] = {"pool": "trading"}
-    rules = [str(MONITORING / "rules.yml")]
+    (directory / "rules.yml").write_text(hastened((MONITORING / "rules.yml").read_text(), "1s"))
+    rules = ["rules.yml"]
     if switched_on:
         for job in jobs[:2]:
             assert job["job_name"] in {"celery", "celery-queues"}
@@ -155,10 +161,36 @@ def test_every_panel_has_data(prometheus: Server, dashboard: str) -> None:
     assert without_data(prometheus, asked) == []
 
 
+def changed(directory: Path, asked: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Change a dashboard's panels as docs/compare.md says, by its command."""
+    (command,) = (line for line in commands(COMPARE) if line.startswith("sed -i"))
+    file, asked = directory / "celery-tasks.json", list(asked)
+    file.write_text("".join(json.dumps({"expr": expression}) + "\n" for _, expression in asked))
+    subprocess.run(["bash", "-c", command], cwd=directory, check=True)
+    left = [json.loads(line)["expr"] for line in file.read_text().splitlines()]
+    return [(title, expression) for (title, _), expression in zip(asked, left, strict=True)]
+
+
+@pytest.mark.parametrize("dashboard", DASHBOARDS)
+def test_its_panels_of_exceptions_name_them_once_they_are_changed(
+    prometheus: Server, dashboard: str, tmp_path: Path
+) -> None:
+    """By one command, which changes no other panel; each task's failures are those of all its exceptions."""
+    before = list(panels(dashboard))
+    after = changed(tmp_path, before)
+    assert (
+        {title for title, _ in {*after} - {*before}} == {title for title, one in before if "exception" in one} != set()
+    )
+    moment = str(time.time())
+    for title, expression in {*after} - {*before}:
+        (failed,), (by_class,) = (prometheus.query(one, time=moment) for one in (dict(before)[title], expression))
+        assert (by_class["metric"]["exception"], by_class["value"][1]) == ("ValueError", failed["value"][1])
+
+
 @pytest.mark.timeout(240)
 def test_every_panel_has_data_of_real_processes(tmp_path: Path) -> None:
     """A worker, a queue exporter, beat and a publisher, whose one task ends in every way, fill all three dashboards."""
-    left = [panel for dashboard in DASHBOARDS for panel in panels(dashboard)]
+    left = changed(tmp_path, (panel for dashboard in DASHBOARDS for panel in panels(dashboard)))
     with shop.running(tmp_path) as addresses:
         targets = {job: f"{address}/metrics" for job, address in addresses.items()}
         with start_prometheus(configured(targets, tmp_path, switched_on=True), tmp_path) as server:

@@ -5,15 +5,14 @@ The histories are those of devops/monitoring/tests. Checks of texts are left to 
 
 from __future__ import annotations
 
-import itertools
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.integration.stack import units
-from tests.integration.stack.histories import SHARED, Series, check, made, read, seconds
-from tests.integration.stack.rulebook import alerts, metrics
-from tests.integration.stack.units import blocks, name_of
+from tests.integration.stack.histories import SHARED, SLACK, Series, check, made, moved, read, seconds
+from tests.integration.stack.rulebook import alerts
+from tests.integration.stack.units import OF_PROMETHEUS, blocks, checks_of, name_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -23,9 +22,6 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.timeout(600)
 
-OF_PROMETHEUS = {"CelerySeriesDropped", "PrometheusRulesFailing"}
-"""About the Prometheus that evaluates, which is nobody's worker."""
-
 PRODUCTION, STAGING = {"env": "production"}, {"env": "staging"}
 NOWHERE = {"no target at all, of this job; five minutes of it"}
 """Where nothing has ever been seen, nobody knows of which environment."""
@@ -33,16 +29,7 @@ NEVER_WELL = {"CeleryNodeNameTwice"}
 """What two targets that are up are about."""
 OF_TWO = {"CeleryNodeNameTwice", "CeleryTooFewWorkers"}
 """What counts workers; their own histories have two."""
-SLACK = 3
-"""Scrapes by which an outcome may be early or late."""
 OTHER = {"instance": "10.0.0.2:9101"}
-
-
-def checks_of(block: Block) -> list[tuple[int, list[dict[str, str]]]]:
-    """List when a block looks, and the labels of what fires then, in order of time."""
-    found = [(seconds(one["eval_time"]), [each["exp_labels"] for each in one["exp_alerts"]])
-             for one in block["alert_rule_test"]]  # fmt: skip
-    return sorted(found, key=lambda one: one[0])
 
 
 def play(directory: Path, played: Iterable[tuple[Block, int]]) -> str:
@@ -141,16 +128,11 @@ def test_a_restart_hides_nothing_and_raises_nothing(tmp_path: Path) -> None:
         first = next((at for at, fires in checks if fires), checks[-1][0])
         for moment in (first - 120, first + interval):
             series = [one.reset_at(max(2, moment // interval)) for one in read(block)]
-            same = [check(at, name_of(block), fires) for at, fires in checks if not (fires and forgets(block))]
+            same = [check(at, name_of(block), fires) for at, fires in checks]
             if series != read(block):
                 played.append((made(block, series, same, interval), evaluation))
     assert len(played) > ENOUGH
     assert play(tmp_path, played) == ""
-
-
-def forgets(block: Block) -> bool:
-    """Tell whether it is about what rules.yml counts by two looks, of which a worker's end is the end."""
-    return any(metric.endswith(":increase15m") for metric in metrics(alerts()[name_of(block)]["expr"]))
 
 
 @pytest.mark.parametrize("interval", [15, 60])
@@ -165,17 +147,6 @@ def test_it_is_the_same_at_another_scrape_interval(interval: int, tmp_path: Path
             played.append((made(block, series, kept, interval), evaluation))
     assert len(played) > ENOUGH
     assert play(tmp_path, played) == ""
-
-
-def moved(checks: list[tuple[int, list[dict[str, str]]]], slack: int) -> Iterator[tuple[int, list[dict[str, str]]]]:
-    """Look earlier before an outcome changes, and later after it did; leave out an outcome that is over too soon."""
-    runs = [(fires, [at for at, _ in some])
-            for fires, some in itertools.groupby(checks, key=lambda one: one[1])]  # fmt: skip
-    for number, (fires, times) in enumerate(runs):
-        begin = times[0] + slack if number else 0
-        end = times[-1] - slack if number + 1 < len(runs) else max(times[-1], begin)
-        if 0 <= begin <= end:
-            yield end, fires
 
 
 ENOUGH = 20

@@ -36,7 +36,10 @@ OF_OTHERS = {
 }  # fmt: skip
 """Metrics of Prometheus, of the exporters, and of the Python client."""
 
-ASKED_BY_HAND = {"redis_config_maxclients", "scrape_samples_scraped"}
+ASKED_BY_HAND = {
+    "redis_config_maxclients", "scrape_samples_scraped",
+    "prometheus_rule_group_interval_seconds", "prometheus_rule_group_last_duration_seconds",
+}  # fmt: skip
 """Metrics of others that nothing but a page names."""
 
 METRIC = re.compile(r"\b(?:celery|otel_celery|redis|pg|process|scrape|prometheus)_\w|\w:\w+:\w|\bup\{")
@@ -47,6 +50,14 @@ WORKER_DOWN = (
     "target:celery_up:state == 0) or label_replace(target:celery_up:state == 0 unless ignoring (worker) "
     'target_worker:celery_worker_up:last_timestamp, "worker", "$1 (never seen)", "pool", "(.*)")'
 )
+WINDOW = re.compile(r"([\w:]+)(?:\{[^}]*\})?\[(\d+[smhd])\]")
+MINUTE, HOUR, LOOKS_BACK = 60_000, 3_600_000, 300_000
+OF_PROCESSES = {
+    "celery_beat_last_tick_timestamp_seconds",
+    "otel_celery_queue_last_refresh_timestamp_seconds",
+    "prometheus_rule_evaluation_failures_total",
+}
+"""What a process has once, or a few times."""
 MERGING = re.compile(r"\b(?:by|on) \(")
 EXPECTATION = re.compile(r"\w+:\w+:(?:minimum|maximum|expected)\b")
 
@@ -117,6 +128,21 @@ def groups_of(name: str) -> list[dict[str, Any]]:
     """List a file's groups."""
     groups: list[dict[str, Any]] = yaml.safe_load((MONITORING / name).read_text())["groups"]
     return groups
+
+
+def test_long_windows_are_over_what_is_recorded() -> None:
+    """Of an hour or more: over each series of each worker they would be dear. What each process has once is not."""
+    every = rules((MONITORING / "rules.yml").read_text()) + list(alerts().values())
+    found = [window for rule in every for window in WINDOW.findall(rule["expr"])]
+    long = {name for name, duration in found if milliseconds(duration) >= HOUR}
+    assert {name for name in long if ":" not in name} == OF_PROCESSES
+    assert len(long) > len(OF_PROCESSES)
+
+
+def test_no_sample_is_away_before_the_next_one_comes() -> None:
+    """Prometheus looks back for five minutes: a group that takes its time has one to spare."""
+    groups = [*groups_of("rules.yml"), *groups_of("alerts.yml")]
+    assert max(milliseconds(group["interval"]) for group in groups) == LOOKS_BACK - MINUTE
 
 
 @pytest.mark.parametrize("page", [GUIDE, RUNBOOK], ids=["README", "RUNBOOK"])

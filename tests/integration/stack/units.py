@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 UNITS = sorted((MONITORING / "tests").glob("*.yml"))
 """The files, as promtool reads them."""
+OF_PROMETHEUS = {"CelerySeriesDropped", "PrometheusRulesFailing"}
+"""About the Prometheus that evaluates, which is nobody's worker."""
 
 
 def blocks(units: Iterable[Path] = UNITS) -> list[tuple[Block, int]]:
@@ -34,6 +36,13 @@ def name_of(block: Block) -> str:
     """Name the alert that a block is about."""
     (name,) = {check["alertname"] for check in block["alert_rule_test"]}
     return str(name)
+
+
+def checks_of(block: Block) -> list[tuple[int, list[dict[str, str]]]]:
+    """List when a block looks, and the labels of what fires then, in order of time."""
+    found = [(seconds(one["eval_time"]), [each["exp_labels"] for each in one["exp_alerts"]])
+             for one in block["alert_rule_test"]]  # fmt: skip
+    return sorted(found, key=lambda one: one[0])
 
 
 def play(
