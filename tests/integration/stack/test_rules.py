@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from devops.monitoring.dashboard.promql import FOREIGN
+from tests.incidents.pace import milliseconds
 from tests.integration.stack.intervals import READ_BY_PROMETHEUS, hastened
 from tests.integration.stack.markdown import GUIDE, RUNBOOK, queries, spans
 from tests.integration.stack.rulebook import PROMTOOLS, alerts, expected, exported, metrics, recorded, rules, run
