@@ -24,8 +24,8 @@ SENT, FAILED = "celery_beat_tasks_sent_total", "celery_beat_send_failures_total"
 PUBLISHED, UNPUBLISHED = "celery_task_published_total", "celery_task_publish_failures_total"
 DJANGO = "tests.integration.beat.django_proj"
 REDBEAT = "redbeat.RedBeatScheduler"
-CLOSED = "invalid operation on closed shelf"
-"""How Celery's own beat ends with 1 if SIGTERM finds it at its shelf: its handler closes that, and so does its loop."""
+CLOSED = ("invalid operation on closed shelf", "Cannot operate on a closed database")
+"""How a beat ends with 1 if SIGTERM finds it at its schedule: Celery's handler closes what was interrupted there."""
 
 
 def begin(yard: Yard, scheduler: str, *arguments: str, **more: str) -> Beat:
@@ -68,7 +68,7 @@ def test_every_figure_is_what_happened(yard: Yard, scheduler: str) -> None:
     assert page.startswith("celery-beat: ready\nlast tick: ")
     assert "\ntask " in page
     assert f"Prometheus metrics server started on port {beat.port} for celery-beat" in beat.log
-    assert beat.stop() == 0
+    assert beat.ended() == 0 or any(each in beat.log for each in CLOSED), beat.log
     assert beat.answers("/-/healthy") == (0, "")
 
 

@@ -58,6 +58,7 @@ RECORDED = (
     "pool_task:celery_task_runtime_seconds:p99_rate1d",
     "pool_task:celery_task_last_success_timestamp_seconds:max",
     "pool:celery_task_failed_per_finished:ratio_rate6h",
+    "pool:celery_task_failed_per_finished:ratio_rate3d",
     "worker:celery_worker_utilisation:ratio",
     "queue:celery_queue_length:max",
 )
