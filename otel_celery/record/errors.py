@@ -37,7 +37,7 @@ class Errors:
         """Have one more place stand at zero."""
         self.counts.setdefault(where, 0)
 
-    def swallowed(self, where: Where, error: Exception) -> None:
+    def swallowed(self, where: Where, error: Exception | SystemExit) -> None:
         """Count an exception, and log the first of its class in this place."""
         with self._lock:
             self.counts[where] = self.counts.get(where, 0) + 1

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
 NONE = Sample("", {}, 0.0)
 
-MAX_REMEMBERED = 100_000
-"""Series whose labels are cached, at most; an application's own instruments may come and go."""
+SPARE = 1_000
+"""Label sets cached besides twice those of the last scrape: series come and go, and come back with new objects."""
 
 
 class RememberingCollector(Collector):
@@ -46,6 +46,12 @@ class RememberingCollector(Collector):
         self._buckets: dict[int, tuple[object, list[dict[str, str]]]] = {}
         self._numbers: dict[str, list[Sample]] = {}
         self._histograms: dict[str, list[Shown]] = {}
+        self._seen: set[int] = set()
+
+    @property
+    def kept(self) -> int:
+        """The number of label sets that are cached."""
+        return len(self._labels)
 
     def add(self, data: MetricsData) -> None:
         """Take the metrics of one collection."""
@@ -59,6 +65,10 @@ class RememberingCollector(Collector):
         if self._target is None and found:
             self._target = _target(found[0].resource.attributes)
         families: dict[str, Family] = {}
+        if self.kept > 2 * len(self._seen) + SPARE:
+            self._labels.clear()
+            self._buckets.clear()
+        self._seen.clear()
         before = self._numbers, self._histograms
         self._numbers, self._histograms = {}, {}
         for resource_metrics in found:
@@ -98,9 +108,7 @@ class RememberingCollector(Collector):
 
         As in the exporter, a label that only other points of the family have is empty.
         """
-        if len(self._labels) > MAX_REMEMBERED:
-            self._labels.clear()
-            self._buckets.clear()
+        self._seen.update([id(point.attributes) for point in points])
         labels = [self._labels_of(point.attributes) for point in points]
         shapes = {tuple(each) for each in labels}
         if len(shapes) <= 1:

@@ -23,7 +23,10 @@ class Readings(Protocol):
     def show(
         self, readings: Mapping[Metric, Reading], errors: Errors, is_closed: Callable[[], bool]
     ) -> Callable[[], None]:
-        """Show counters and gauges until they are closed; return a function that takes them off again."""
+        """Show counters and gauges until they are closed; return a function that takes them off again.
+
+        Readings of one metric must have different labels.
+        """
 
 
 class Lasting:
@@ -63,7 +66,7 @@ def guarded(reading: Reading, errors: Errors, is_closed: Callable[[], bool]) -> 
             return []
         try:
             return list(reading())
-        except Exception as error:  # noqa: BLE001  reported, and counted in a metric
+        except (Exception, SystemExit) as error:  # noqa: BLE001  reported, and counted in a metric
             errors.swallowed(Where.LEVELS, error)
             return []
 

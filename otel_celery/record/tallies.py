@@ -179,6 +179,7 @@ class Tallies:
         self._tasks: dict[tuple[str, str], TaskTally] = {}
         self._zeros = Zeros(self.labels, self._max_pairs)
         self._at_zero: list[TaskTally] | None = []
+        self._zero_books: dict[tuple[str, str], TaskTally] = {}
         self._is_late = False
         self.unknown = dict.fromkeys(Unknown, 0)
         self.exits = dict.fromkeys(Exit, 0)
@@ -191,7 +192,9 @@ class Tallies:
         """List the counters of all tasks that occurred, and at zero those of expected tasks that fit in the bounds."""
         with self._lock:
             if self._at_zero is None:
-                self._at_zero = [self._book(pair, UNRECORDED) for pair in self._zeros.fitting(self._tasks.keys())]
+                kept, fitting = self._zero_books, self._zeros.fitting(self._tasks.keys())
+                self._zero_books = {pair: kept.get(pair) or self._book(pair, UNRECORDED) for pair in fitting}
+                self._at_zero = [*self._zero_books.values()]
             return [*self._tasks.values(), *self._at_zero]
 
     def expect(self, pairs: Iterable[tuple[str, str]]) -> None:

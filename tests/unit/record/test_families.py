@@ -10,12 +10,21 @@ from hypothesis import strategies as st
 from opentelemetry.exporter.prometheus import _CustomCollector, _mapping
 from opentelemetry.metrics import Observation
 from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import InMemoryMetricReader, MetricsData
+from opentelemetry.sdk.metrics.export import (
+    Gauge,
+    InMemoryMetricReader,
+    Metric,
+    MetricsData,
+    NumberDataPoint,
+    ResourceMetrics,
+    ScopeMetrics,
+)
 from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.openmetrics import exposition as openmetrics
 
-from otel_celery.record import naming
+from otel_celery.record import families, naming
 from otel_celery.record.families import RememberingCollector
 
 if TYPE_CHECKING:
@@ -124,3 +133,15 @@ def test_what_has_not_changed_is_the_very_same_sample() -> None:
         ("size_sum", "a"),
         ("level", None),
     }
+
+
+def test_what_is_kept_of_series_that_come_and_go_is_bounded() -> None:
+    """By those of the last scrape: a label set that returns is a new object, which no later scrape may bring again."""
+    collector = RememberingCollector(lambda: None)
+    for _ in range(3 * families.SPARE):
+        point = NumberDataPoint({"task_name": "proj.add"}, None, 1, 1)  # type: ignore[arg-type]
+        metric = Metric("oldest", "", "s", Gauge([point]))
+        scope = ScopeMetrics(InstrumentationScope("otel_celery"), [metric], "")
+        collector.add(MetricsData([ResourceMetrics(Resource({}), [scope], "")]))
+        assert len(list(collector.collect())) == 2
+        assert collector.kept <= families.SPARE + 3

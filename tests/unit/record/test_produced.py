@@ -98,6 +98,15 @@ def test_the_labels_of_a_series_are_one_object() -> None:
     assert first == second
 
 
+def test_the_zeros_of_other_tasks_are_the_same_once_one_runs() -> None:
+    """Each has the labels that it had, so that nothing is made of it again."""
+    tallies = Tallies("w@h", Bounds(), UNRECORDED)
+    tallies.expect([("proj.add", "trading"), ("proj.idle", "trading")])
+    before = {id(task) for task in tallies.tasks()}
+    tallies.task("proj.add", "trading")
+    assert len(before & {id(task) for task in tallies.tasks()}) == 1
+
+
 def test_two_owners_of_a_metric_are_read_together() -> None:
     """The readings of one go away with it, and a metric without any is not shown."""
     readings = ProducedReadings(InstrumentationScope(SCOPE), STARTED_AT)

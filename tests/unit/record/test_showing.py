@@ -26,6 +26,17 @@ def test_a_reading_that_fails_is_counted_and_tells_nothing(caplog: pytest.LogCap
     assert "gone" in caplog.text
 
 
+def test_a_reading_that_would_end_the_process_is_counted_too() -> None:
+    """What users name may raise SystemExit; the thread that collects serves the port."""
+    errors = Errors()
+
+    def leave() -> list[tuple[float, Mapping[str, str]]]:
+        raise SystemExit(3)
+
+    assert guarded(leave, errors, lambda: False)() == []
+    assert errors.counts[Where.LEVELS] == 1
+
+
 def test_nothing_is_read_once_it_is_closed() -> None:
     """The reading is not even called."""
     asked: list[bool] = []
