@@ -154,9 +154,10 @@ class Fleet:
     def _weigh(self, workers: Iterable[Worker], seconds: float) -> None:
         """Add up how many slots were busy, of how many, for how long."""
         for worker in workers:
-            if worker.active is not None and worker.size and worker.state is not State.DRAINING:
+            size = worker.size or 0
+            if worker.active is not None and size > 0 and worker.state is not State.DRAINING:
                 self.totals.add([("busy", worker.pool)], worker.active * seconds)
-                self.totals.add([("slots", worker.pool)], worker.size * seconds)
+                self.totals.add([("slots", worker.pool)], size * seconds)
 
     def _recent(self, owner: Key, seconds: float) -> tuple[float, ...]:
         """Tell an owner's ended tasks a second at the last looks, this one included."""

@@ -50,7 +50,7 @@ class Scene:
         """Group the workers that take tasks."""
         found: dict[str, list[Worker]] = {}
         for worker in self.workers:
-            if worker.active is not None and worker.size and worker.state is not State.DRAINING:
+            if worker.active is not None and (worker.size or 0) > 0 and worker.state is not State.DRAINING:
                 found.setdefault(worker.pool, []).append(worker)
         return found
 

@@ -77,7 +77,7 @@ def full(watched: Iterable[Watched], views: Sequence[View]) -> Iterator[Finding]
 
 
 def _is_full(worker: Worker) -> bool:
-    return bool(worker.size) and (worker.active or 0) >= (worker.size or 0)
+    return 0 < (worker.size or 0) <= (worker.active or 0)
 
 
 def _waiting(worker: Worker) -> str:

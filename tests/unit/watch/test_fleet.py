@@ -162,6 +162,16 @@ def test_a_target_that_is_no_endpoint_is_said_beside_those_that_are() -> None:
     assert not view.is_well
 
 
+def test_sizes_that_add_up_to_nothing_are_no_pool_to_divide_by() -> None:
+    """A size below zero is none: the worker beside it is judged by its own."""
+    played = Played(known=["a:1", "b:1"])
+    pages: dict[str, Any] = {"a": page("t@1", tasks_active=4), "b": page("t@2", pool_size=-4)}
+    played.look(**pages)
+    assert [(each.alert, each.subject.pool) for each in played.look(2, **pages).problems] == [
+        ("CeleryPoolSaturated", "t")
+    ]
+
+
 def test_a_worker_that_is_named_twice_is_one() -> None:
     """By a URL and by a file, in two spellings."""
     played = Played(known=["localhost:1", "127.0.0.1:1", "[::1]:1"], pages={"localhost:1": page()})
