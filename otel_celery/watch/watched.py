@@ -81,7 +81,7 @@ class Watched:
         if route is None:
             return ()
         keys = route(self.node(series.labels.get("worker", "")), series.labels)
-        if "le" in series.labels:
+        if series.name.endswith("_bucket"):  # a counter may have a label of the name `le` as well
             for key in keys:
                 self._totals.meet(key)
         return keys

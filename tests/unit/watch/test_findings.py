@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from otel_celery.watch import findings
+from otel_celery.top import report
+from otel_celery.watch import families, findings
 from otel_celery.watch.endpoints import Endpoint, of_url
 from otel_celery.watch.finding import Broker, Finding
 from otel_celery.watch.model import Subject
@@ -80,6 +81,27 @@ def test_a_task_that_kills_its_process_and_comes_back() -> None:
         "orders.place kills its process: 4 processes of trading died of it, and its messages came back 4 times"
     )
     assert list(found(Played(), a=page() + died)) == []
+
+
+def test_figures_that_no_sum_has_room_for_are_none() -> None:
+    """Two of them in one sum are no infinity: the page's other figures are told, and the document stays JSON."""
+    lines = (
+        f'{name}{{exception="WorkerLostError",task_name="t",reason="r",le="{le}",queue="{queue}",{WORKER}}} 1.7e308\n'
+        for queue in (1, 2)
+        for le in ("1", "nan", "+Inf")
+        for name in (
+            families.EXCEPTIONS,
+            families.REDELIVERED,
+            families.DURATION,
+            families.TASKS,
+            "otel_celery_folded_total",
+        )
+    )
+    played = Played()
+    assert list(found(played, a=page())) == []
+    assert list(found(played, a=page() + "".join(lines))) == []
+    document = report.text(played.look(1, a=page() + "celery_worker_tasks_active 1.7e308\n"))
+    assert {"NaN", "Infinity"}.isdisjoint(document.replace(",", " ").split())
 
 
 def test_a_publisher_without_the_library() -> None:
