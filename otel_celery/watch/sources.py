@@ -162,7 +162,7 @@ def _of_group(group: Any) -> Iterator[Endpoint | EndpointError]:
 
 def _tried(url: str, labels: Mapping[str, object]) -> Endpoint | EndpointError:
     try:
-        return of_url(url, str(labels.get("pool") or ""), job=str(labels.get("job") or ""))
+        return of_url(url, plain(str(labels.get("pool") or "")), job=str(labels.get("job") or ""))
     except EndpointError as error:
         return error
 

@@ -109,6 +109,22 @@ def test_a_target_that_is_no_endpoint_costs_its_neighbours_nothing(tmp_path: Pat
     assert fault(File(file)).endswith("it must be host:port or an http(s) URL (2 of its 4 targets are none)")
 
 
+HOSTILE = ("a\u001b[2J\nb", "a\\x1b[2J b"), ("\ud800", "\\ud800"), (["x"], "['x']")
+
+
+@pytest.mark.parametrize(("pool", "shown"), HOSTILE)
+def test_the_name_of_a_pool_is_made_plain(tmp_path: Path, pool: object, shown: str) -> None:
+    """It goes to a terminal: it moves no cursor, ends no line, and has a letter for each encoding."""
+    file = tmp_path / "a.json"
+    labels = {"pool": pool, "job": "celery"}
+    file.write_text(json.dumps([{"targets": ["web1:1"], "labels": labels}]))
+    assert found(File(file)) == [("http://web1:1/metrics", shown)]
+    told = {"data": {"activeTargets": [{"scrapeUrl": "http://web1:1/metrics", "labels": labels}]}}
+    with serving(json.dumps(told)) as port:
+        prometheus = Prometheus(f"http://{port.address}/", Asker(Port(), Identity(), 5))
+        assert found(prometheus) == [("http://web1:1/metrics", shown)]
+
+
 @pytest.mark.parametrize(
     ("name", "text", "why"),
     [
