@@ -48,7 +48,9 @@ def test_a_url_or_an_address_is_an_endpoint(text: str, url: str) -> None:
     assert of_url(text).url == url
 
 
-@pytest.mark.parametrize("text", ["", "ftp://a:1", "a b:1", "a:99999", "http://:1", "a:1/\x1b", "http://u:secret@/"])
+@pytest.mark.parametrize(
+    "text", ["", "ftp://a:1", "a b:1", "a:99999", "http://:1", "a:1/\x1b", "http://u:secret@/", "\ud800:secret@a:1"]
+)
 def test_what_is_neither_is_refused_without_its_secrets(text: str) -> None:
     """In one sentence."""
     with pytest.raises(EndpointError, match="is not an endpoint: it must be host:port or an http") as refused:
@@ -105,6 +107,8 @@ def test_a_target_that_is_no_endpoint_costs_its_neighbours_nothing(tmp_path: Pat
     file.write_text('[{"targets": ["web1:1", "a b", "web2:2"]}, {"targets": ["web3:3"]}]')
     assert [url for url, _ in found(File(file))] == [f"http://web{n}:{n}/metrics" for n in (1, 2, 3)]
     assert fault(File(file)) == f"{file}: 'http://a b' is not an endpoint: it must be host:port or an http(s) URL"
+    file.write_text('[{"targets": ["me\\ud800:pw@web1:1", "web2:2"]}]')
+    assert [url for url, _ in found(File(file))] == ["http://web2:2/metrics"]
     file.write_text('[{"targets": ["web1:1", "a b", 5.5, "web1:0"]}]')
     assert fault(File(file)).endswith("it must be host:port or an http(s) URL (2 of its 4 targets are none)")
 
