@@ -129,19 +129,30 @@ def test_the_name_of_a_pool_is_made_plain(tmp_path: Path, pool: object, shown: s
         assert found(prometheus) == [("http://web1:1/metrics", shown)]
 
 
+def test_a_file_may_have_nobody_yet(tmp_path: Path) -> None:
+    """As Prometheus takes it: it names nobody, and is no fault."""
+    file = tmp_path / "a.yml"
+    for text in ("", "# nobody yet\n", "[]", "- targets:\n"):
+        file.write_text(text)
+        assert (found(File(file)), fault(File(file))) == ([], "")
+
+
 @pytest.mark.parametrize(
     ("name", "text", "why"),
     [
         ("a.json", "{", "is no list of targets, as file_sd_configs reads them: "),
-        ("a.json", "[1]", "is no list of targets, as file_sd_configs reads them: "),
+        ("a.json", "[1]", "as file_sd_configs reads them: a group of it has no targets: 1"),
+        ("a.json", '{"targets": []}', "as file_sd_configs reads them: it is no list: {'targets': []}"),
+        ("a.json", '[{"targets": ["web1:1"], "labels": [2]}]', "its labels are no mapping: [2]"),
         ("a.yml", "- {", "is no list of targets, as file_sd_configs reads them: "),
+        ("a.yml", '!!int ""', "is no list of targets, as file_sd_configs reads them: "),
         ("a.json", '[{"targets": "web1:1"}]', "its targets are no list: 'web1:1'"),
         ("a.json", "[" * 100_000, "as file_sd_configs reads them: its brackets are nested too deeply"),
         ("a.yml", "[" * 1_000, "as file_sd_configs reads them: its brackets are nested too deeply"),
         ("a.txt", "[]", "its name ends in '.txt', and not in .json, .yml, .yaml"),
         ("none.json", None, "cannot be read: No such file or directory"),
     ],
-    ids=["json", "number", "yaml", "text", "deep", "deep-yaml", "suffix", "none"],
+    ids=["json", "number", "group", "labels", "yaml", "yaml-int", "text", "deep", "deep-yaml", "suffix", "none"],
 )
 def test_a_file_that_is_none_says_so(tmp_path: Path, name: str, text: str | None, why: str) -> None:
     """With its name."""
