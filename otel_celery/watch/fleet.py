@@ -118,13 +118,16 @@ class Fleet:
         self._settle(await self._roster.find())
 
     def _settle(self, endpoints: dict[str, Endpoint]) -> None:
-        for url in [url for url in self.watched if url not in endpoints]:
+        """Let go of what no source tells any more, and watch what is told; one whose pool or login changed, anew."""
+        known = {url: watched.endpoint for url, watched in self.watched.items()}
+        for url in [url for url, endpoint in known.items() if endpoints.get(url) != endpoint]:
             del self.watched[url]
             if task := self._asking.pop(url, None):
                 task.cancel()
         for url, endpoint in endpoints.items():
             if url not in self.watched:
-                self.watched[url] = Watched(endpoint, self.totals, self._since)
+                since = self._wall() if url in known else self._since  # what it told before is not counted twice
+                self.watched[url] = Watched(endpoint, self.totals, since)
 
     def _view(self) -> View:
         at, now = self._clock(), self._wall()

@@ -28,8 +28,10 @@ class Played(Asker):
     pages: dict[str, str] = field(default_factory=dict)
     at: float = 0.0
     known: list[str] = field(default_factory=lambda: ["a:1"])
+    pool: str = ""
     fault: str = ""
     place: str = "a file"
+    asked: list[Endpoint] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         """Watch what is known."""
@@ -39,10 +41,11 @@ class Played(Asker):
         """Tell what is known."""
         if not self.known:
             raise EndpointError("nobody knows")
-        return Found(tuple(of_url(name) for name in self.known), self.fault)
+        return Found(tuple(of_url(name, self.pool) for name in self.known), self.fault)
 
     async def ask(self, endpoint: Endpoint) -> Answer:
         """Answer with the page."""
+        self.asked.append(endpoint)
         text = self.pages.get(endpoint.address)
         return Answer(why="no answer within 2 s") if text is None else Answer(text)
 
@@ -151,6 +154,17 @@ def test_a_source_that_fails_takes_no_other_ones_endpoints_and_none_of_its_own()
     assert known() == ["a:1", "b:1", "c:1"]
     second.known, first.known = [], ["b:1"]
     assert known() == ["b:1", "c:1"]
+
+
+def test_what_a_file_says_of_an_endpoint_may_change() -> None:
+    """It is asked with its new login and told in its new pool; what it had counted before is not counted again."""
+    played = Played(known=["http://a:1"])
+    played.look(5, a=page(started=10_001, success=7))
+    played.known, played.pool = ["http://me:pw@a:1"], "p"
+    played.look(31)
+    (worker,) = played.look(1).workers
+    assert (worker.pool, played.asked[-1].login) == ("p", b"me:pw")
+    assert played.fleet.totals.total(("ends", "http://a:1/metrics", "trading@h", "success")) == 7
 
 
 def test_a_target_that_is_no_endpoint_is_said_beside_those_that_are() -> None:
