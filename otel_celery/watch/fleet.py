@@ -140,7 +140,8 @@ class Fleet:
         tasks = telling.tasks(watched, self.totals)
         queues = telling.queues(watched, self.totals, workers)
         beats = telling.beats(watched, self.totals, now)
-        scene = Scene(watched, self.totals, workers, tasks, queues, beats, self._growth(queues, at), now)
+        growth = self._growth(queues, at)
+        scene = Scene(self._alerts, watched, self.totals, workers, tasks, queues, beats, growth, now)
         return View(
             at=now,
             watched=at - self._begun,

@@ -31,6 +31,7 @@ GROWING = 60.0
 class Scene:
     """What the conditions look at."""
 
+    alerts: Mapping[str, Alert]
     watched: Sequence[Watched]
     totals: Totals
     workers: Sequence[Worker]

@@ -286,16 +286,33 @@ def test_a_worker_that_is_down_has_no_other_trouble() -> None:
     assert played.problems(1) == ["CeleryWorkerDown"]
 
 
+USUAL = "\n".join(
+    [
+        *(
+            f'celery_task_runtime_seconds_bucket{{le="{le}",task_name="orders.place",worker="trading@h"}} 9'
+            for le in ("200.0", "+Inf")
+        ),
+        'celery_task_runtime_seconds_sum{task_name="orders.place",worker="trading@h"} 1500',
+        "",
+    ]
+)
+"""Nine runs of up to 200 s: three times that is ten minutes."""
+
+
 def test_three_times_the_usual_is_too_long() -> None:
     """Where successes tell what is usual, an hour is not waited for; five minutes are, always."""
-    runs = [
-        f'celery_task_runtime_seconds_bucket{{le="{le}",task_name="orders.place",worker="trading@h"}} 9'
-        for le in ("200.0", "+Inf")
-    ]
-    usual = "\n".join([*runs, 'celery_task_runtime_seconds_sum{task_name="orders.place",worker="trading@h"} 1500', ""])
     played = Played()
-    assert played.problems(a=page(oldest=590) + usual) == []
-    assert played.problems(1, a=page(oldest=610) + usual) == ["CeleryTaskRunningTooLong"]
+    assert played.problems(a=page(oldest=590) + USUAL) == []
+    assert played.problems(1, a=page(oldest=610) + USUAL) == ["CeleryTaskRunningTooLong"]
+
+
+def test_a_pool_whose_runs_are_merely_long_does_not_hang() -> None:
+    """Nothing starts and nothing ends for as long as is usual; beyond that, or where nothing is usual, it hangs."""
+    played = Played()
+    played.look(a=page(tasks_active=4, oldest=100) + USUAL)
+    assert "CeleryPoolHung" not in played.problems(400, a=page(tasks_active=4, oldest=500) + USUAL)
+    assert "CeleryPoolHung" in played.problems(110, a=page(tasks_active=4, oldest=610) + USUAL)
+    assert "CeleryPoolHung" in played.problems(a=page(tasks_active=4, oldest=500))
 
 
 QUEUE = 'celery_queue_length{{queue="{}"}} {}\ncelery_queue_oldest_message_age_seconds{{queue="{}"}} {}\n'
