@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from otel_celery.lifecycle import Outcome
 from otel_celery.watch import detail, telling
 from otel_celery.watch.alerts import read
+from otel_celery.watch.consumed import Consumed
 from otel_celery.watch.model import Note, State, View
 from otel_celery.watch.problems import Problems
 from otel_celery.watch.roster import NO_ENDPOINT, Roster
@@ -69,6 +70,7 @@ class Fleet:
         self._looked_at = self._begun
         self._recents: dict[Key, Recent] = {}
         self._lengths: dict[str, Lengths] = {}
+        self._consumed = Consumed()
 
     async def look(self, patience: float | None = None) -> View:
         """Ask every endpoint, and tell the fleet after ``patience`` seconds, or when all have answered or failed.
@@ -140,8 +142,9 @@ class Fleet:
         tasks = telling.tasks(watched, self.totals)
         queues = telling.queues(watched, self.totals, workers)
         beats = telling.beats(watched, self.totals, now)
+        self._consumed.add(watched)
         growth = self._growth(queues, at)
-        scene = Scene(self._alerts, watched, self.totals, workers, tasks, queues, beats, growth, now)
+        scene = Scene(self._alerts, watched, self.totals, workers, tasks, queues, beats, self._consumed, growth, now)
         return View(
             at=now,
             watched=at - self._begun,

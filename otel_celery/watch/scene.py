@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from otel_celery.watch.alerts import Alert
+    from otel_celery.watch.consumed import Consumed
     from otel_celery.watch.families import Key
     from otel_celery.watch.model import Beat, Queue, Task, Worker
     from otel_celery.watch.totals import Totals
@@ -38,6 +39,7 @@ class Scene:
     tasks: Sequence[Task]
     queues: Sequence[Queue]
     beats: Sequence[Beat]
+    consumed: Consumed
     lengths: Mapping[str, float]
     """By how many messages a second each queue grows."""
     now: float

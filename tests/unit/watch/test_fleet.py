@@ -335,6 +335,17 @@ def test_a_queue_that_nobody_consumes_is_named() -> None:
     ]
 
 
+def test_a_queue_whose_pool_drains_is_no_trouble() -> None:
+    """A worker that drains consumes no more: a deploy. Once it is gone, nobody does, and its pool is named."""
+    played = Played(known=["a:1", "b:1"])
+    drained = page(draining=1).replace("celery_worker_queue_info", "x")
+    played.look(a=page(), b=QUEUE.format("trading", 5, "trading", 3))
+    assert played.problems(5, a=drained) == []
+    played.look(60, a=page("general@h").replace('queue="trading"', 'queue="general"'))
+    (only,) = played.look(1).problems
+    assert (only.alert, only.subject.queue, only.subject.pool) == ("CeleryQueueNotConsumed", "trading", "trading")
+
+
 def test_a_queue_of_a_worker_that_is_down_is_no_trouble_of_its_own() -> None:
     """Its pool's worker is."""
     played = Played(known=["a:1", "b:1"])
