@@ -96,7 +96,9 @@ def test_a_tasks_line_is_of_all_its_workers() -> None:
 )
 def test_a_worker_has_a_state_and_a_reason(levels: dict[str, Any], state: State) -> None:
     """Stuck is what the alert calls stuck."""
-    (worker,) = Played().look(a=page(**levels)).workers
+    played = Played()
+    played.look(a=page(**levels))
+    (worker,) = played.look(1).workers
     assert worker.state is state
     assert bool(worker.why) == (state is not State.UP)
 
@@ -249,6 +251,17 @@ def test_trouble_is_named_at_the_second_look(alert: str) -> None:
     assert found[alert].figure
     assert found[alert].look == known[alert].look
     assert (found[alert].since, found[alert].after) == (0, known[alert].after)
+
+
+def test_a_worker_is_not_stuck_by_its_first_answer() -> None:
+    """One that could not answer tells of a stall that is over; where it is not, the next answer tells so."""
+    played = Played()
+    assert played.problems(a=page(loop_stall_seconds=40)) == []
+    assert played.problems(1) == ["CeleryWorkerStuck"]
+    stuck = played.pages.pop("a:1")
+    assert played.problems(2) == ["CeleryWorkerDown"]
+    assert played.problems(30, a=stuck) == []
+    assert played.problems(1) == ["CeleryWorkerStuck"]
 
 
 @pytest.mark.parametrize("alert", NO_TROUBLE)
