@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from otel_celery.lifecycle import Outcome
-from otel_celery.watch import detail, telling
+from otel_celery.watch import detail, families, telling
 from otel_celery.watch.alerts import read
 from otel_celery.watch.consumed import Consumed
 from otel_celery.watch.model import Note, State, View
@@ -139,6 +139,7 @@ class Fleet:
         seconds = at - self._looked_at
         self._looked_at = at
         self._weigh(workers, seconds)
+        self._miss(watched)
         tasks = telling.tasks(watched, self.totals)
         queues = telling.queues(watched, self.totals, workers)
         beats = telling.beats(watched, self.totals, now)
@@ -165,6 +166,13 @@ class Fleet:
             if worker.active is not None and size > 0 and worker.state is not State.DRAINING:
                 self.totals.add([("busy", worker.pool)], worker.active * seconds)
                 self.totals.add([("slots", worker.pool)], size * seconds)
+
+    def _miss(self, watched: Iterable[Watched]) -> None:
+        """Count the looks at which a worker had no broker."""
+        for each in watched:
+            for worker, is_connected in [] if each.why else each.values(families.CONNECTED).items():
+                if not is_connected:
+                    self.totals.add([("unconnected", each.endpoint.url, worker)], 1)
 
     def _recent(self, owner: Key, seconds: float) -> tuple[float, ...]:
         """Tell an owner's ended tasks a second at the last looks, this one included."""

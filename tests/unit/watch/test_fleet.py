@@ -386,6 +386,19 @@ def test_the_only_worker_without_a_broker_is_told_as_one() -> None:
     assert two.figure == "none of 2 workers has a connection to the broker: no task is received"
 
 
+def test_the_broker_is_back_once_a_worker_has_had_it_for_a_minute() -> None:
+    """The others, which try again twice a minute, are no trouble of their own meanwhile."""
+    played = Played(known=["a:1", "b:1"])
+    cut: dict[str, Any] = {"a": page("a@h", broker_connected=0), "b": page("b@h", broker_connected=0)}
+    played.look(**cut)
+    (back,) = played.look(10, a=page("a@h")).problems
+    assert (back.alert, back.since) == ("CeleryBrokerAway", 10)
+    assert back.figure == "1 worker has the broker again, for less than 1 min"
+    assert played.problems(30) == ["CeleryBrokerAway"]
+    assert played.problems(30) == ["CeleryBrokerDisconnected"]
+    assert played.problems(1, b=page("b@h")) == []
+
+
 def test_a_poison_is_named_by_what_it_did_before_the_watch_began() -> None:
     """A pool is killed every few seconds at most; what happened before the window is no longer told."""
     labels = 'queue="trading",task_name="orders.place",worker="trading@h"'
