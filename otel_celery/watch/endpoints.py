@@ -92,17 +92,17 @@ def of_url(text: str, pool: str = "", *, job: str = "", scheme: str = "http") ->
         parts = urlsplit(url)
         standard = DEFAULT_PORTS[parts.scheme]
         number = standard if parts.port is None else parts.port
-    except (ValueError, KeyError):
+        login = f"{unquote(parts.username)}:{unquote(parts.password or '')}".encode() if parts.username else b""
+    except (ValueError, KeyError):  # UnicodeEncodeError too: a lone surrogate
         raise refused from None
     host = parts.hostname or ""
     if not is_host(host) or not 0 < number <= MAX_PORT:
         raise refused
-    login = f"{unquote(parts.username or '')}:{unquote(parts.password or '')}" if parts.username else ""
     query = f"?{parts.query}" if parts.query else ""
     path = (parts.path if parts.path not in {"", "/"} else METRICS) + query
     if not path.isascii() or not path.isprintable() or " " in path:
         raise refused
-    return Endpoint(host, number, path, parts.scheme == "https", pool, not job.endswith(NO_WORKERS), login.encode())
+    return Endpoint(host, number, path, parts.scheme == "https", pool, not job.endswith(NO_WORKERS), login)
 
 
 def united(endpoints: Iterable[Endpoint]) -> dict[str, Endpoint]:

@@ -6,10 +6,10 @@ A parser that reads every line anew takes a hundred times as long, and two hundr
 from __future__ import annotations
 
 import re
-from math import isfinite
 from typing import TYPE_CHECKING
 
 from otel_celery.masking import printable
+from otel_celery.watch.figures import figure
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -64,7 +64,7 @@ class Exposition:
         """Read, from the last scrape, the labels and values of a name that is not followed."""
         for line in self._lines:
             if line.startswith(name) and (found := _SERIES.fullmatch(line.rpartition(" ")[0])) and found[1] == name:
-                yield _labels(found[2]), _number(line.rpartition(" ")[2]) or 0.0
+                yield _labels(found[2]), figure(line.rpartition(" ")[2]) or 0.0
 
     def has_any(self, names: Iterable[str]) -> bool:
         """Tell whether any of these names has a series now."""
@@ -100,7 +100,7 @@ class Exposition:
                 series = known[key]
             except KeyError:
                 series = self._meet(key)
-            if series is not None and (number := _number(value)) is not None:
+            if series is not None and (number := figure(value)) is not None:
                 changed.append((series, number))
         return changed
 
@@ -137,15 +137,6 @@ class Exposition:
             series = self._known.get(line.rpartition(" ")[0])
             if series is not None and series.scrape != self.scrapes:
                 series.value = None
-
-
-def _number(text: str) -> float | None:
-    """Read a value; None if it is none to reckon with, as NaN and the infinities are."""
-    try:
-        number = float(text)
-    except ValueError:
-        return None
-    return number if isfinite(number) else None
 
 
 def _rises(changed: Iterable[tuple[Series, float]]) -> list[tuple[Series, float]]:

@@ -9,6 +9,8 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
+from otel_celery.watch.figures import figure
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
@@ -62,11 +64,9 @@ class Node:
 
 
 def bound(labels: Mapping[str, str]) -> float:
-    """Read a bucket's upper bound; infinity where it is none."""
-    try:
-        return float(labels.get("le", "inf"))
-    except ValueError:
-        return math.inf
+    """Read a bucket's upper bound; infinity where it is none to reckon with."""
+    upper = figure(labels.get("le", ""))
+    return math.inf if upper is None else upper
 
 
 def _ends(node: Node, labels: Mapping[str, str]) -> tuple[Key, ...]:

@@ -58,7 +58,7 @@ def all_of(
         *unscraped,
     ]
     problems = (each for each in views[-1].problems if each.is_firing or each.alert not in BURSTS)
-    told = [_of_problem(problem) for problem in problems if not _is_replaced(problem, own)]
+    told = [_of_problem(each) for each in problems if not (_is_replaced(each, own) or _is_over(each, broker))]
     notes = (_of_note(note) for note in views[-1].notes if not _is_told(note, own))
     return sorted((*told, *own, *notes), key=lambda finding: not finding.is_critical)
 
@@ -102,6 +102,12 @@ def _is_replaced(problem: Problem, own: Iterable[Finding]) -> bool:
     return any(
         problem.alert in REPLACED.get(finding.name, ()) and _meet(problem.subject, finding.subject) for finding in own
     )
+
+
+def _is_over(problem: Problem, broker: Broker | None) -> bool:
+    """Tell whether it is of a queue in which nothing waits any more, by the broker, which was asked last."""
+    is_of_queue = problem.alert in REPLACED["QueueNotConsumed"]
+    return is_of_queue and broker is not None and broker.lengths.get(problem.subject.queue) == 0
 
 
 def _meet(one: Subject, other: Subject) -> bool:

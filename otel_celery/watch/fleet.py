@@ -9,8 +9,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from otel_celery.lifecycle import Outcome
-from otel_celery.watch import detail, telling
+from otel_celery.watch import detail, families, telling
 from otel_celery.watch.alerts import read
+from otel_celery.watch.consumed import Consumed
 from otel_celery.watch.model import Note, State, View
 from otel_celery.watch.problems import Problems
 from otel_celery.watch.roster import NO_ENDPOINT, Roster
@@ -69,6 +70,7 @@ class Fleet:
         self._looked_at = self._begun
         self._recents: dict[Key, Recent] = {}
         self._lengths: dict[str, Lengths] = {}
+        self._consumed = Consumed()
 
     async def look(self, patience: float | None = None) -> View:
         """Ask every endpoint, and tell the fleet after ``patience`` seconds, or when all have answered or failed.
@@ -118,13 +120,16 @@ class Fleet:
         self._settle(await self._roster.find())
 
     def _settle(self, endpoints: dict[str, Endpoint]) -> None:
-        for url in [url for url in self.watched if url not in endpoints]:
+        """Let go of what no source tells any more, and watch what is told; one whose pool or login changed, anew."""
+        known = {url: watched.endpoint for url, watched in self.watched.items()}
+        for url in [url for url, endpoint in known.items() if endpoints.get(url) != endpoint]:
             del self.watched[url]
             if task := self._asking.pop(url, None):
                 task.cancel()
         for url, endpoint in endpoints.items():
             if url not in self.watched:
-                self.watched[url] = Watched(endpoint, self.totals, self._since)
+                since = self._wall() if url in known else self._since  # what it told before is not counted twice
+                self.watched[url] = Watched(endpoint, self.totals, since)
 
     def _view(self) -> View:
         at, now = self._clock(), self._wall()
@@ -134,10 +139,13 @@ class Fleet:
         seconds = at - self._looked_at
         self._looked_at = at
         self._weigh(workers, seconds)
+        self._miss(watched)
         tasks = telling.tasks(watched, self.totals)
         queues = telling.queues(watched, self.totals, workers)
         beats = telling.beats(watched, self.totals, now)
-        scene = Scene(watched, self.totals, workers, tasks, queues, beats, self._growth(queues, at), now)
+        self._consumed.add(watched)
+        growth = self._growth(queues, at)
+        scene = Scene(self._alerts, watched, self.totals, workers, tasks, queues, beats, self._consumed, growth, now)
         return View(
             at=now,
             watched=at - self._begun,
@@ -154,9 +162,17 @@ class Fleet:
     def _weigh(self, workers: Iterable[Worker], seconds: float) -> None:
         """Add up how many slots were busy, of how many, for how long."""
         for worker in workers:
-            if worker.active is not None and worker.size and worker.state is not State.DRAINING:
+            size = worker.size or 0
+            if worker.active is not None and size > 0 and worker.state is not State.DRAINING:
                 self.totals.add([("busy", worker.pool)], worker.active * seconds)
-                self.totals.add([("slots", worker.pool)], worker.size * seconds)
+                self.totals.add([("slots", worker.pool)], size * seconds)
+
+    def _miss(self, watched: Iterable[Watched]) -> None:
+        """Count the looks at which a worker had no broker."""
+        for each in watched:
+            for worker, is_connected in [] if each.why else each.values(families.CONNECTED).items():
+                if not is_connected:
+                    self.totals.add([("unconnected", each.endpoint.url, worker)], 1)
 
     def _recent(self, owner: Key, seconds: float) -> tuple[float, ...]:
         """Tell an owner's ended tasks a second at the last looks, this one included."""

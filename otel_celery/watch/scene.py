@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from otel_celery.watch.alerts import Alert
+    from otel_celery.watch.consumed import Consumed
     from otel_celery.watch.families import Key
     from otel_celery.watch.model import Beat, Queue, Task, Worker
     from otel_celery.watch.totals import Totals
@@ -31,12 +32,14 @@ GROWING = 60.0
 class Scene:
     """What the conditions look at."""
 
+    alerts: Mapping[str, Alert]
     watched: Sequence[Watched]
     totals: Totals
     workers: Sequence[Worker]
     tasks: Sequence[Task]
     queues: Sequence[Queue]
     beats: Sequence[Beat]
+    consumed: Consumed
     lengths: Mapping[str, float]
     """By how many messages a second each queue grows."""
     now: float
@@ -50,7 +53,7 @@ class Scene:
         """Group the workers that take tasks."""
         found: dict[str, list[Worker]] = {}
         for worker in self.workers:
-            if worker.active is not None and worker.size and worker.state is not State.DRAINING:
+            if worker.active is not None and (worker.size or 0) > 0 and worker.state is not State.DRAINING:
                 found.setdefault(worker.pool, []).append(worker)
         return found
 

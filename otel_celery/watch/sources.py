@@ -149,20 +149,28 @@ def _of_target(target: Any) -> Endpoint | EndpointError:
 
 def _of_groups(groups: Any) -> list[Endpoint | EndpointError]:
     """Read the groups of a file; one that is none is an error of the whole file, as it is to Prometheus."""
+    if groups is None:  # an empty file of YAML: nobody is there yet
+        return []
+    if not isinstance(groups, list):
+        raise TypeError(f"it is no list: {quoted(groups)}")
     return [each for group in groups for each in _of_group(group)]
 
 
 def _of_group(group: Any) -> Iterator[Endpoint | EndpointError]:
-    targets, labels = group["targets"], group.get("labels") or {}
+    if not isinstance(group, dict) or "targets" not in group:
+        raise TypeError(f"a group of it has no targets: {quoted(group)}")
+    targets, labels = group["targets"] or [], group.get("labels") or {}
     if not isinstance(targets, list):
         raise TypeError(f"its targets are no list: {quoted(targets)}")
+    if not isinstance(labels, dict):
+        raise TypeError(f"its labels are no mapping: {quoted(labels)}")
     scheme, path = labels.get("__scheme__", "http"), labels.get("__metrics_path__", "")
     yield from (_tried(f"{scheme}://{target}{path}", labels) for target in targets)
 
 
 def _tried(url: str, labels: Mapping[str, object]) -> Endpoint | EndpointError:
     try:
-        return of_url(url, str(labels.get("pool") or ""), job=str(labels.get("job") or ""))
+        return of_url(url, plain(str(labels.get("pool") or "")), job=str(labels.get("job") or ""))
     except EndpointError as error:
         return error
 

@@ -38,12 +38,11 @@ def away(broker: Broker | None) -> Iterator[Finding]:
 def unconsumed(view: View, broker: Broker | None) -> Iterator[Finding]:
     """Find queues with messages that no worker here consumes, by the broker's word or the exporter's."""
     shown = {queue.name: queue for queue in view.queues}
-    lengths = {name: queue.length for name, queue in shown.items() if queue.length}
-    lengths |= {name: length for name, length in (broker.lengths if broker else {}).items() if length}
+    told = {name: queue.length or 0 for name, queue in shown.items()} | dict(broker.lengths if broker else {})
     consumed = {queue for worker in view.workers if worker.state is not State.AWAY for queue in worker.queues}
-    for name, length in sorted(lengths.items()):
+    for name, length in sorted(told.items()):
         queue = shown.get(name)
-        if name in consumed or (queue is not None and queue.consumers):
+        if not length or name in consumed or (queue is not None and queue.consumers):
             continue
         age = f", the oldest for {duration(queue.oldest)}" if queue is not None and queue.oldest else ""
         yield Finding(
@@ -77,7 +76,7 @@ def full(watched: Iterable[Watched], views: Sequence[View]) -> Iterator[Finding]
 
 
 def _is_full(worker: Worker) -> bool:
-    return bool(worker.size) and (worker.active or 0) >= (worker.size or 0)
+    return 0 < (worker.size or 0) <= (worker.active or 0)
 
 
 def _waiting(worker: Worker) -> str:

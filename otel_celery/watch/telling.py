@@ -6,7 +6,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from otel_celery.quantile import quantile
-from otel_celery.watch import families
+from otel_celery.watch import families, states
 from otel_celery.watch.exposition import STARTED
 from otel_celery.watch.model import Beat, Queue, State, Task, Worker
 from otel_celery.watch.totals import MINUTE
@@ -40,7 +40,7 @@ def _of_endpoint(watched: Watched, totals: Totals, stall: float) -> Iterable[Wor
 
 
 def _worker(watched: Watched, node: Node, levels: Mapping[str, float | None], totals: Totals, stall: float) -> Worker:
-    state, why = _state(levels, stall)
+    state, why = states.of(levels, stall, is_first=not watched.has_answered_before)
     oldest, task = max(
         ((age, task) for name, task, age in watched.by(families.OLDEST, "task_name") if name == node.worker),
         default=(None, ""),
@@ -84,19 +84,6 @@ def _is_of(labels: Mapping[str, str], node: Node) -> bool:
 
 def _whole(value: float | None) -> int | None:
     return None if value is None else int(value)
-
-
-def _state(levels: Mapping[str, float | None], stall: float) -> tuple[State, str]:
-    if levels[families.DRAINING]:
-        return State.DRAINING, "it was told to stop, and lets the running tasks finish"
-    if not levels[families.UP]:
-        return State.STARTING, "it is not ready; it starts, or has no broker yet"
-    if levels[families.CONNECTED] == 0:
-        return State.NO_BROKER, "it has lost its broker, and takes no tasks"
-    stood = levels[families.STALL] or 0
-    if stood > stall:
-        return State.STUCK, f"its event loop has stood still for {stood:.0f} s though a slot is free"
-    return State.UP, ""
 
 
 def tasks(watched: Sequence[Watched], totals: Totals) -> list[Task]:

@@ -29,6 +29,8 @@ class Watched:
         """Why there is no page now; empty if there is one."""
         self.is_asked = False
         """Whether it has answered, or failed to, at least once."""
+        self.has_answered_before = False
+        """Whether it answered the time before, too."""
         self.nodes: tuple[Node, ...] = ()
         """The workers of the last page."""
         self._totals = totals
@@ -48,6 +50,7 @@ class Watched:
         """Take what it said."""
         if self.is_asked and bool(answer.why) != bool(self.why):
             self._totals.add([("changes", self.endpoint.url)], 1)
+        self.has_answered_before = self.is_asked and not self.why
         self.is_asked, self.why = True, answer.why
         if answer.why:
             return
@@ -81,7 +84,7 @@ class Watched:
         if route is None:
             return ()
         keys = route(self.node(series.labels.get("worker", "")), series.labels)
-        if "le" in series.labels:
+        if series.name.endswith("_bucket"):  # a counter may have a label of the name `le` as well
             for key in keys:
                 self._totals.meet(key)
         return keys

@@ -16,13 +16,17 @@ if TYPE_CHECKING:
     from otel_celery.watch.scene import Found, Scene
 
 
-def celery_broker_away(_: Alert, scene: Scene) -> Iterator[Found]:
-    """Find that not one worker has its broker."""
+def celery_broker_away(alert: Alert, scene: Scene) -> Iterator[Found]:
+    """Find that not one worker has its broker, until one has had it for a minute: the others try again by then."""
     alive = [w for w in scene.workers if w.active is not None and w.state is not State.DRAINING]
     connected = _connected(scene)
-    if alive and not any(connected.get((worker.url, worker.name)) for worker in alive):
+    having = [worker for worker in alive if connected.get((worker.url, worker.name))]
+    if alive and not having:
         who = "the only worker has no" if len(alive) == 1 else f"none of {len(alive)} workers has a"
         yield Subject(detail="broker"), f"{who} connection to the broker: no task is received"
+    elif alive and all(scene.totals.rise(("unconnected", w.url, w.name), alert.window) for w in having):
+        who = plural(len(having), "worker has", "workers have")
+        yield Subject(detail="broker"), f"{who} the broker again, for less than {duration(alert.window)}"
 
 
 def celery_broker_disconnected(_: Alert, scene: Scene) -> Iterator[Found]:

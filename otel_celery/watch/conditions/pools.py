@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from otel_celery.watch import telling
+from otel_celery.watch.conditions import usual
 from otel_celery.watch.model import Subject
 from otel_celery.watch.words import duration, plural, share
 
@@ -39,10 +40,11 @@ def celery_tasks_waiting_too_long(alert: Alert, scene: Scene) -> Iterator[Found]
 
 
 def celery_pool_hung(alert: Alert, scene: Scene) -> Iterator[Found]:
-    """Find pools all of whose slots are taken, where nothing starts or ends, and more waits."""
+    """Find pools whose slots are all taken, by runs beyond their usual; nothing starts or ends, and more waits."""
     for pool, members in scene.pools().items():
         is_full = all((w.active or 0) >= (w.size or 0) for w in members)
-        if is_full and _is_still(scene, pool, alert.window, is_ended=True) and _is_waiting(scene, members):
+        is_stopped = is_full and _is_still(scene, pool, alert.window, is_ended=True) and _is_waiting(scene, members)
+        if is_stopped and not _is_merely_long(scene, pool):
             oldest = max(members, key=lambda worker: worker.oldest or 0)
             slots = sum(w.size or 0 for w in members)
             taken = "its only slot is taken" if slots == 1 else f"all {slots} slots are taken"
@@ -66,6 +68,15 @@ def _is_still(scene: Scene, pool: str, window: float, *, is_ended: bool) -> bool
     statuses = ("success", "failure", "retry", "unreported") if is_ended else ("unreported",)
     tasks = (task.name for task in scene.tasks if task.pool == pool)
     return not any(scene.totals.rise(("task ends", pool, task, s), window) for task in tasks for s in statuses)
+
+
+def _is_merely_long(scene: Scene, pool: str) -> bool:
+    """Tell whether a run of the pool's is within what is usual of its task."""
+    return any(
+        age <= (usual.limit(scene, pool, task) or 0)
+        for each, worker, task, age in usual.runs(scene)
+        if each.node(worker).pool == pool
+    )
 
 
 def _is_waiting(scene: Scene, members: Sequence[Worker]) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from otel_celery.watch import families
-from otel_celery.watch.model import Subject
+from otel_celery.watch.model import State, Subject
 from otel_celery.watch.words import duration, plural
 
 if TYPE_CHECKING:
@@ -16,18 +16,15 @@ if TYPE_CHECKING:
 
 
 def celery_queue_not_consumed(_: Alert, scene: Scene) -> Iterator[Found]:
-    """Find queues where messages wait, and nobody takes them."""
-    pools = {
-        queue: each.node(worker).pool
-        for each in scene.watched
-        for worker, queue, _ in each.by(families.CONSUMES, "queue")  # as its last page says, where it is away
-    }
+    """Find queues where messages wait, and nobody takes them; not while a pool that consumed it drains."""
+    draining = {worker.pool for worker in scene.workers if worker.state is State.DRAINING}
     for queue in scene.queues:
-        if queue.length and not queue.consumers:
+        pools = scene.consumed.pools(queue.name)
+        if queue.length and not queue.consumers and draining.isdisjoint(pools):
             figure = plural(
                 queue.length, "message waits, and no worker takes it", "messages wait, and no worker takes them"
             )
-            yield Subject(queue=queue.name, pool=pools.get(queue.name, "")), figure
+            yield Subject(queue=queue.name, pool=pools[-1] if pools else ""), figure
 
 
 def celery_queue_growing(alert: Alert, scene: Scene) -> Iterator[Found]:

@@ -5,19 +5,18 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from otel_celery.quantile import quantile
 from otel_celery.watch import families
+from otel_celery.watch.conditions import usual
 from otel_celery.watch.exposition import STARTED
 from otel_celery.watch.model import Subject
 from otel_celery.watch.scene import FEWEST
 from otel_celery.watch.words import duration, plural, share
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from otel_celery.watch.alerts import Alert
     from otel_celery.watch.scene import Found, Scene
-    from otel_celery.watch.watched import Watched
 
 
 def high_task_failure_rate(alert: Alert, scene: Scene) -> Iterator[Found]:
@@ -95,36 +94,15 @@ def celery_retry_storm(alert: Alert, scene: Scene) -> Iterator[Found]:
 
 def celery_task_running_too_long(alert: Alert, scene: Scene) -> Iterator[Found]:
     """Find runs that take longer than three times the usual; or than an hour, where none has succeeded."""
-    never, times, least = alert.limits[:3]
-    for each in scene.watched:
-        for worker, task, age in [] if each.why else each.by(families.OLDEST, "task_name"):
-            if age <= min(never, least):
-                continue
-            pool = each.node(worker).pool
-            usual = _usual(scene, pool, task)
-            limit = never if usual is None else max(times * usual, least)
-            if age > limit:
-                subject = Subject(worker=worker, pool=pool, task=task, url=each.endpoint.url)
-                yield subject, f"it has been running for {duration(age)}; unusual is more than {duration(limit)}"
-
-
-def _usual(scene: Scene, pool: str, task: str) -> float | None:
-    """Tell the p99 or the mean of a task's successes since its workers started, whichever is more."""
-    buckets: dict[float, float] = {}
-    total = 0.0
-    for each in scene.watched:
-        for labels, value in each.page.unwanted(families.RUNTIME):
-            if _is_task(each, labels, pool, task):
-                bound = families.bound(labels)
-                buckets[bound] = buckets.get(bound, 0.0) + value
-        totals = each.page.unwanted(families.RUNTIME_SUM)
-        total += sum(value for labels, value in totals if _is_task(each, labels, pool, task))
-    p99 = quantile(0.99, buckets)
-    return None if p99 is None else max(p99, total / buckets[float("inf")])
-
-
-def _is_task(watched: Watched, labels: Mapping[str, str], pool: str, task: str) -> bool:
-    return labels.get("task_name") == task and watched.node(labels.get("worker", "")).pool == pool
+    never, _, least = alert.limits[:3]
+    for each, worker, task, age in usual.runs(scene):
+        if age <= min(never, least):
+            continue
+        pool = each.node(worker).pool
+        limit = usual.limit(scene, pool, task) or never
+        if age > limit:
+            subject = Subject(worker=worker, pool=pool, task=task, url=each.endpoint.url)
+            yield subject, f"it has been running for {duration(age)}; unusual is more than {duration(limit)}"
 
 
 def celery_hard_time_limits(alert: Alert, scene: Scene) -> Iterator[Found]:

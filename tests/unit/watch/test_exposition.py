@@ -74,7 +74,19 @@ def test_labels_are_read_as_they_were_meant_and_shown_plain() -> None:
 
 
 @pytest.mark.parametrize(
-    "line", ["level", "level x", "level{ 1", "level NaN", "level +Inf", "level -Inf", "{} 1", 'level{x="1" 2', "\x00"]
+    "line",
+    [
+        "level",
+        "level x",
+        "level{ 1",
+        "level NaN",
+        "level +Inf",
+        "level -Inf",
+        "{} 1",
+        'level{x="1" 2',
+        "\x00",
+        "level -1.1e15",
+    ],
 )
 def test_a_line_that_is_none_costs_itself(line: str) -> None:
     """Its neighbours are read."""

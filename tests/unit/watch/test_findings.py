@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from otel_celery.watch import findings
+from otel_celery.top import report
+from otel_celery.watch import families, findings, standing
 from otel_celery.watch.endpoints import Endpoint, of_url
 from otel_celery.watch.finding import Broker, Finding
-from otel_celery.watch.model import Subject
+from otel_celery.watch.model import Queue, Subject, View
 from otel_celery.watch.scraped import unscraped
 from otel_celery.watch.sources import Prometheus
 from tests.unit.watch.ports import page
-from tests.unit.watch.test_fleet import Played
+from tests.unit.watch.test_fleet import QUEUE, Played
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,6 +44,19 @@ def test_a_queue_that_no_worker_consumes() -> None:
     assert (only.name, only.severity, only.subject.queue) == ("QueueNotConsumed", "critical", "lost")
     assert only.sentence == "no worker that answers here consumes the queue lost, which holds 12 messages"
     assert only.do == "Start a worker with -Q lost, or correct the route (task_routes) that leads there."
+
+
+def test_the_brokers_own_word_on_a_queue_goes_first() -> None:
+    """The exporter's is older: what has been taken since is no trouble, by no name, and what has come since is."""
+    shown = View(0, 1, queues=(Queue("q", 12, consumers=0), Queue("r", 0, consumers=0), Queue("s", 7, consumers=0)))
+    told = standing.unconsumed(shown, Broker("redis://r", lengths={"q": 0, "r": 3}))
+    assert [(each.subject.queue, each.sentence.split()[-2:]) for each in told] == [
+        ("r", ["3", "messages"]),
+        ("s", ["7", "messages"]),
+    ]
+    exporter = QUEUE.format("q", 12, "q", 900)
+    assert [each.name for each in found(Played(), a=page() + exporter)] == ["QueueNotConsumed"]
+    assert list(found(Played(), Broker("redis://r", lengths={"q": 0}), a=page() + exporter)) == []
 
 
 def test_a_worker_that_is_full() -> None:
@@ -80,6 +94,27 @@ def test_a_task_that_kills_its_process_and_comes_back() -> None:
         "orders.place kills its process: 4 processes of trading died of it, and its messages came back 4 times"
     )
     assert list(found(Played(), a=page() + died)) == []
+
+
+def test_figures_that_no_sum_has_room_for_are_none() -> None:
+    """Two of them in one sum are no infinity: the page's other figures are told, and the document stays JSON."""
+    lines = (
+        f'{name}{{exception="WorkerLostError",task_name="t",reason="r",le="{le}",queue="{queue}",{WORKER}}} 1.7e308\n'
+        for queue in (1, 2)
+        for le in ("1", "nan", "+Inf")
+        for name in (
+            families.EXCEPTIONS,
+            families.REDELIVERED,
+            families.DURATION,
+            families.TASKS,
+            "otel_celery_folded_total",
+        )
+    )
+    played = Played()
+    assert list(found(played, a=page())) == []
+    assert list(found(played, a=page() + "".join(lines))) == []
+    document = report.text(played.look(1, a=page() + "celery_worker_tasks_active 1.7e308\n"))
+    assert {"NaN", "Infinity"}.isdisjoint(document.replace(",", " ").split())
 
 
 def test_a_publisher_without_the_library() -> None:

@@ -28,8 +28,10 @@ class Played(Asker):
     pages: dict[str, str] = field(default_factory=dict)
     at: float = 0.0
     known: list[str] = field(default_factory=lambda: ["a:1"])
+    pool: str = ""
     fault: str = ""
     place: str = "a file"
+    asked: list[Endpoint] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         """Watch what is known."""
@@ -39,10 +41,11 @@ class Played(Asker):
         """Tell what is known."""
         if not self.known:
             raise EndpointError("nobody knows")
-        return Found(tuple(of_url(name) for name in self.known), self.fault)
+        return Found(tuple(of_url(name, self.pool) for name in self.known), self.fault)
 
     async def ask(self, endpoint: Endpoint) -> Answer:
         """Answer with the page."""
+        self.asked.append(endpoint)
         text = self.pages.get(endpoint.address)
         return Answer(why="no answer within 2 s") if text is None else Answer(text)
 
@@ -93,7 +96,9 @@ def test_a_tasks_line_is_of_all_its_workers() -> None:
 )
 def test_a_worker_has_a_state_and_a_reason(levels: dict[str, Any], state: State) -> None:
     """Stuck is what the alert calls stuck."""
-    (worker,) = Played().look(a=page(**levels)).workers
+    played = Played()
+    played.look(a=page(**levels))
+    (worker,) = played.look(1).workers
     assert worker.state is state
     assert bool(worker.why) == (state is not State.UP)
 
@@ -153,6 +158,17 @@ def test_a_source_that_fails_takes_no_other_ones_endpoints_and_none_of_its_own()
     assert known() == ["b:1", "c:1"]
 
 
+def test_what_a_file_says_of_an_endpoint_may_change() -> None:
+    """It is asked with its new login and told in its new pool; what it had counted before is not counted again."""
+    played = Played(known=["http://a:1"])
+    played.look(5, a=page(started=10_001, success=7))
+    played.known, played.pool = ["http://me:pw@a:1"], "p"
+    played.look(31)
+    (worker,) = played.look(1).workers
+    assert (worker.pool, played.asked[-1].login) == ("p", b"me:pw")
+    assert played.fleet.totals.total(("ends", "http://a:1/metrics", "trading@h", "success")) == 7
+
+
 def test_a_target_that_is_no_endpoint_is_said_beside_those_that_are() -> None:
     """The others are asked."""
     played = Played(fault="a file: 'a b' is not an endpoint")
@@ -160,6 +176,16 @@ def test_a_target_that_is_no_endpoint_is_said_beside_those_that_are() -> None:
     assert [worker.name for worker in view.workers] == ["trading@h"]
     assert [(note.name, note.sentence) for note in view.notes] == [("BadTarget", played.fault)]
     assert not view.is_well
+
+
+def test_sizes_that_add_up_to_nothing_are_no_pool_to_divide_by() -> None:
+    """A size below zero is none: the worker beside it is judged by its own."""
+    played = Played(known=["a:1", "b:1"])
+    pages: dict[str, Any] = {"a": page("t@1", tasks_active=4), "b": page("t@2", pool_size=-4)}
+    played.look(**pages)
+    assert [(each.alert, each.subject.pool) for each in played.look(2, **pages).problems] == [
+        ("CeleryPoolSaturated", "t")
+    ]
 
 
 def test_a_worker_that_is_named_twice_is_one() -> None:
@@ -227,6 +253,17 @@ def test_trouble_is_named_at_the_second_look(alert: str) -> None:
     assert (found[alert].since, found[alert].after) == (0, known[alert].after)
 
 
+def test_a_worker_is_not_stuck_by_its_first_answer() -> None:
+    """One that could not answer tells of a stall that is over; where it is not, the next answer tells so."""
+    played = Played()
+    assert played.problems(a=page(loop_stall_seconds=40)) == []
+    assert played.problems(1) == ["CeleryWorkerStuck"]
+    stuck = played.pages.pop("a:1")
+    assert played.problems(2) == ["CeleryWorkerDown"]
+    assert played.problems(30, a=stuck) == []
+    assert played.problems(1) == ["CeleryWorkerStuck"]
+
+
 @pytest.mark.parametrize("alert", NO_TROUBLE)
 def test_just_below_the_limit_is_no_trouble(alert: str) -> None:
     """As in the alerts' own tests."""
@@ -262,16 +299,33 @@ def test_a_worker_that_is_down_has_no_other_trouble() -> None:
     assert played.problems(1) == ["CeleryWorkerDown"]
 
 
+USUAL = "\n".join(
+    [
+        *(
+            f'celery_task_runtime_seconds_bucket{{le="{le}",task_name="orders.place",worker="trading@h"}} 9'
+            for le in ("200.0", "+Inf")
+        ),
+        'celery_task_runtime_seconds_sum{task_name="orders.place",worker="trading@h"} 1500',
+        "",
+    ]
+)
+"""Nine runs of up to 200 s: three times that is ten minutes."""
+
+
 def test_three_times_the_usual_is_too_long() -> None:
     """Where successes tell what is usual, an hour is not waited for; five minutes are, always."""
-    runs = [
-        f'celery_task_runtime_seconds_bucket{{le="{le}",task_name="orders.place",worker="trading@h"}} 9'
-        for le in ("200.0", "+Inf")
-    ]
-    usual = "\n".join([*runs, 'celery_task_runtime_seconds_sum{task_name="orders.place",worker="trading@h"} 1500', ""])
     played = Played()
-    assert played.problems(a=page(oldest=590) + usual) == []
-    assert played.problems(1, a=page(oldest=610) + usual) == ["CeleryTaskRunningTooLong"]
+    assert played.problems(a=page(oldest=590) + USUAL) == []
+    assert played.problems(1, a=page(oldest=610) + USUAL) == ["CeleryTaskRunningTooLong"]
+
+
+def test_a_pool_whose_runs_are_merely_long_does_not_hang() -> None:
+    """Nothing starts and nothing ends for as long as is usual; beyond that, or where nothing is usual, it hangs."""
+    played = Played()
+    played.look(a=page(tasks_active=4, oldest=100) + USUAL)
+    assert "CeleryPoolHung" not in played.problems(400, a=page(tasks_active=4, oldest=500) + USUAL)
+    assert "CeleryPoolHung" in played.problems(110, a=page(tasks_active=4, oldest=610) + USUAL)
+    assert "CeleryPoolHung" in played.problems(a=page(tasks_active=4, oldest=500))
 
 
 QUEUE = 'celery_queue_length{{queue="{}"}} {}\ncelery_queue_oldest_message_age_seconds{{queue="{}"}} {}\n'
@@ -292,6 +346,17 @@ def test_a_queue_that_nobody_consumes_is_named() -> None:
     assert [(problem.alert, str(problem.subject)) for problem in view.problems] == [
         ("CeleryQueueNotConsumed", "queue tradign")
     ]
+
+
+def test_a_queue_whose_pool_drains_is_no_trouble() -> None:
+    """A worker that drains consumes no more: a deploy. Once it is gone, nobody does, and its pool is named."""
+    played = Played(known=["a:1", "b:1"])
+    drained = page(draining=1).replace("celery_worker_queue_info", "x")
+    played.look(a=page(), b=QUEUE.format("trading", 5, "trading", 3))
+    assert played.problems(5, a=drained) == []
+    played.look(60, a=page("general@h").replace('queue="trading"', 'queue="general"'))
+    (only,) = played.look(1).problems
+    assert (only.alert, only.subject.queue, only.subject.pool) == ("CeleryQueueNotConsumed", "trading", "trading")
 
 
 def test_a_queue_of_a_worker_that_is_down_is_no_trouble_of_its_own() -> None:
@@ -319,6 +384,19 @@ def test_the_only_worker_without_a_broker_is_told_as_one() -> None:
     several = Played(known=["a:1", "b:1"])
     (two,) = several.look(a=page("a@h", broker_connected=0), b=page("b@h", broker_connected=0)).problems
     assert two.figure == "none of 2 workers has a connection to the broker: no task is received"
+
+
+def test_the_broker_is_back_once_a_worker_has_had_it_for_a_minute() -> None:
+    """The others, which try again twice a minute, are no trouble of their own meanwhile."""
+    played = Played(known=["a:1", "b:1"])
+    cut: dict[str, Any] = {"a": page("a@h", broker_connected=0), "b": page("b@h", broker_connected=0)}
+    played.look(**cut)
+    (back,) = played.look(10, a=page("a@h")).problems
+    assert (back.alert, back.since) == ("CeleryBrokerAway", 10)
+    assert back.figure == "1 worker has the broker again, for less than 1 min"
+    assert played.problems(30) == ["CeleryBrokerAway"]
+    assert played.problems(30) == ["CeleryBrokerDisconnected"]
+    assert played.problems(1, b=page("b@h")) == []
 
 
 def test_a_poison_is_named_by_what_it_did_before_the_watch_began() -> None:

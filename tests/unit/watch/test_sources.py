@@ -48,7 +48,9 @@ def test_a_url_or_an_address_is_an_endpoint(text: str, url: str) -> None:
     assert of_url(text).url == url
 
 
-@pytest.mark.parametrize("text", ["", "ftp://a:1", "a b:1", "a:99999", "http://:1", "a:1/\x1b", "http://u:secret@/"])
+@pytest.mark.parametrize(
+    "text", ["", "ftp://a:1", "a b:1", "a:99999", "http://:1", "a:1/\x1b", "http://u:secret@/", "\ud800:secret@a:1"]
+)
 def test_what_is_neither_is_refused_without_its_secrets(text: str) -> None:
     """In one sentence."""
     with pytest.raises(EndpointError, match="is not an endpoint: it must be host:port or an http") as refused:
@@ -105,23 +107,52 @@ def test_a_target_that_is_no_endpoint_costs_its_neighbours_nothing(tmp_path: Pat
     file.write_text('[{"targets": ["web1:1", "a b", "web2:2"]}, {"targets": ["web3:3"]}]')
     assert [url for url, _ in found(File(file))] == [f"http://web{n}:{n}/metrics" for n in (1, 2, 3)]
     assert fault(File(file)) == f"{file}: 'http://a b' is not an endpoint: it must be host:port or an http(s) URL"
+    file.write_text('[{"targets": ["me\\ud800:pw@web1:1", "web2:2"]}]')
+    assert [url for url, _ in found(File(file))] == ["http://web2:2/metrics"]
     file.write_text('[{"targets": ["web1:1", "a b", 5.5, "web1:0"]}]')
     assert fault(File(file)).endswith("it must be host:port or an http(s) URL (2 of its 4 targets are none)")
+
+
+HOSTILE = ("a\u001b[2J\nb", "a\\x1b[2J b"), ("\ud800", "\\ud800"), (["x"], "['x']")
+
+
+@pytest.mark.parametrize(("pool", "shown"), HOSTILE)
+def test_the_name_of_a_pool_is_made_plain(tmp_path: Path, pool: object, shown: str) -> None:
+    """It goes to a terminal: it moves no cursor, ends no line, and has a letter for each encoding."""
+    file = tmp_path / "a.json"
+    labels = {"pool": pool, "job": "celery"}
+    file.write_text(json.dumps([{"targets": ["web1:1"], "labels": labels}]))
+    assert found(File(file)) == [("http://web1:1/metrics", shown)]
+    told = {"data": {"activeTargets": [{"scrapeUrl": "http://web1:1/metrics", "labels": labels}]}}
+    with serving(json.dumps(told)) as port:
+        prometheus = Prometheus(f"http://{port.address}/", Asker(Port(), Identity(), 5))
+        assert found(prometheus) == [("http://web1:1/metrics", shown)]
+
+
+def test_a_file_may_have_nobody_yet(tmp_path: Path) -> None:
+    """As Prometheus takes it: it names nobody, and is no fault."""
+    file = tmp_path / "a.yml"
+    for text in ("", "# nobody yet\n", "[]", "- targets:\n"):
+        file.write_text(text)
+        assert (found(File(file)), fault(File(file))) == ([], "")
 
 
 @pytest.mark.parametrize(
     ("name", "text", "why"),
     [
         ("a.json", "{", "is no list of targets, as file_sd_configs reads them: "),
-        ("a.json", "[1]", "is no list of targets, as file_sd_configs reads them: "),
+        ("a.json", "[1]", "as file_sd_configs reads them: a group of it has no targets: 1"),
+        ("a.json", '{"targets": []}', "as file_sd_configs reads them: it is no list: {'targets': []}"),
+        ("a.json", '[{"targets": ["web1:1"], "labels": [2]}]', "its labels are no mapping: [2]"),
         ("a.yml", "- {", "is no list of targets, as file_sd_configs reads them: "),
+        ("a.yml", '!!int ""', "is no list of targets, as file_sd_configs reads them: "),
         ("a.json", '[{"targets": "web1:1"}]', "its targets are no list: 'web1:1'"),
         ("a.json", "[" * 100_000, "as file_sd_configs reads them: its brackets are nested too deeply"),
         ("a.yml", "[" * 1_000, "as file_sd_configs reads them: its brackets are nested too deeply"),
         ("a.txt", "[]", "its name ends in '.txt', and not in .json, .yml, .yaml"),
         ("none.json", None, "cannot be read: No such file or directory"),
     ],
-    ids=["json", "number", "yaml", "text", "deep", "deep-yaml", "suffix", "none"],
+    ids=["json", "number", "group", "labels", "yaml", "yaml-int", "text", "deep", "deep-yaml", "suffix", "none"],
 )
 def test_a_file_that_is_none_says_so(tmp_path: Path, name: str, text: str | None, why: str) -> None:
     """With its name."""
