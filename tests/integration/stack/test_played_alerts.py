@@ -5,13 +5,17 @@ The histories are those of devops/monitoring/tests. Checks of texts are left to 
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.integration.stack import units
 from tests.integration.stack.histories import SHARED, SLACK, Series, check, made, moved, read, seconds
-from tests.integration.stack.rulebook import alerts
+from tests.integration.stack.markdown import commands
+from tests.integration.stack.rulebook import alerts, rules
+from tests.integration.stack.servers import MONITORING
 from tests.integration.stack.units import OF_PROMETHEUS, blocks, checks_of, name_of
 
 if TYPE_CHECKING:
@@ -32,12 +36,13 @@ OF_TWO = {"CeleryNodeNameTwice", "CeleryTooFewWorkers"}
 OTHER = {"instance": "10.0.0.2:9101"}
 
 
-def play(directory: Path, played: Iterable[tuple[Block, int]]) -> str:
-    """Have promtool play blocks, without the alerts' texts; return what it says is wrong."""
+def play(directory: Path, played: Iterable[tuple[Block, int]], files: Path = MONITORING) -> str:
+    """Have promtool play blocks by a directory's files, without the alerts' texts; return what it says is wrong."""
     bare = {
-        name: {key: value for key, value in alert.items() if key != "annotations"} for name, alert in alerts().items()
+        rule["alert"]: {key: value for key, value in rule.items() if key != "annotations"}
+        for rule in rules((files / "alerts.yml").read_text())
     }
-    return units.play(directory, played, "3.13", bare)
+    return units.play(directory, played, "3.13", bare, files / "rules.yml")
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +94,38 @@ def test_what_is_wrong_in_two_environments_is_told_of_each(tmp_path: Path) -> No
 
 def test_a_pool_of_two_workers_is_as_one(quiet: set[str], tmp_path: Path) -> None:
     """What a worker has fires for it alone beside one that is well; what a pool has, where two workers share it."""
+    played = [
+        (made(block, series, [check(at, name_of(block), some) for at, some in checks_of(block)],
+              seconds(block["interval"])), evaluation)
+        for block, evaluation, series in of_two_workers(quiet)
+    ]  # fmt: skip
+    assert play(tmp_path, played) == ""
+    assert {name_of(block) for block, _ in played} == set(alerts()) - OF_PROMETHEUS - OF_TWO
+
+
+def test_a_label_that_differs_between_the_workers_of_a_pool_can_be_taken_away(quiet: set[str], tmp_path: Path) -> None:
+    """As discovery/README.md says: each alert is as without the label; of one target it says the node too."""
+    for name in ("rules.yml", "alerts.yml"):
+        shutil.copy(MONITORING / name, tmp_path)
+    (command,) = commands((MONITORING / "discovery" / "README.md").read_text())
+    subprocess.run(["bash", "-c", command], cwd=tmp_path, check=True)
+    of_two = [(block, evaluation, read(block)) for block, evaluation in ours() if name_of(block) in OF_TWO]
     played = []
+    for block, evaluation, series in [*of_two_workers(quiet), *of_two]:
+        checks = [check(at, name_of(block), map(on_its_node, fires)) for at, fires in checks_of(block)]
+        there = [one.labelled(node=where) if (where := one.label("instance")) else one for one in series]
+        played.append((made(block, there, checks, seconds(block["interval"])), evaluation))
+    assert play(tmp_path, played, tmp_path) == ""
+    assert {name_of(block) for block, _ in played} == set(alerts()) - OF_PROMETHEUS
+
+
+def on_its_node(labels: dict[str, str]) -> dict[str, str]:
+    """Say a target's node, which no other target is on."""
+    return {**labels, "node": labels["instance"]} if "instance" in labels else labels
+
+
+def of_two_workers(quiet: set[str]) -> Iterator[tuple[Block, int, list[Series]]]:
+    """Give blocks with the interval of evaluation, and their series where the pool has two workers."""
     for block, evaluation in ours():
         fires = [one for _, some in checks_of(block) for one in some]
         of_workers = any("worker" in one or "instance" in one for one in fires)
@@ -101,10 +137,7 @@ def test_a_pool_of_two_workers_is_as_one(quiet: set[str], tmp_path: Path) -> Non
             series = [*read(block), *(second(one) for one in well(block) if one.label("worker"))]
         else:
             continue
-        checks = [check(at, name_of(block), some) for at, some in checks_of(block)]
-        played.append((made(block, series, checks, seconds(block["interval"])), evaluation))
-    assert play(tmp_path, played) == ""
-    assert {name_of(block) for block, _ in played} == set(alerts()) - OF_PROMETHEUS - OF_TWO
+        yield block, evaluation, series
 
 
 def second(one: Series) -> Series:
