@@ -69,6 +69,12 @@ class Node:
         """Ask its own tool for the connections: the name of each one's process in the broker."""
         return {row["pid"] for row in self._listed("connections", "pid")}
 
+    def run(self, line: str) -> str:
+        """Run a line of shell that begins with one of its tools, as its user on its host would; return what it says."""
+        environ = {**self.environ, "PATH": f"{BINARIES}:{self.environ['PATH']}"}
+        command = [*_as_nobody(), "bash", "-c", line]
+        return subprocess.run(command, env=environ, capture_output=True, text=True, check=True).stdout
+
     def _listed(self, what: str, *columns: str) -> list[dict[str, Any]]:
         command = [*_as_nobody(), str(BINARIES / "rabbitmqctl"), "--quiet", f"list_{what}", "--formatter", "json"]
         asked = subprocess.run([*command, *columns], env=self.environ, capture_output=True, text=True, check=True)

@@ -78,10 +78,32 @@ class Series:
         late = [one - base if isinstance(one, float) else one for one in self.samples[step:]]
         return replace(self, samples=[*self.samples[:step], *late])
 
+    def held(self, step: int, times: int, interval: int) -> Series:
+        """Have a step last for so many more: a gauge stays, a counter goes on as in it; what follows is later."""
+        if step >= len(self.samples):
+            return self
+        before, here = self.samples[step - 1], self.samples[step]
+        grows = 0.0
+        if self.is_counter and isinstance(before, float) and isinstance(here, float):
+            grows = max(0.0, here - before)
+        middle: Samples = [here + grows * (more + 1) if isinstance(here, float) else None for more in range(times)]
+        clock = times * interval if "timestamp" in self.name else 0
+        later = [one + grows * times + (clock if one != here else 0) if isinstance(one, float) else one
+                 for one in self.samples[step + 1 :]]  # fmt: skip
+        return replace(self, samples=[*self.samples[: step + 1], *middle, *later])
+
     def paced(self, before: int, after: int) -> Series:
-        """Sample it every ``after`` seconds in the place of every ``before``: a counter grows evenly in between."""
+        """Sample it every ``after`` seconds in the place of every ``before``: a counter grows evenly in between.
+
+        What goes stale between two samples is so at the later one.
+        """
         steps = range(0, before * (len(self.samples) - 1) + 1, after)
-        return replace(self, samples=[self._at(second / before) for second in steps])
+        samples = [self._at(second / before) for second in steps]
+        for number, second in enumerate(steps):
+            passed = self.samples[max(0, (second - after) // before + 1) : second // before + 1]
+            if samples[number] is None and "stale" in passed:
+                samples[number] = "stale"
+        return replace(self, samples=samples)
 
     def _at(self, place: float) -> float | str | None:
         here = self.samples[int(place)]

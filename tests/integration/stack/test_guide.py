@@ -43,6 +43,10 @@ NOT_RUN = {
     "pgrep -af 'celery.*beat'": "no beat runs here; in tests/integration/beat it does",
     "rabbitmq-diagnostics ping": "the broker here is Redis",
     "rabbitmq-diagnostics alarms": "the same",
+    **dict.fromkeys(
+        (line for line in LOOKS if line.startswith(("rabbitmqctl", "rabbitmq-plugins"))),
+        "the same; tests/integration/queues/test_slip.py runs these on a RabbitMQ",
+    ),
     "celery -A proj control shutdown -d trading@localhost -t 10": "it would end the worker that all the others ask",
     "kill -TERM <main process>": "the same; tests/integration/pools/test_up.py has a pool started again",
     "kill -QUIT <main process>": "the same",

@@ -32,6 +32,16 @@ SCRAPES = {"alertname": "CeleryScrapeFailing", "severity": "warning"}
 CRITICAL, WARNING = {"severity": "critical"}, {"severity": "warning"}
 DOWN = {"alertname": "CeleryWorkerDown", **CRITICAL, "worker": "trading@localhost", **WORKER}
 WITHOUT = {"alertname": "CeleryPoolWithoutWorkers", **CRITICAL, **TRADING}
+FEW = {"alertname": "CeleryTooFewWorkers", **CRITICAL, **TRADING}
+NEVER = {"alertname": "CeleryTooFewWorkers", **CRITICAL, "pool": "trading"}
+MISSING = {"alertname": "CeleryTargetsMissing", **CRITICAL, "job": "celery"}
+UNAVAILABLE = {
+    "alertname": "CeleryPoolUnavailable",
+    **CRITICAL,
+    "job": "kube-state-metrics",
+    "deployment": "celery-trading",
+    "pool": "trading",
+}
 UNCONSUMED = {"alertname": "CeleryQueueNotConsumed", **CRITICAL, "queue": "orders", "pool": "trading"}
 MISTYPED = {"alertname": "CeleryQueueNotConsumed", **CRITICAL, "queue": "tradign"}
 GROWS = {"alertname": "CeleryQueueGrowing", **WARNING, "queue": "orders"}
@@ -58,6 +68,18 @@ CASES = {
     "nor has its pool": (DOWN, WITHOUT, ({**WITHOUT, **MARKET}, {**WITHOUT, **STAGING})),
     "nor the queue that it consumed": (DOWN, UNCONSUMED, (MISTYPED, {**UNCONSUMED, **MARKET})),
     "a pool without workers consumes no queue": (WITHOUT, UNCONSUMED, (MISTYPED, {**UNCONSUMED, **STAGING})),
+    "it has too few of them": (WITHOUT, FEW, ({**FEW, **MARKET}, {**FEW, **STAGING})),
+    "also where the pool never had a target": (WITHOUT, NEVER, ({**NEVER, **MARKET},)),
+    "a pod that is down makes its pool unavailable": (DOWN, UNAVAILABLE, ({**UNAVAILABLE, **MARKET},)),
+    "a pool without a ready pod has no worker": (UNAVAILABLE, WITHOUT, ({**WITHOUT, **MARKET}, {**WITHOUT, **STAGING})),
+    "nor enough of them": (UNAVAILABLE, FEW, ({**FEW, **MARKET},)),
+    "without a target no pool has workers": (
+        MISSING,
+        WITHOUT,
+        ({**WITHOUT, "job": "other"}, {**WITHOUT, **STAGING}),
+    ),
+    "nor enough": (MISSING, FEW, ({**FEW, "job": "other"},)),
+    "without a broker no pod is ready": (AWAY, UNAVAILABLE, ({**UNAVAILABLE, **STAGING},)),
     "a broker that is away is one page": (AWAY, DISCONNECTED, ({**DISCONNECTED, **STAGING}, WITHOUT)),
     "also where it is a Redis": (AWAY, REDIS, ({**REDIS, **STAGING},)),
     "a worker without a broker consumes no queue": (DISCONNECTED, UNCONSUMED, (MISTYPED, {**UNCONSUMED, **MARKET})),

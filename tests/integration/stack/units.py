@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 UNITS = sorted((MONITORING / "tests").glob("*.yml"))
 """The files, as promtool reads them."""
+RULES = MONITORING / "rules.yml"
 OF_PROMETHEUS = {"CelerySeriesDropped", "PrometheusRulesFailing"}
 """About the Prometheus that evaluates, which is nobody's worker."""
 
@@ -46,22 +47,28 @@ def checks_of(block: Block) -> list[tuple[int, list[dict[str, str]]]]:
 
 
 def play(
-    directory: Path, played: Iterable[tuple[Block, int]], version: str, changed: dict[str, Alert] | None = None
+    directory: Path,
+    played: Iterable[tuple[Block, int]],
+    version: str,
+    changed: dict[str, Alert] | None = None,
+    recording: Path = RULES,
 ) -> str:
-    """Have promtool play blocks, by the committed alerts or changed ones; return what it says is wrong."""
+    """Have promtool play blocks, by the committed alerts and recording rules or changed ones; return what is wrong."""
     files: dict[tuple[str, int], list[Block]] = {}
     for block, evaluation in played:
         files.setdefault((name_of(block), evaluation), []).append(block)
     known = changed or alerts()
-    written = [_write(directory, known[name], evaluation, some) for (name, evaluation), some in files.items()]
+    written = [
+        _write(directory, known[name], evaluation, some, recording) for (name, evaluation), some in files.items()
+    ]
     done = run(version, "test", "rules", *written)
     return "" if done.returncode == 0 else done.stdout + done.stderr
 
 
-def _write(directory: Path, alert: Alert, evaluation: int, some: list[Block]) -> Path:
+def _write(directory: Path, alert: Alert, evaluation: int, some: list[Block], recording: Path) -> Path:
     """Write one alert's blocks, and its rules beside them."""
     name = alert["alert"]
-    groups = [*recording_rules([alert]), {"name": "alert", "rules": [alert]}]
+    groups = [*recording_rules([alert], recording), {"name": "alert", "rules": [alert]}]
     (directory / f"{name}.rules.yml").write_text(yaml.safe_dump({"groups": groups}, width=10_000))
     file = directory / f"{name}.{evaluation}.yml"
     order = [group["name"] for group in groups]
@@ -70,9 +77,9 @@ def _write(directory: Path, alert: Alert, evaluation: int, some: list[Block]) ->
     return file
 
 
-def recording_rules(readers: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def recording_rules(readers: list[dict[str, Any]], recording: Path = RULES) -> list[dict[str, Any]]:
     """Give the groups of the recording rules that these alerts read, by way of others too."""
-    groups: list[dict[str, Any]] = yaml.safe_load((MONITORING / "rules.yml").read_text())["groups"]
+    groups: list[dict[str, Any]] = yaml.safe_load(recording.read_text())["groups"]
     reads = {rule["record"]: metrics(rule["expr"]) for group in groups for rule in group["rules"]}
     wanted, new = set[str](), set().union(*(metrics(alert["expr"]) for alert in readers))
     while new:
