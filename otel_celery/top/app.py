@@ -111,7 +111,8 @@ class Top(App[None]):
         Binding("plus,equals_sign", "interval(1)", "Less often", show=False),
         Binding("minus", "interval(-1)", "More often", show=False),
         Binding("question_mark,f1", "help", "Help", show=False),
-        Binding("q,ctrl+c", "leave", "Quit", show=False, priority=False),
+        Binding("q", "leave", "Quit", show=False),
+        Binding("ctrl+c", "leave", "Quit", show=False, priority=True),  # else an open row, or the filter, takes it
     ]
     ENABLE_COMMAND_PALETTE = False
     TITLE = "otel-celery top"

@@ -174,14 +174,18 @@ def test_the_interval_is_changed() -> None:
     played(play)
 
 
-@pytest.mark.parametrize("key", ["q", "ctrl+c"])
-def test_it_ends(key: str) -> None:
-    """By q, and by what everybody tries first."""
+@pytest.mark.parametrize(
+    "keys",
+    ["q", "ctrl+c", "enter ctrl+c", "question_mark ctrl+c", "slash w e b shift+home ctrl+c"],
+    ids=["q", "ctrl-c", "open-row", "help", "selected-filter"],
+)
+def test_it_ends(keys: str) -> None:
+    """By q, and by what everybody tries first, whatever is open."""
 
     async def play() -> None:
         async with shown(Still(TROUBLE)) as (app, pilot):
-            await pilot.press(key)
-            await until(lambda: not app.is_running)
+            await pilot.press(*keys.split())
+            await until(lambda: not app.is_running, 5)
 
     played(play)
 
