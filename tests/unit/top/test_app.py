@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from otel_celery.watch.model import Task, View
 from tests.unit.top.scenes import SCREENS, TROUBLE, Still, fleet, lines, shown, text, until
 from tests.unit.watch.ports import page, serving
 
@@ -95,8 +96,49 @@ def test_a_real_port_is_shown_and_trouble_is_named_within_two_looks() -> None:
     played(play)
 
 
-def test_tasks_are_sorted_by_any_column_and_back() -> None:
-    """By key, and by a click on the head; a second one turns the order round."""
+def test_tasks_are_sorted_by_any_column() -> None:
+    """By key, also by the columns that have no room on a small terminal; the title says by which."""
+    at = TROUBLE.at
+    rows = (
+        Task("c", "a", 2, 1, 0, 0, 1, 0.3, 1, 3, 2, at - 20, "C", 2, (1,)),
+        Task("b", "c", 1, 3, 0, 0, 3, 0.1, 3, 2, 1, at - 30, "A", 3, (2,)),
+        Task("a", "b", 3, 2, 0, 0, 2, 0.2, 2, 1, 3, at - 10, "B", 1, (3,)),
+    )
+    expected = {
+        "task": "abc",
+        "ends/s": "bac",
+        "failed": "cab",
+        "p50": "bac",
+        "p95": "cba",
+        "wait": "acb",
+        "success": "bca",
+        "exception": "bac",
+        "pool": "cab",
+        "recv/s": "acb",
+        "retry/s": "bac",
+        "oldest": "bca",
+        "recent": "cba",
+    }
+
+    async def play() -> None:
+        async with shown(Still(View(at=at, watched=9, tasks=rows))) as (app, pilot):
+            await pilot.press("2")
+            sorted_by = {}
+            for title in expected:
+                await pilot.press("s")
+                assert f"2 tasks (3, by {title})" in text(app)
+                sorted_by[title] = "".join(_names(app, "tasks"))
+            assert sorted_by == expected
+            await pilot.press("s")
+            assert "2 tasks (3, by task)" in text(app)
+            await pilot.press("less_than_sign")
+            assert "2 tasks (3, by recent)" in text(app)
+
+    played(play)
+
+
+def test_rows_are_sorted_by_key_and_by_the_mouse() -> None:
+    """By a click on the head too; a second one, or a key, turns the order round."""
 
     async def play() -> None:
         async with shown(Still(TROUBLE)) as (app, pilot):
@@ -201,5 +243,5 @@ def test_hostile_names_are_shown_as_letters() -> None:
     played(play)
 
 
-def _names(app: object) -> list[str]:
-    return [row.name for row in app._grids["workers"].rows]  # type: ignore[attr-defined]
+def _names(app: object, pane: str = "workers") -> list[str]:
+    return [row.name for row in app._grids[pane].rows]  # type: ignore[attr-defined]
