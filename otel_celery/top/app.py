@@ -317,7 +317,9 @@ class Top(App[None]):
             self.action_pane(focused.id)
 
     def action_pane(self, name: str) -> None:
-        """Put the cursor into a pane."""
+        """Put the cursor into a pane; a filter that is being typed is kept for the pane before."""
+        self._keep_typed()
+        self._filter.remove_class("-open")
         self.pane = name
         self._arrange()
         self._grids[name].focus()
@@ -335,12 +337,16 @@ class Top(App[None]):
         box.add_class("-open")
         box.focus()
 
-    def on_input_changed(self, event: Input.Changed) -> None:
+    def on_input_changed(self) -> None:
         """Filter as it is typed."""
-        grid = self._grids[self.pane]
-        grid.filter = event.value
-        grid.reorder()
+        self._keep_typed()
         self.tell()
+
+    def _keep_typed(self) -> None:
+        """Filter the pane by what the box says now: a message of it may come after the key that left it."""
+        if self._filter.has_class("-open"):
+            self._grids[self.pane].filter = self._filter.value
+            self._grids[self.pane].reorder()
 
     def on_input_submitted(self) -> None:
         """Keep the filter, and go back to its pane."""

@@ -170,6 +170,22 @@ def test_it_filters_as_one_types() -> None:
     played(play)
 
 
+def test_a_filter_stays_with_its_pane() -> None:
+    """Tab goes on to a pane that is not filtered, and the box closes, as does a second one for that pane."""
+
+    async def play() -> None:
+        async with shown(Still(TROUBLE)) as (app, pilot):
+            await pilot.press("slash", *"web2", "tab")
+            assert "1 workers (1/3, /web2)  2 tasks (2)" in text(app)
+            assert not app._filter.display
+            await pilot.press("j", "slash", *"year", "shift+tab")
+            assert "1 workers (1/3, /web2)  2 tasks (1/2, /year)" in text(app)
+            await pilot.press("slash")
+            assert app._filter.value == "web2"
+
+    played(play)
+
+
 def test_a_click_moves_and_a_second_one_opens() -> None:
     """The mouse does what the keys do."""
 
