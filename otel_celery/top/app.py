@@ -40,15 +40,19 @@ KEYS = " ? help  1-4 panes  / filter  s sort  Enter open  p pause  q quit"
 HELP = """\
 1 2 3 4      workers, tasks, queues, problems; Tab goes to the next one
 up down j k  move; Page Up, Page Down, g and G
-s < >        sort by the next column, or the one before; r turns the order round; a click on a head does both
-/            filter as you type: each word must be somewhere in the row; Esc ends it
-Enter        look closely at a row: histogram, exceptions, queues; at a problem: the runbook. Esc goes back
+s < >        sort by the next column, or the one before; r turns the order
+             round; a click on a head does both
+/            filter as you type: each word must be somewhere in the row;
+             Enter keeps it, Esc ends it
+Enter        look closely at a row: histogram, exceptions, queues;
+             at a problem: the runbook. Esc goes back
 p, Space     pause what is shown; the endpoints are asked on
 + -          look less often, more often
 q, Ctrl-C    quit; the exit status is 1 if something is wrong then
 
-Rates are a second, and they and p50 and p95 are of the last minute; `wait` is p95, `success` how long ago. `exits` are
-the pool's children that ended. A problem's alert fires once it has held for the alert's time: "20 s of 5 min".
+Rates are a second, and they and p50 and p95 are of the last minute; `wait`
+is p95, `success` how long ago. `exits` are the pool's children that ended.
+A problem's alert fires once it has held for its time: "20 s of 5 min".
 """
 
 

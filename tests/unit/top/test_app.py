@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from otel_celery.top.app import HELP
 from otel_celery.watch.model import Task, View
 from tests.unit.top.scenes import SCREENS, TROUBLE, Still, fleet, lines, shown, text, until
 from tests.unit.watch.ports import page, serving
@@ -68,6 +69,11 @@ def test_a_close_look_is_right(name: str, keys: str) -> None:
             await until(lambda: len(app.screen_stack) == 1)
 
     played(play)
+
+
+def test_no_line_of_the_help_is_broken_on_eighty_columns() -> None:
+    """The pane has a margin of one on each side."""
+    assert max(map(len, HELP.splitlines())) <= 78
 
 
 def _compare(name: str, screen: str) -> None:
