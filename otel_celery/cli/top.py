@@ -11,7 +11,7 @@ import click
 
 from otel_celery.cli import fleet_options
 from otel_celery.cli.failure import extra
-from otel_celery.top.terminal import is_dumb, is_terminal
+from otel_celery.top.terminal import is_dumb, is_terminal, keep_width
 
 if TYPE_CHECKING:
     from otel_celery.watch.fleet import Fleet
@@ -69,6 +69,7 @@ def _once(fleet: Fleet, interval: float, *, is_json: bool) -> bool:
     if is_json:
         click.echo(report.text(view))
     else:
+        keep_width(sys.stdout)
         width = None if sys.stdout.isatty() else WIDE
         once.show(Console(width=width, soft_wrap=True, highlight=False), view)
     return view.is_well
