@@ -69,6 +69,24 @@ def test_a_batch_that_no_broker_takes_does_not_hold_up_the_end(monkeypatch: pyte
     assert (sending.lost, sending.why) == (1, "OperationalError")
 
 
+def stopped(log: Path, script: str, *, again: float | None = None) -> tuple[int, str]:
+    """Run a script as a pool of the demo, and stop it, twice if ``again`` seconds are given; say how it ended."""
+
+    async def played() -> tuple[int, str]:
+        with log.open("w+", encoding="utf-8") as output:
+            runner = Runner([Command("x", ("sh", "-c", script), os.environ)], output)
+            over, hastened = asyncio.Event(), ending.Ending(runner)
+            running = asyncio.create_task(over_when_done(runner, over))
+            await asyncio.to_thread(wait_until, lambda: "begun" in log.read_text("utf-8"), "it has begun", 10)
+            runner.stop()
+            if again is not None:
+                asyncio.get_running_loop().call_later(again, runner.stop)
+            await hastened.hasten(over)
+            return hastened.status(await running), hastened.said()
+
+    return asyncio.run(asyncio.wait_for(played(), 20))
+
+
 @pytest.mark.parametrize(
     ("script", "status", "words"),
     [
@@ -88,21 +106,24 @@ def test_what_does_not_end_is_cut_off(
     """By a cold shutdown and then by SIGKILL; that is no failure, and is said."""
     monkeypatch.setattr(ending, "FINISH", 0.3)
     monkeypatch.setattr(ending, "LEAVE", 0.3)
-    log = tmp_path / "log"
-
-    async def played() -> tuple[int, str]:
-        with log.open("w+", encoding="utf-8") as output:
-            runner = Runner([Command("x", ("sh", "-c", script), os.environ)], output)
-            over, hastened = asyncio.Event(), ending.Ending(runner)
-            running = asyncio.create_task(over_when_done(runner, over))
-            await asyncio.to_thread(wait_until, lambda: "begun" in log.read_text("utf-8"), "it has begun", 10)
-            runner.stop()
-            await hastened.hasten(over)
-            return hastened.status(await running), hastened.said()
-
-    ended, said = asyncio.run(asyncio.wait_for(played(), 20))
+    ended, said = stopped(tmp_path / "log", script)
     assert ended == status
     assert re.fullmatch(words, said)
+
+
+@pytest.mark.parametrize(
+    ("script", "status"),
+    [
+        ("trap '' TERM; trap 'exit 0' QUIT; echo begun; while true; do sleep 0.05; done", 0),
+        ("trap '' TERM; trap 'exit 78' QUIT; echo begun; while true; do sleep 0.05; done", 78),
+    ],
+    ids=["works", "misconfigured"],
+)
+def test_a_second_request_cuts_off_and_is_no_failure(tmp_path: Path, script: str, status: int) -> None:
+    """As the first one's answer has offered; the last line says whose doing it was."""
+    ended, said = stopped(tmp_path / "log", script, again=0.4)
+    assert ended == status
+    assert re.fullmatch(r"Stopped after [01]\.\d s; what was not over at the second request was cut off\.", said)
 
 
 def test_a_demo_that_cannot_begin_leaves_no_directory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
