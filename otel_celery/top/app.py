@@ -389,7 +389,9 @@ class Top(App[None]):
         self.push_screen(Close(lambda _: [Text(HELP)]))
 
     def action_leave(self) -> None:
-        """Quit."""
+        """Quit; what is open over the panes goes, since what ``leave`` has said is said above them."""
+        while len(self.screen_stack) > 1:
+            self.pop_screen()
         self._leave()
 
 

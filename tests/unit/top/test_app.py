@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from otel_celery.top.app import HELP
+from otel_celery.top.app import HELP, Top
 from otel_celery.watch.model import Task, View
 from tests.unit.top.scenes import SCREENS, TROUBLE, Still, fleet, lines, shown, text, until
 from tests.unit.watch.ports import page, serving
@@ -250,6 +250,22 @@ def test_it_ends(keys: str) -> None:
         async with shown(Still(TROUBLE)) as (app, pilot):
             await pilot.press(*keys.split())
             await until(lambda: not app.is_running, 5)
+
+    played(play)
+
+
+def test_what_leaving_says_is_seen_from_an_open_row() -> None:
+    """The demo goes on for seconds, and says so above the panes."""
+
+    async def play() -> None:
+        said: list[str] = []
+        app = Top(Still(TROUBLE), 0.2, caption=lambda: "".join(said), leave=lambda: said.append("Stopping."))  # type: ignore[arg-type]
+        async with app.run_test(size=(80, 24)) as pilot:
+            await until(lambda: app.view is not None)
+            await pilot.press("enter", "ctrl+c")
+            await until(lambda: text(app).startswith(" Stopping.  1 of 3 workers up"), 5)
+            await pilot.press("ctrl+c")
+            assert said == ["Stopping.", "Stopping."]
 
     played(play)
 
