@@ -134,8 +134,37 @@ def test_a_demo_that_cannot_begin_leaves_no_directory(monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(broker, "server", none)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    pools = ("TRADING", "PIPELINE", "ALLOCATION", "MARKET", "GENERAL")
-    environ = {f"OTEL_PYTHON_CELERY_POOL_{pool}_PORT": str(free_port()) for pool in pools}
     with pytest.raises(broker.NoBrokerError):
-        asyncio.run(Show(environ, broker=None, rate=1.0, concurrency=1).run(None))
+        asyncio.run(Show(environment(), broker=None, rate=1.0, concurrency=1).run(None))
     assert not list(tmp_path.iterdir())
+
+
+def environment() -> dict[str, str]:
+    """Give each of the demo's pools a free port."""
+    pools = ("TRADING", "PIPELINE", "ALLOCATION", "MARKET", "GENERAL")
+    return {f"OTEL_PYTHON_CELERY_POOL_{pool}_PORT": str(free_port()) for pool in pools}
+
+
+@pytest.mark.parametrize(
+    ("url", "shown", "again"),
+    [
+        ("redis://127.0.0.1:1/0", "redis://127.0.0.1:1/0", "BROKER=redis://127.0.0.1:1/0"),
+        ("amqp://me:secret@127.0.0.1:1//", "amqp://***@127.0.0.1:1//", "with the same BROKER"),
+        ("redis://127.0.0.1:1/0?password=secret", "redis://127.0.0.1:1/0?***", "with the same BROKER"),
+    ],
+    ids=["plain", "password", "query"],
+)
+def test_what_to_do_next_can_be_done(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, url: str, shown: str, again: str
+) -> None:
+    """A command with a masked password would be none."""
+
+    async def perform(*_: object) -> int:
+        return 0
+
+    monkeypatch.setattr(Show, "_perform", perform)
+    assert asyncio.run(Show(environment(), broker=url, rate=1.0, concurrency=1).run(None)) == 0
+    said = capsys.readouterr().out
+    assert f"Broker: {shown}\n" in said
+    assert f"Next, in another terminal of a clone: make monitoring {again}\n" in said
+    assert "secret" not in said
