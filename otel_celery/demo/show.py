@@ -88,7 +88,7 @@ class Show:
                 announce_stop(self._console, runner.stopping),
                 ending.hasten(over),
             )
-        status = ending.status(status)
+        status = ending.status(status) or int(screen.has_failed)
         self._went_well = not status and not runner.has_lost and not self._load.lost
         return status
 

@@ -14,12 +14,16 @@ from celery import Celery
 from kombu.exceptions import OperationalError
 from rich.console import Console
 from rich.live import Live
+from textual.drivers.headless_driver import HeadlessDriver
 
 from otel_celery.demo import broker, ending, load
 from otel_celery.demo.load import Load
 from otel_celery.demo.show import Show, announce_stop, over_when_done
+from otel_celery.pools import command
 from otel_celery.pools.command import Command
 from otel_celery.pools.runner import Runner
+from otel_celery.top.app import Top
+from otel_celery.watch.fleet import Fleet
 from tests.integration.worker.harness import wait_until
 from tests.services import free_port
 
@@ -168,3 +172,22 @@ def test_what_to_do_next_can_be_done(
     assert f"Broker: {shown}\n" in said
     assert f"Next, in another terminal of a clone: make monitoring {again}\n" in said
     assert "secret" not in said
+
+
+def test_a_demo_whose_view_fails_stops_and_ends_with_1(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """And not with 0 beneath a traceback."""
+
+    async def look(*_: object) -> None:
+        raise RuntimeError("a mistake of ours")
+
+    async def nothing(*_: object) -> None:
+        """Send nothing."""
+
+    monkeypatch.setattr(Fleet, "look", look)
+    monkeypatch.setattr(Load, "run", nothing)
+    monkeypatch.setattr(command, "worker", lambda pool, _: Command(pool.name, ("sleep", "60"), os.environ))
+    monkeypatch.setattr("otel_celery.demo.screen.is_terminal", lambda: True)
+    monkeypatch.setattr(Top, "get_driver_class", lambda _: HeadlessDriver)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    show = Show(environment(), broker="redis://127.0.0.1:1/0", rate=1.0, concurrency=1)
+    assert asyncio.run(asyncio.wait_for(show.run(None), 20)) == 1
