@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import contextmanager
 from enum import Flag, auto
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from otel_celery.masking import RefusedError, plain, quoted, represented
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
 PACKAGE = "otel_celery"
 HOOK = "otel_celery.hook"
@@ -45,13 +46,11 @@ def load(name: str) -> Any:
     from celery.app.utils import find_app  # noqa: PLC0415  a command that needs no app starts faster without Celery
 
     sys.path.insert(0, str(os.curdir))
-    try:
+    with _loading("the app", name):
         app = find_app(name)
         app.loader.import_default_modules()
         app.finalize()
         named = _named(app)
-    except BaseException as error:  # also SystemExit: an app may end the process as it is imported, and say nothing
-        raise LoadError(_cannot("the app", name, error)) from error
     if PACKAGE in named:
         raise LoadError(f"the app {quoted(name)} imports {PACKAGE}, which switches nothing on: name {HOOK} instead")
     return app
@@ -82,10 +81,19 @@ def ways(app: Any, include: Iterable[str]) -> Ways:
 def _include(module: str) -> None:
     if module == PACKAGE:
         raise LoadError(f"-I {PACKAGE} switches nothing on: write -I {HOOK}")
-    try:
+    with _loading("the module", module):
         import_module(module)
-    except BaseException as error:  # as in load
-        raise LoadError(_cannot("the module", module, error)) from error
+
+
+@contextmanager
+def _loading(what: str, name: str) -> Iterator[None]:
+    """Raise LoadError for whatever an import raises, save for the operator's own Ctrl-C."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # also SystemExit: an app may end the process as it is imported, and say nothing
+        raise LoadError(_cannot(what, name, error)) from error
 
 
 def _named(app: Any) -> set[str]:

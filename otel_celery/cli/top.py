@@ -11,7 +11,7 @@ import click
 
 from otel_celery.cli import fleet_options
 from otel_celery.cli.failure import extra
-from otel_celery.top.terminal import is_dumb, is_terminal
+from otel_celery.top.terminal import is_dumb, is_terminal, keep_width
 
 if TYPE_CHECKING:
     from otel_celery.watch.fleet import Fleet
@@ -46,19 +46,21 @@ def top(interval: float | None, once: bool, is_json: bool, **asked: Any) -> None
             f"the live view needs a terminal{kind}: --once prints a table, --once --json the same for scripts"
         )
     fleet = fleet_options.Asked(**asked).fleet()
-    view = _once(fleet, interval or ONCE, is_json=is_json) if once else _live(fleet, interval or LIVE)
-    raise SystemExit(view is not None and not view.is_well)
+    is_well = _once(fleet, interval or ONCE, is_json=is_json) if once else _live(fleet, interval or LIVE)
+    raise SystemExit(not is_well)
 
 
-def _live(fleet: Fleet, interval: float) -> View | None:
+def _live(fleet: Fleet, interval: float) -> bool:
+    """Show the live view, and tell whether all was well as it was left; a view that failed was not."""
     with extra("top", "rich", "textual"):
         from otel_celery.top.app import Top  # noqa: PLC0415  only here is the extra needed
     app = Top(fleet, interval)
     app.run()
-    return app.view
+    return not app.return_code and (app.view is None or app.view.is_well)
 
 
-def _once(fleet: Fleet, interval: float, *, is_json: bool) -> View:
+def _once(fleet: Fleet, interval: float, *, is_json: bool) -> bool:
+    """Print a view, and tell whether all is well."""
     with extra("top", "rich"):
         from rich.console import Console  # noqa: PLC0415  only here is the extra needed
 
@@ -67,9 +69,10 @@ def _once(fleet: Fleet, interval: float, *, is_json: bool) -> View:
     if is_json:
         click.echo(report.text(view))
     else:
+        keep_width(sys.stdout)
         width = None if sys.stdout.isatty() else WIDE
         once.show(Console(width=width, soft_wrap=True, highlight=False), view)
-    return view
+    return view.is_well
 
 
 async def _looked_twice(fleet: Fleet, interval: float) -> View:

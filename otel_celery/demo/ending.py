@@ -29,7 +29,7 @@ class Ending:
         """Watch over this runner."""
         self._runner = runner
         self._asked = 0.0
-        self._is_cut_off = False
+        self._was_late = False
 
     async def hasten(self, over: asyncio.Event) -> None:
         """Wait until the pools are to stop, and see that they are over soon: by a cold shutdown, then by SIGKILL."""
@@ -39,16 +39,20 @@ class Ending:
             try:
                 await asyncio.wait_for(over.wait(), seconds)
             except asyncio.TimeoutError:
-                self._is_cut_off = True
+                self._was_late = self._was_late or not self._runner.is_cut_off
                 self._runner.stop()
             else:
                 return
 
     def status(self, status: int) -> int:
-        """Judge the pools' exit status: that we cut something off is no failure."""
-        return 0 if self._is_cut_off and status != EX_CONFIG else status
+        """Judge the pools' exit status: that something was cut off, by us or by the user, is no failure."""
+        return 0 if self._runner.is_cut_off and status != EX_CONFIG else status
 
     def said(self) -> str:
         """Say how it ended."""
-        why = f"; what was not over within {FINISH:g} s was cut off, since this is a demo" if self._is_cut_off else ""
-        return f"Stopped after {time.monotonic() - self._asked:.1f} s{why}."
+        return f"Stopped after {time.monotonic() - self._asked:.1f} s{self._why()}."
+
+    def _why(self) -> str:
+        if self._was_late:
+            return f"; what was not over within {FINISH:g} s was cut off, since this is a demo"
+        return "; what was not over at the second request was cut off" if self._runner.is_cut_off else ""

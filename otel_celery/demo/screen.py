@@ -45,6 +45,8 @@ class Screen:
         self._pools = pools
         self._port = port
         self._load = load
+        self.has_failed = False
+        """Whether the live view ended by an error of its own, which it has printed."""
 
     async def run(self, stopping: asyncio.Event, over: asyncio.Event, stop: Callable[[], None]) -> None:
         """Show the live view until the demo is over, or print tables until ``stopping`` is set.
@@ -70,6 +72,7 @@ class Screen:
         try:
             await app.run_async()
         finally:
+            self.has_failed = bool(app.return_code)  # now: the end of the view that is to come sets it anew
             if not stopping.is_set():
                 stop()  # the view is gone, by an error of its own
             await ending

@@ -88,7 +88,7 @@ class Show:
                 announce_stop(self._console, runner.stopping),
                 ending.hasten(over),
             )
-        status = ending.status(status)
+        status = ending.status(status) or int(screen.has_failed)
         self._went_well = not status and not runner.has_lost and not self._load.lost
         return status
 
@@ -98,12 +98,14 @@ class Show:
             shutil.rmtree(directory, ignore_errors=True)
 
     def _announce(self, url: str, log: Path) -> None:
-        self._console.print(f"Broker: {plain(masked_url(url))}")
+        shown = plain(masked_url(url))
+        self._console.print(f"Broker: {shown}")
         scheme = "http" if self._port.tls is None else "https"
         for pool in self._pools:
             self._console.print(f"{pool.name:<12}{scheme}://localhost:{pool.port}/metrics")
         self._console.print(f"The workers' log, which stays if something goes wrong: {log}\nCtrl-C stops everything.")
-        self._console.print(f"Next, in another terminal of a clone: make monitoring BROKER={plain(masked_url(url))}\n")
+        again = f"BROKER={shown}" if shown == url else "with the same BROKER"  # a masked one could not be used
+        self._console.print(f"Next, in another terminal of a clone: make monitoring {again}\n")
 
 
 async def announce_stop(console: Console, stopping: asyncio.Event) -> None:

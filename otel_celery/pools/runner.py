@@ -54,6 +54,11 @@ class Runner:
         """Tell whether any of the commands has ended without being asked to."""
         return any(keeper.has_died for keeper in self._keepers)
 
+    @property
+    def is_cut_off(self) -> bool:
+        """Tell whether it was asked to stop more than once: then the running tasks do not finish."""
+        return len(self._asked) > 1
+
     async def run(self) -> int:
         """Run until all commands have ended; return the exit status."""
         loop = asyncio.get_running_loop()
@@ -61,7 +66,7 @@ class Runner:
             loop.add_signal_handler(signum, self.stop)
         try:
             statuses = await asyncio.gather(*(keeper.run() for keeper in self._keepers))
-            return summary(statuses, cut_off=len(self._asked) > 1)
+            return summary(statuses, cut_off=self.is_cut_off)
         finally:
             for signum in (signal.SIGINT, signal.SIGTERM):
                 loop.remove_signal_handler(signum)

@@ -40,15 +40,19 @@ KEYS = " ? help  1-4 panes  / filter  s sort  Enter open  p pause  q quit"
 HELP = """\
 1 2 3 4      workers, tasks, queues, problems; Tab goes to the next one
 up down j k  move; Page Up, Page Down, g and G
-s < >        sort by the next column, or the one before; r turns the order round; a click on a head does both
-/            filter as you type: each word must be somewhere in the row; Esc ends it
-Enter        look closely at a row: histogram, exceptions, queues; at a problem: the runbook. Esc goes back
+s < >        sort by the next column, or the one before; r turns the order
+             round; a click on a head does both
+/            filter as you type: each word must be somewhere in the row;
+             Enter keeps it, Esc ends it
+Enter        look closely at a row: histogram, exceptions, queues;
+             at a problem: the runbook. Esc goes back
 p, Space     pause what is shown; the endpoints are asked on
 + -          look less often, more often
 q, Ctrl-C    quit; the exit status is 1 if something is wrong then
 
-Rates are a second, and they and p50 and p95 are of the last minute; `wait` is p95, `success` how long ago. `exits` are
-the pool's children that ended. A problem's alert fires once it has held for the alert's time: "20 s of 5 min".
+Rates are a second, and they and p50 and p95 are of the last minute; `wait`
+is p95, `success` how long ago. `exits` are the pool's children that ended.
+A problem's alert fires once it has held for its time: "20 s of 5 min".
 """
 
 
@@ -111,7 +115,8 @@ class Top(App[None]):
         Binding("plus,equals_sign", "interval(1)", "Less often", show=False),
         Binding("minus", "interval(-1)", "More often", show=False),
         Binding("question_mark,f1", "help", "Help", show=False),
-        Binding("q,ctrl+c", "leave", "Quit", show=False, priority=False),
+        Binding("q", "leave", "Quit", show=False),
+        Binding("ctrl+c", "leave", "Quit", show=False, priority=True),  # else an open row, or the filter, takes it
     ]
     ENABLE_COMMAND_PALETTE = False
     TITLE = "otel-celery top"
@@ -316,7 +321,9 @@ class Top(App[None]):
             self.action_pane(focused.id)
 
     def action_pane(self, name: str) -> None:
-        """Put the cursor into a pane."""
+        """Put the cursor into a pane; a filter that is being typed is kept for the pane before."""
+        self._keep_typed()
+        self._filter.remove_class("-open")
         self.pane = name
         self._arrange()
         self._grids[name].focus()
@@ -334,12 +341,16 @@ class Top(App[None]):
         box.add_class("-open")
         box.focus()
 
-    def on_input_changed(self, event: Input.Changed) -> None:
+    def on_input_changed(self) -> None:
         """Filter as it is typed."""
-        grid = self._grids[self.pane]
-        grid.filter = event.value
-        grid.reorder()
+        self._keep_typed()
         self.tell()
+
+    def _keep_typed(self) -> None:
+        """Filter the pane by what the box says now: a message of it may come after the key that left it."""
+        if self._filter.has_class("-open"):
+            self._grids[self.pane].filter = self._filter.value
+            self._grids[self.pane].reorder()
 
     def on_input_submitted(self) -> None:
         """Keep the filter, and go back to its pane."""
@@ -378,7 +389,9 @@ class Top(App[None]):
         self.push_screen(Close(lambda _: [Text(HELP)]))
 
     def action_leave(self) -> None:
-        """Quit."""
+        """Quit; what is open over the panes goes, since what ``leave`` has said is said above them."""
+        while len(self.screen_stack) > 1:
+            self.pop_screen()
         self._leave()
 
 

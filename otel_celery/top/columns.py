@@ -198,12 +198,12 @@ PROBLEMS: Kind[Problem] = Kind(
 )
 
 
-def fitting(columns: Sequence[Column[Any]], width: int) -> list[tuple[Column[Any], int]]:
-    """Choose the columns for a width, with a space between them; what is left goes to those that may be cut."""
+def fitting(columns: Sequence[Column[Any]], width: int, gap: int = 1) -> list[tuple[Column[Any], int]]:
+    """Choose the columns for a width, with ``gap`` spaces between them; what is left goes to those that may be cut."""
     chosen = list(columns)
-    while sum(column.width + 1 for column in chosen) - 1 > width and len(chosen) > 1:
+    while sum(column.width + gap for column in chosen) - gap > width and len(chosen) > 1:
         chosen.remove(max(reversed(chosen), key=lambda column: column.rank))
-    left = width - sum(column.width + 1 for column in chosen) + 1
+    left = width - sum(column.width + gap for column in chosen) + gap
     stretched = [column for column in chosen if column.grows]
     extra = left // len(stretched) if stretched and left > 0 else min(left, 0)
     return [(column, max(1, column.width + (extra if column in stretched else 0))) for column in chosen]

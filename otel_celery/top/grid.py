@@ -165,8 +165,8 @@ class Grid(ScrollView, can_focus=True):
         self.post_message(self.Moved())
 
     def action_sort(self, by: int) -> None:
-        """Sort by the next column that is shown, or the one before."""
-        titles = [column.title for column, _ in fitting(self._kind.columns, self.size.width)]
+        """Sort by the next column, or the one before; one that has no room is named in the pane's title."""
+        titles = [column.title for column in self._kind.columns]
         at = titles.index(self._sorted) if self._sorted in titles else (-1 if by > 0 else 0)
         self._sort(titles[(at + by) % len(titles)])
 

@@ -19,13 +19,15 @@ if TYPE_CHECKING:
 
 SHOWN = 3
 """Columns up to this rank are printed."""
+GAP = 2
+"""Spaces between two columns: figures have one in them, as 300 ms."""
 
 
 def show(console: Console, view: View) -> None:
     """Print what there is, and what is wrong last: there a terminal's eye is."""
     for kind in (columns.WORKERS, columns.tasks(view.at), columns.QUEUES):
         if rows := kind.rows(view):
-            console.print(_table(kind, rows))
+            console.print(_table(kind, rows, console.width))
     for beat in view.beats:
         tick = "never" if beat.tick is None else f"{duration(beat.tick)} ago"
         console.print(
@@ -52,15 +54,17 @@ def problems(view: View) -> Iterator[Text]:
         yield Text(step)
 
 
-def _table(kind: columns.Kind[Any], rows: Any) -> Table:
+def _table(kind: columns.Kind[Any], rows: Any, width: int) -> Table:
+    """Set the columns that have room, as the live view does; what grows there is cut first."""
     drawn = Table(title=kind.name, title_justify="left", box=None, pad_edge=False, header_style="bold")
-    chosen = [column for column in kind.columns if column.rank <= SHOWN]
+    printed = [column for column in kind.columns if column.rank <= SHOWN]
+    chosen = [column for column, _ in columns.fitting(printed, width, GAP)]
     for column in chosen:
-        drawn.add_column(column.title, justify="left" if column.is_text else "right", no_wrap=True)
+        drawn.add_column(column.title, justify="left" if column.is_text else "right", no_wrap=not column.grows)
     for row in rows:
         drawn.add_row(*(_cell(column.shown(row)) for column in chosen))
     return drawn
 
 
 def _cell(shown: str | Text) -> Text:
-    return shown if isinstance(shown, Text) else Text(shown)
+    return shown if isinstance(shown, Text) else Text(shown, no_wrap=True, overflow="ellipsis")

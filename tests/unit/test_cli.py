@@ -490,14 +490,13 @@ def test_a_check_under_the_launcher_knows_it(tmp_path: Path) -> None:
             (),
             "the app 'proj' cannot be loaded: as it is imported it ends the process (SystemExit())",
         ),
-        ("raise KeyboardInterrupt", (), "as it is imported it ends the process (KeyboardInterrupt())"),
         (
             "",
             ("-I", "leaves"),
             "the module 'leaves' cannot be loaded: as it is imported it ends the process (SystemExit('it is late'))",
         ),
     ],
-    ids=["name", "imports", "include", "misspelt", "import", "exit", "interrupt", "included-exit"],
+    ids=["name", "imports", "include", "misspelt", "import", "exit", "included-exit"],
 )
 def test_a_check_of_an_app_that_cannot_work_is_an_error_alone(
     tmp_path: Path, line: str, arguments: tuple[str, ...], sentence: str
@@ -508,6 +507,15 @@ def test_a_check_of_an_app_that_cannot_work_is_an_error_alone(
     assert (done.returncode, done.stdout) == (78, "")
     assert sentence in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("where", ["app", "module"])
+def test_a_check_ends_by_ctrl_c_as_any_command(tmp_path: Path, where: str) -> None:
+    """While the app is imported, or a module of -I; that is no mistake of the app's."""
+    press = "import os, signal; os.kill(os.getpid(), signal.SIGINT)"
+    (tmp_path / "slow.py").write_text(press)
+    done = checked(tmp_path, press) if where == "app" else checked(tmp_path, "", "-I", "slow")
+    assert (done.returncode, done.stdout, done.stderr.strip()) == (1, "", "Aborted!")
 
 
 def test_a_check_reads_the_environment_that_the_app_leaves(tmp_path: Path) -> None:

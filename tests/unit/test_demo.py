@@ -14,12 +14,16 @@ from celery import Celery
 from kombu.exceptions import OperationalError
 from rich.console import Console
 from rich.live import Live
+from textual.drivers.headless_driver import HeadlessDriver
 
 from otel_celery.demo import broker, ending, load
 from otel_celery.demo.load import Load
 from otel_celery.demo.show import Show, announce_stop, over_when_done
+from otel_celery.pools import command
 from otel_celery.pools.command import Command
 from otel_celery.pools.runner import Runner
+from otel_celery.top.app import Top
+from otel_celery.watch.fleet import Fleet
 from tests.integration.worker.harness import wait_until
 from tests.services import free_port
 
@@ -69,6 +73,24 @@ def test_a_batch_that_no_broker_takes_does_not_hold_up_the_end(monkeypatch: pyte
     assert (sending.lost, sending.why) == (1, "OperationalError")
 
 
+def stopped(log: Path, script: str, *, again: float | None = None) -> tuple[int, str]:
+    """Run a script as a pool of the demo, and stop it, twice if ``again`` seconds are given; say how it ended."""
+
+    async def played() -> tuple[int, str]:
+        with log.open("w+", encoding="utf-8") as output:
+            runner = Runner([Command("x", ("sh", "-c", script), os.environ)], output)
+            over, hastened = asyncio.Event(), ending.Ending(runner)
+            running = asyncio.create_task(over_when_done(runner, over))
+            await asyncio.to_thread(wait_until, lambda: "begun" in log.read_text("utf-8"), "it has begun", 10)
+            runner.stop()
+            if again is not None:
+                asyncio.get_running_loop().call_later(again, runner.stop)
+            await hastened.hasten(over)
+            return hastened.status(await running), hastened.said()
+
+    return asyncio.run(asyncio.wait_for(played(), 20))
+
+
 @pytest.mark.parametrize(
     ("script", "status", "words"),
     [
@@ -88,21 +110,24 @@ def test_what_does_not_end_is_cut_off(
     """By a cold shutdown and then by SIGKILL; that is no failure, and is said."""
     monkeypatch.setattr(ending, "FINISH", 0.3)
     monkeypatch.setattr(ending, "LEAVE", 0.3)
-    log = tmp_path / "log"
-
-    async def played() -> tuple[int, str]:
-        with log.open("w+", encoding="utf-8") as output:
-            runner = Runner([Command("x", ("sh", "-c", script), os.environ)], output)
-            over, hastened = asyncio.Event(), ending.Ending(runner)
-            running = asyncio.create_task(over_when_done(runner, over))
-            await asyncio.to_thread(wait_until, lambda: "begun" in log.read_text("utf-8"), "it has begun", 10)
-            runner.stop()
-            await hastened.hasten(over)
-            return hastened.status(await running), hastened.said()
-
-    ended, said = asyncio.run(asyncio.wait_for(played(), 20))
+    ended, said = stopped(tmp_path / "log", script)
     assert ended == status
     assert re.fullmatch(words, said)
+
+
+@pytest.mark.parametrize(
+    ("script", "status"),
+    [
+        ("trap '' TERM; trap 'exit 0' QUIT; echo begun; while true; do sleep 0.05; done", 0),
+        ("trap '' TERM; trap 'exit 78' QUIT; echo begun; while true; do sleep 0.05; done", 78),
+    ],
+    ids=["works", "misconfigured"],
+)
+def test_a_second_request_cuts_off_and_is_no_failure(tmp_path: Path, script: str, status: int) -> None:
+    """As the first one's answer has offered; the last line says whose doing it was."""
+    ended, said = stopped(tmp_path / "log", script, again=0.4)
+    assert ended == status
+    assert re.fullmatch(r"Stopped after [01]\.\d s; what was not over at the second request was cut off\.", said)
 
 
 def test_a_demo_that_cannot_begin_leaves_no_directory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -113,8 +138,56 @@ def test_a_demo_that_cannot_begin_leaves_no_directory(monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(broker, "server", none)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    pools = ("TRADING", "PIPELINE", "ALLOCATION", "MARKET", "GENERAL")
-    environ = {f"OTEL_PYTHON_CELERY_POOL_{pool}_PORT": str(free_port()) for pool in pools}
     with pytest.raises(broker.NoBrokerError):
-        asyncio.run(Show(environ, broker=None, rate=1.0, concurrency=1).run(None))
+        asyncio.run(Show(environment(), broker=None, rate=1.0, concurrency=1).run(None))
     assert not list(tmp_path.iterdir())
+
+
+def environment() -> dict[str, str]:
+    """Give each of the demo's pools a free port."""
+    pools = ("TRADING", "PIPELINE", "ALLOCATION", "MARKET", "GENERAL")
+    return {f"OTEL_PYTHON_CELERY_POOL_{pool}_PORT": str(free_port()) for pool in pools}
+
+
+@pytest.mark.parametrize(
+    ("url", "shown", "again"),
+    [
+        ("redis://127.0.0.1:1/0", "redis://127.0.0.1:1/0", "BROKER=redis://127.0.0.1:1/0"),
+        ("amqp://me:secret@127.0.0.1:1//", "amqp://***@127.0.0.1:1//", "with the same BROKER"),
+        ("redis://127.0.0.1:1/0?password=secret", "redis://127.0.0.1:1/0?***", "with the same BROKER"),
+    ],
+    ids=["plain", "password", "query"],
+)
+def test_what_to_do_next_can_be_done(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, url: str, shown: str, again: str
+) -> None:
+    """A command with a masked password would be none."""
+
+    async def perform(*_: object) -> int:
+        return 0
+
+    monkeypatch.setattr(Show, "_perform", perform)
+    assert asyncio.run(Show(environment(), broker=url, rate=1.0, concurrency=1).run(None)) == 0
+    said = capsys.readouterr().out
+    assert f"Broker: {shown}\n" in said
+    assert f"Next, in another terminal of a clone: make monitoring {again}\n" in said
+    assert "secret" not in said
+
+
+def test_a_demo_whose_view_fails_stops_and_ends_with_1(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """And not with 0 beneath a traceback."""
+
+    async def look(*_: object) -> None:
+        raise RuntimeError("a mistake of ours")
+
+    async def nothing(*_: object) -> None:
+        """Send nothing."""
+
+    monkeypatch.setattr(Fleet, "look", look)
+    monkeypatch.setattr(Load, "run", nothing)
+    monkeypatch.setattr(command, "worker", lambda pool, _: Command(pool.name, ("sleep", "60"), os.environ))
+    monkeypatch.setattr("otel_celery.demo.screen.is_terminal", lambda: True)
+    monkeypatch.setattr(Top, "get_driver_class", lambda _: HeadlessDriver)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    show = Show(environment(), broker="redis://127.0.0.1:1/0", rate=1.0, concurrency=1)
+    assert asyncio.run(asyncio.wait_for(show.run(None), 20)) == 1

@@ -106,6 +106,8 @@ def test_the_demo_shows_the_live_view_in_a_terminal(tmp_path: Path, terminal: Te
     assert all(f"{pool.lower()}@localhost" in screen for pool in POOLS)
     terminal.do("send-keys", "4")
     terminal.wait_for("4 problems")
+    terminal.do("send-keys", "?")
+    terminal.wait_for("Esc goes back")
     terminal.do("send-keys", "C-c")
     terminal.wait_for("Stopping: tasks have 2.5 s to finish; Ctrl-C once more cuts them off now.", 10)
     terminal.wait_for("ended with 0")

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from otel_celery.top.app import HELP, Top
+from otel_celery.watch.model import Task, View
 from tests.unit.top.scenes import SCREENS, TROUBLE, Still, fleet, lines, shown, text, until
 from tests.unit.watch.ports import page, serving
 
@@ -69,6 +71,11 @@ def test_a_close_look_is_right(name: str, keys: str) -> None:
     played(play)
 
 
+def test_no_line_of_the_help_is_broken_on_eighty_columns() -> None:
+    """The pane has a margin of one on each side."""
+    assert max(map(len, HELP.splitlines())) <= 78
+
+
 def _compare(name: str, screen: str) -> None:
     file = SCREENS / f"{name}.txt"
     if os.environ.get("OTEL_CELERY_TEST_SCREENS") == "write":
@@ -95,8 +102,49 @@ def test_a_real_port_is_shown_and_trouble_is_named_within_two_looks() -> None:
     played(play)
 
 
-def test_tasks_are_sorted_by_any_column_and_back() -> None:
-    """By key, and by a click on the head; a second one turns the order round."""
+def test_tasks_are_sorted_by_any_column() -> None:
+    """By key, also by the columns that have no room on a small terminal; the title says by which."""
+    at = TROUBLE.at
+    rows = (
+        Task("c", "a", 2, 1, 0, 0, 1, 0.3, 1, 3, 2, at - 20, "C", 2, (1,)),
+        Task("b", "c", 1, 3, 0, 0, 3, 0.1, 3, 2, 1, at - 30, "A", 3, (2,)),
+        Task("a", "b", 3, 2, 0, 0, 2, 0.2, 2, 1, 3, at - 10, "B", 1, (3,)),
+    )
+    expected = {
+        "task": "abc",
+        "ends/s": "bac",
+        "failed": "cab",
+        "p50": "bac",
+        "p95": "cba",
+        "wait": "acb",
+        "success": "bca",
+        "exception": "bac",
+        "pool": "cab",
+        "recv/s": "acb",
+        "retry/s": "bac",
+        "oldest": "bca",
+        "recent": "cba",
+    }
+
+    async def play() -> None:
+        async with shown(Still(View(at=at, watched=9, tasks=rows))) as (app, pilot):
+            await pilot.press("2")
+            sorted_by = {}
+            for title in expected:
+                await pilot.press("s")
+                assert f"2 tasks (3, by {title})" in text(app)
+                sorted_by[title] = "".join(_names(app, "tasks"))
+            assert sorted_by == expected
+            await pilot.press("s")
+            assert "2 tasks (3, by task)" in text(app)
+            await pilot.press("less_than_sign")
+            assert "2 tasks (3, by recent)" in text(app)
+
+    played(play)
+
+
+def test_rows_are_sorted_by_key_and_by_the_mouse() -> None:
+    """By a click on the head too; a second one, or a key, turns the order round."""
 
     async def play() -> None:
         async with shown(Still(TROUBLE)) as (app, pilot):
@@ -124,6 +172,22 @@ def test_it_filters_as_one_types() -> None:
             assert _names(app) == ["trading@web2"]
             await pilot.press("escape")
             await until(lambda: len(_names(app)) == 3)
+
+    played(play)
+
+
+def test_a_filter_stays_with_its_pane() -> None:
+    """Tab goes on to a pane that is not filtered, and the box closes, as does a second one for that pane."""
+
+    async def play() -> None:
+        async with shown(Still(TROUBLE)) as (app, pilot):
+            await pilot.press("slash", *"web2", "tab")
+            assert "1 workers (1/3, /web2)  2 tasks (2)" in text(app)
+            assert not app._filter.display
+            await pilot.press("j", "slash", *"year", "shift+tab")
+            assert "1 workers (1/3, /web2)  2 tasks (1/2, /year)" in text(app)
+            await pilot.press("slash")
+            assert app._filter.value == "web2"
 
     played(play)
 
@@ -174,14 +238,34 @@ def test_the_interval_is_changed() -> None:
     played(play)
 
 
-@pytest.mark.parametrize("key", ["q", "ctrl+c"])
-def test_it_ends(key: str) -> None:
-    """By q, and by what everybody tries first."""
+@pytest.mark.parametrize(
+    "keys",
+    ["q", "ctrl+c", "enter ctrl+c", "question_mark ctrl+c", "slash w e b shift+home ctrl+c"],
+    ids=["q", "ctrl-c", "open-row", "help", "selected-filter"],
+)
+def test_it_ends(keys: str) -> None:
+    """By q, and by what everybody tries first, whatever is open."""
 
     async def play() -> None:
         async with shown(Still(TROUBLE)) as (app, pilot):
-            await pilot.press(key)
-            await until(lambda: not app.is_running)
+            await pilot.press(*keys.split())
+            await until(lambda: not app.is_running, 5)
+
+    played(play)
+
+
+def test_what_leaving_says_is_seen_from_an_open_row() -> None:
+    """The demo goes on for seconds, and says so above the panes."""
+
+    async def play() -> None:
+        said: list[str] = []
+        app = Top(Still(TROUBLE), 0.2, caption=lambda: "".join(said), leave=lambda: said.append("Stopping."))  # type: ignore[arg-type]
+        async with app.run_test(size=(80, 24)) as pilot:
+            await until(lambda: app.view is not None)
+            await pilot.press("enter", "ctrl+c")
+            await until(lambda: text(app).startswith(" Stopping.  1 of 3 workers up"), 5)
+            await pilot.press("ctrl+c")
+            assert said == ["Stopping.", "Stopping."]
 
     played(play)
 
@@ -197,5 +281,5 @@ def test_hostile_names_are_shown_as_letters() -> None:
     played(play)
 
 
-def _names(app: object) -> list[str]:
-    return [row.name for row in app._grids["workers"].rows]  # type: ignore[attr-defined]
+def _names(app: object, pane: str = "workers") -> list[str]:
+    return [row.name for row in app._grids[pane].rows]  # type: ignore[attr-defined]
