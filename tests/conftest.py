@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from typing import TYPE_CHECKING
 
 import pytest
@@ -26,6 +27,13 @@ OTHERS = ("integration/stack", "integration/collector")
 
 SHARED = {"rabbitmq_url", "managed"}
 """Fixtures that are one RabbitMQ for a session."""
+
+
+def pytest_configure() -> None:
+    """Let all that the tests start be interrupted: a shell ignores SIGINT and SIGQUIT for what it runs beside it."""
+    for number, usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGQUIT, signal.SIG_DFL)):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, usual)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
