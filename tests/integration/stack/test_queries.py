@@ -155,6 +155,7 @@ def test_nothing_of_other_jobs_and_environments_is_shown(live: Server, started: 
     assert answered <= ({"dashboard: Targets A"} if variable == "job" else set())
 
 
+@pytest.mark.timeout(2 * PATIENCE)
 def test_what_is_empty_in_health_answers_where_something_is_wrong(sick: Server) -> None:
     """Each expression that is listed has data in a history in which its condition holds."""
     listed = [expression for expression in _all(sick, ONE) if _is_listed(expression)]
