@@ -77,6 +77,12 @@ class Outage:
     def is_known(self, known: bool) -> None:
         self._shared[0] = known
 
+    def tell(self, sentence: str, *values: object) -> None:
+        """Log the outage with a sentence for the operator, unless it is known."""
+        if not self.is_known:
+            self.is_known = True
+            logger.warning(sentence, *values)
+
 
 class Quiet(SpanExporter):
     """A span exporter that logs a failure once an outage, and not for each batch of each pool child."""
@@ -109,10 +115,7 @@ class Quiet(SpanExporter):
 
     def _tell(self) -> None:
         """Log the outage at the exporter's first warning, since the process may end before the exporter gives up."""
-        if self._outage.is_known:
-            return
-        self._outage.is_known = True
-        logger.warning(
+        self._outage.tell(
             "otel-celery: spans cannot be sent to %s: %s. Tasks are not touched by it; see that a collector listens "
             "there (OTEL_EXPORTER_OTLP_ENDPOINT). This is said once, until they can be sent.",
             self._place,

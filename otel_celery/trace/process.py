@@ -43,7 +43,8 @@ class ProcessTracing:
         """
         self._settings = settings
         self._on_error = on_error
-        self._makers = exporters.load(settings.exporters, exporters.Outage())
+        self._outage = exporters.Outage()
+        self._makers = exporters.load(settings.exporters, self._outage)
         self._ids = ids.generator(settings.id_generator)
         self._spans = ProcessSpans(self._batches)
         self._own = provider.make(self._ids, self._spans, attributes)
@@ -138,8 +139,8 @@ class ProcessTracing:
     def _on_child_end(self, **_: object) -> None:
         """Send a child's last spans, within the bound: the child's slot in the pool stays empty meanwhile."""
         flush = self._flush()
-        if flush is not None:
-            bounded(self._settings.flush_seconds, flush, self._on_error)
+        if flush is not None and not bounded(self._settings.flush_seconds, flush, self._on_error):
+            self._tell_late()
 
     # -- the end ---------------------------------------------------------------------------------------------------
 
@@ -156,8 +157,19 @@ class ProcessTracing:
 
     def wait(self, until: float) -> None:
         """Wait for the sending that has begun, until this time of the monotonic clock."""
-        if self._courier is not None and self._courier.is_here:
-            self._courier.settle(max(0.0, until - time.monotonic()))
+        courier = self._courier
+        if courier is not None and courier.is_here and not courier.settle(max(0.0, until - time.monotonic())):
+            self._tell_late()
+
+    def _tell_late(self) -> None:
+        """Log once an outage that the bound was too short, unless the operator has asked for no waiting at all."""
+        if self._settings.flush_seconds:
+            self._outage.tell(
+                "otel-celery: the last spans of a process could not be sent within %g s, and may be lost: it waits no "
+                "longer at its end. See that the collector answers, or raise OTEL_PYTHON_CELERY_TRACE_FLUSH_TIMEOUT. "
+                "This is said once, until spans can be sent.",
+                self._settings.flush_seconds,
+            )
 
     def uninstrument(self) -> None:
         """Make no more spans."""

@@ -192,4 +192,7 @@ STORIES: dict[str, Callable[[list[int]], Any]] = {
 }
 
 if __name__ == "__main__":
-    print(json.dumps(STORIES[sys.argv[1]]([int(port) for port in sys.argv[2:]])))  # noqa: T201
+    print(json.dumps(STORIES[sys.argv[1]]([int(port) for port in sys.argv[2:]])), flush=True)  # noqa: T201
+    # Celery has the kernel kill a child with the thread that forked it, and billiard's Supervisor ends with its pool. A
+    # child that is killed while it reads holds its queue's lock for ever, which billiard's finaliser waits for.
+    os._exit(0)
