@@ -187,7 +187,8 @@ def test_f38_autoscale_up_and_down_under_constant_scraping(site: Site) -> None:
     assert [scraper.trouble for scraper in scrapers] == [[], []]
     assert (holders.found, len(holders.watched) >= 10) == (set(), True)
     wait_until(lambda: len(proc.children(worker.process.pid)) == 1, "the children that were too many are gone")
-    assert worker.scrape().value("celery_worker_process_exits_total") == len(holders.watched) - 1
+    gone = len(holders.watched) - 1
+    wait_until(lambda: worker.scrape().value("celery_worker_process_exits_total") == gone, f"{gone} exits are counted")
     assert worker.stop() == 0
 
 
