@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
@@ -14,12 +14,22 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from otel_celery.watch.detail import Counts, Detail
+    from otel_celery.watch.fleet import Fleet
     from otel_celery.watch.model import Problem, Queue, Task, View, Worker
 
 BOUND = 9
 LISTED = 12
 """Lines of a list at most."""
 HEAD = "bold underline"
+
+
+def look(kind: str, row: Any, fleet: Fleet, view: View, width: int) -> Iterator[Text]:
+    """Look closely at a row of the table of this name, on so many columns."""
+    if kind == "workers":
+        return of_worker(row, fleet.worker(row.url, row.name), view, width)
+    if kind == "tasks":
+        return of_task(row, fleet.task(row.pool, row.name), view, width)
+    return of_queue(row, view) if kind == "queues" else of_problem(row)
 
 
 def of_worker(worker: Worker, detail: Detail | None, view: View, width: int) -> Iterator[Text]:
