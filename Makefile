@@ -32,10 +32,11 @@ check: $(VENV)/.checked ## Run everything on each Python that is here, after ins
 	@$(VENV)/bin/python -m tests.tools
 	@$(RUN)/python -m nox
 
-generated: $(VENV)/.developed ## Write anew what is made: the tables of metrics and variables, what top knows of alerts, the dashboards, Kubernetes' rules, the chart's files
+generated: $(VENV)/.developed ## Write anew what is made: the tables of metrics and variables, what top knows of alerts, the port's runbook, the dashboards, Kubernetes' rules, the chart's files
 	@$(RUN)/python .ci/reference.py
 	@$(RUN)/python -m devops.monitoring.dashboard
 	@$(RUN)/python -m devops.monitoring.watched
+	@$(RUN)/python -m devops.monitoring.runbook
 	@$(RUN)/python devops/kubernetes/rules.py
 	@$(RUN)/python devops/helm/files.py
 

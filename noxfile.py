@@ -240,6 +240,7 @@ def package(session: nox.Session, suffix: str) -> None:
     session.chdir(session.create_tmp())  # away from the checkout, which would be imported instead
     session.run("python", "-c", "import otel_celery; print(otel_celery.__version__)")
     session.run("python", "-c", "import importlib.resources as r; (r.files('otel_celery') / 'py.typed').read_bytes()")
+    session.run("python", "-c", "from otel_celery.page.runbook import Runbook; Runbook('a worker').html()")  # the same
     session.run("otel-celery", "--help")
     session.run("otel-celery", "metrics", silent=True)
     session.install(f"otel-celery[demo] @ {archive.as_uri()}")

@@ -147,4 +147,4 @@ def _json(found: Sequence[Finding], view: View, told: Broker | None) -> str:
         "broker": None if told is None else {"url": told.place, "why": told.why, "lengths": dict(told.lengths)},
         "findings": [{**asdict(each), "subject": asdict(each.subject)} for each in found],
     }
-    return json.dumps(document, indent=2, ensure_ascii=False)
+    return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)

@@ -35,7 +35,7 @@ _WRITTEN = """<!doctype html>
 <dl>
 {facts}</dl>
 {troubles}{tables}<p class="dim">{about}</p>
-<nav><a href="metrics">/metrics</a><a href="-/ready">/-/ready</a>{runbook}</nav>
+<nav><a href="metrics">/metrics</a><a href="-/ready">/-/ready</a><a href="{runbook}" rel="noreferrer">runbook</a></nav>
 <p class="dim">As of {made_at}. Load again every <a href="?refresh=5">5 s</a>, <a href="?refresh=60">60 s</a>,
 <a href="./">never</a>.</p>
 </body>
@@ -46,7 +46,7 @@ ABOUT = "Counts and durations are since the process started."
 
 
 def write(shown: Overview, runbook: str) -> str:
-    """Write the document; ``runbook`` is a URL, or empty."""
+    """Write the document; ``runbook`` is where a link to it leads."""
     return _WRITTEN.format(
         charset=_BEFORE_REFRESH,
         who=_safe(shown.who),
@@ -57,7 +57,7 @@ def write(shown: Overview, runbook: str) -> str:
         troubles="".join(f'<p class="waiting">{_safe(trouble)}</p>\n' for trouble in shown.troubles),
         tables="".join(map(_table, shown.tables)),
         about=ABOUT,
-        runbook=_runbook(runbook),
+        runbook=_safe(runbook),
         made_at=_safe(shown.made_at),
     )
 
@@ -97,10 +97,6 @@ def _row(row: tuple[str, ...], stressed: int) -> str:
     if stressed and row[stressed] not in {"0", words.NOTHING}:
         cells[stressed] = f'<td class="bad">{_safe(row[stressed])}'
     return f"<tr>{''.join(cells)}\n"
-
-
-def _runbook(address: str) -> str:
-    return f'<a href="{_safe(address)}" rel="noreferrer">runbook</a>' if address else ""
 
 
 def _safe(value: str) -> str:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from otel_celery.page import markup
 from otel_celery.page.overview import overview
-from otel_celery.page.style import HEADERS
+from otel_celery.page.runbook import Runbook
+from otel_celery.page.style import STYLE, headers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -17,28 +18,33 @@ if TYPE_CHECKING:
     from otel_celery.page.overview import Health, Overview
     from otel_celery.page.tables import Table
 
+HERE = "-/runbook"
+"""Where the port has the runbook, from the page."""
+
 
 class StatusPage:
     """Writes the page of one process."""
 
-    headers: tuple[tuple[str, str], ...] = HEADERS
+    headers: tuple[tuple[str, str], ...] = headers(STYLE)
 
-    def __init__(self, who: str, runbook: str, clock: Callable[[], float] = time.time) -> None:
-        """``who`` is what sentences call the process, such as ``worker w@h``; ``runbook`` is a URL, or empty.
+    def __init__(self, who: str, address: str, clock: Callable[[], float] = time.time) -> None:
+        """``who`` is what sentences call the process, such as ``worker w@h``.
 
-        The clock gives seconds since the epoch.
+        ``address`` is the URL of an operator's own runbook, or empty: then the link leads to the port's. The clock
+        gives seconds since the epoch.
         """
+        self.runbook = Runbook(who)
         self._who = who
-        self._runbook = runbook
+        self._address = address
         self._clock = clock
 
     def html(self, families: Iterable[Family], health: Health) -> bytes:
         """Write the document for a browser."""
-        return markup.write(overview(self._who, families, health, self._clock()), self._runbook).encode()
+        return markup.write(overview(self._who, families, health, self._clock()), self._address or HERE).encode()
 
     def text(self, families: Iterable[Family], health: Health) -> bytes:
         """Write some lines for a terminal."""
-        return _lines(overview(self._who, families, health, self._clock()), self._runbook).encode()
+        return _lines(overview(self._who, families, health, self._clock()), self._address or f"/{HERE}").encode()
 
     def refreshing(self, html: bytes, seconds: int) -> bytes:
         """Have a document load itself again after so many seconds."""
@@ -48,7 +54,7 @@ class StatusPage:
 def _lines(shown: Overview, runbook: str) -> str:
     facts = [f"{heading}: {fact}" for heading, fact in shown.facts]
     tables = [line for table in shown.tables for line in ("", *_aligned(table))]
-    links = ["", "/metrics, /-/ready; a browser sees the same", *([f"runbook: {runbook}"] if runbook else [])]
+    links = ["", "/metrics, /-/ready; a browser sees the same", f"runbook: {runbook}"]
     lines = [f"{shown.who}: {shown.state}", *facts, *shown.troubles, *tables, *links]
     return "".join(f"{line}\n" for line in lines)
 

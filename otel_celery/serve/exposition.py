@@ -116,6 +116,18 @@ class Exposition:
             self._render(content_type, encode)
         return self._kept[content_type]
 
+    def share(self, name: str, write: Callable[[], bytes]) -> bytes:
+        """Return what ``write`` has written, which all who ask within MAX_AGE share; ``name`` is that of no format.
+
+        Raises the exceptions of ``write``.
+        """
+        self.forget()
+        if name not in self._kept:
+            with consideration().working():
+                body = write()
+            self._kept[name] = Rendering(name, body, self._clock() + MAX_AGE)
+        return self._kept[name].body
+
     def forget(self) -> float | None:
         """Drop what is stale, since nobody needs its memory; return when the next of what is kept will be."""
         now = self._clock()

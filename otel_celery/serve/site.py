@@ -1,4 +1,4 @@
-"""The port's answers: /, /metrics, /-/healthy and /-/ready, and a short sentence for every other path."""
+"""The port's answers: /, /metrics, /-/healthy, /-/ready and /-/runbook, and a short sentence for every other path."""
 
 from __future__ import annotations
 
@@ -44,11 +44,13 @@ class Site:
             return (
                 self._allowed(method) or self._authorised(headers) or self._guarded("page", self._page, query, headers)
             )
+        if path == "/-/runbook":
+            return self._allowed(method) or self._authorised(headers) or self._guarded("page", self._runbook, headers)
         if path == "/-/healthy":
             return self._allowed(method) or self._healthy()
         if path == "/-/ready":
             return self._allowed(method) or self._guarded("health", self._ready)
-        return sentence(404, "not found: there are /, /metrics, /-/healthy and /-/ready")
+        return sentence(404, "not found: there are /, /metrics, /-/healthy, /-/ready and /-/runbook")
 
     def _allowed(self, method: str) -> Answer | None:
         if method in METHODS:
@@ -77,6 +79,9 @@ class Site:
 
     def _page(self, query: str, headers: Mapping[str, str]) -> Answer:
         return self._front.answer(query, headers.get("accept", ""))
+
+    def _runbook(self, headers: Mapping[str, str]) -> Answer:
+        return self._front.runbook(headers.get("accept", ""))
 
     def _healthy(self) -> Answer:
         """Answer that the process lives, also where its health cannot be told: an error of ours must not end it."""

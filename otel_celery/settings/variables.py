@@ -203,7 +203,7 @@ RUNBOOK_URL = Variable(
     "",
     "where you keep the [runbook](../devops/monitoring/RUNBOOK.md), for the link on the port's "
     "[page](port.md#the-page)",
-    "no link",
+    "the port's own, [`/-/runbook`](port.md#the-runbook)",
 )
 POOL_PORT = Variable(
     f"{PREFIX}POOL_<NAME>_PORT", Part.PORT, kinds.PORT, 9464, "the port of one pool of the pools file", "the file's"

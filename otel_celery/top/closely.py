@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
@@ -14,12 +14,22 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from otel_celery.watch.detail import Counts, Detail
+    from otel_celery.watch.fleet import Fleet
     from otel_celery.watch.model import Problem, Queue, Task, View, Worker
 
 BOUND = 9
 LISTED = 12
 """Lines of a list at most."""
 HEAD = "bold underline"
+
+
+def look(kind: str, row: Any, fleet: Fleet, view: View, width: int) -> Iterator[Text]:
+    """Look closely at a row of the table of this name, on so many columns."""
+    if kind == "workers":
+        return of_worker(row, fleet.worker(row.url, row.name), view, width)
+    if kind == "tasks":
+        return of_task(row, fleet.task(row.pool, row.name), view, width)
+    return of_queue(row, view) if kind == "queues" else of_problem(row, view)
 
 
 def of_worker(worker: Worker, detail: Detail | None, view: View, width: int) -> Iterator[Text]:
@@ -73,8 +83,8 @@ def of_queue(queue: Queue, view: View) -> Iterator[Text]:
     yield from _problems(p for p in view.problems if p.subject.queue == queue.name)
 
 
-def of_problem(problem: Problem) -> Iterator[Text]:
-    """Look closely at a problem: what the runbook says."""
+def of_problem(problem: Problem, view: View) -> Iterator[Text]:
+    """Look closely at a problem: what the runbook says, and where a worker that answers has the rest of it."""
     yield Text.assemble((problem.alert, "bold"), f"  {problem.severity}", "  ", str(problem.subject))
     yield Text(problem.figure, BAD if problem.severity == "critical" else ODD)
     held = f"It has held for {duration(problem.since)}"
@@ -93,6 +103,8 @@ def of_problem(problem: Problem) -> Iterator[Text]:
     yield Text(problem.do)
     yield Text("")
     yield Text(f"More: {problem.link}", DIM)
+    for url in [worker.url for worker in view.workers if not worker.why][:1]:
+        yield Text(f"      {url.removesuffix('/metrics')}/-/runbook#{problem.link.partition('#')[2]}", DIM)
 
 
 def _rates(row: Worker | Task) -> Text:

@@ -35,16 +35,18 @@ class Grid(ScrollView, can_focus=True):
     """One table: it sorts, filters, and has a row under its cursor."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("up,k", "move(-1)", "Up", show=False),
-        Binding("down,j", "move(1)", "Down", show=False),
-        Binding("pageup", "page(-1)", "Page up", show=False),
-        Binding("pagedown", "page(1)", "Page down", show=False),
-        Binding("home,g", "move(-1000000)", "First", show=False),
-        Binding("end,G", "move(1000000)", "Last", show=False),
-        Binding("left,less_than_sign", "sort(-1)", "Sort", show=False),
-        Binding("right,greater_than_sign,s", "sort(1)", "Sort by the next column"),
-        Binding("r", "reverse", "Reverse"),
-        Binding("enter", "open", "Open"),
+        Binding(keys, action, said, show=False, priority=True)  # as the keys are that move the focus: each in its turn
+        for keys, action, said in (
+            ("up,k", "move(-1)", "Up"),
+            ("down,j", "move(1)", "Down"),
+            ("pageup", "page(-1)", "Page up"),
+            ("pagedown", "page(1)", "Page down"),
+            ("home,g", "move(-1000000)", "First"),
+            ("end,G", "move(1000000)", "Last"),
+            ("left,less_than_sign", "sort(-1)", "Sort"),
+            ("right,greater_than_sign,s", "sort(1)", "Sort by the next column"),
+            ("r", "reverse", "Reverse"),
+        )
     ]
 
     class Opened(Message):
@@ -180,11 +182,6 @@ class Grid(ScrollView, can_focus=True):
         self._sorted = title
         self.reorder()
 
-    def action_open(self) -> None:
-        """Ask for a close look at the row under the cursor."""
-        if self.row is not None:
-            self.post_message(self.Opened(self._kind.name, self.row))
-
     def on_click(self, event: events.Click) -> None:
         """Sort by the head that was clicked; move to the row that was, or open it if the cursor is there."""
         self.focus()
@@ -201,7 +198,7 @@ class Grid(ScrollView, can_focus=True):
             is_again = self._kind.key(self._rows[index]) == self._key
             self._go(index)
             if is_again:
-                self.action_open()
+                self.post_message(self.Opened(self._kind.name, self.row))
 
 
 def _strip(cells: Sequence[tuple[Text, int, bool]], width: int, style: Style) -> Strip:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
@@ -52,14 +53,19 @@ def document(view: View) -> dict[str, Any]:
 
 def text(view: View) -> str:
     """Write it."""
-    return json.dumps(document(view), indent=2, ensure_ascii=False)
+    return json.dumps(document(view), indent=2, ensure_ascii=False, allow_nan=False)
 
 
 def _entry(row: Worker | Task | Queue | Beat | Problem) -> dict[str, Any]:
-    made = {KEYS.get(f.name, f.name): getattr(row, f.name) for f in fields(row) if f.name not in LEFT_OUT}
+    made = {KEYS.get(f.name, f.name): _finite(getattr(row, f.name)) for f in fields(row) if f.name not in LEFT_OUT}
     if "exits_by_reason" in made:
         made["exits_by_reason"] = dict(made["exits_by_reason"])
     return made
+
+
+def _finite(value: Any) -> Any:
+    """Tell no figure where there is none that JSON knows: infinity and NaN are words of Python's alone."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _problem(problem: Problem) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Which pools have consumed which queues: a worker that drains no longer says it."""
+"""Which pools have consumed which queues: a worker that drains no longer says it, but its counts do."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from otel_celery.watch import families
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from otel_celery.watch.watched import Watched
 
@@ -22,7 +22,8 @@ class Consumed:
     def add(self, watched: Iterable[Watched]) -> None:
         """Learn what the last pages say, also of an endpoint that is away."""
         for each in watched:
-            for worker, queue, _ in each.by(families.CONSUMES, "queue"):
+            consumes = [(worker, queue) for worker, queue, _ in each.by(families.CONSUMES, "queue")]
+            for worker, queue in (*consumes, *_drained(each)):
                 pools = self._pools.setdefault(queue, {})
                 pool = each.node(worker).pool
                 pools.pop(pool, None)
@@ -31,3 +32,16 @@ class Consumed:
     def pools(self, queue: str) -> tuple[str, ...]:
         """Name the pools that have consumed a queue, the last one last."""
         return tuple(self._pools.get(queue, ()))
+
+
+def drained(watched: Iterable[Watched]) -> set[str]:
+    """Name the queues whose workers drain."""
+    return {queue for each in watched for _, queue in _drained(each)}
+
+
+def _drained(watched: Watched) -> Iterator[tuple[str, str]]:
+    """Tell which queues a worker that drains has taken from, or would have: counters begin at zero."""
+    draining = {worker for worker, value in watched.values(families.DRAINING).items() if value}
+    for worker, queue, _ in watched.by(families.RECEIVED, "queue"):
+        if worker in draining:
+            yield worker, queue

@@ -42,6 +42,7 @@ DURATION = "celery_task_duration_seconds_bucket"
 RUNTIME = "celery_task_runtime_seconds_bucket"
 RUNTIME_SUM = "celery_task_runtime_seconds_sum"
 TASKS = "celery_tasks_total"
+RECEIVED = "celery_task_received_total"
 REDELIVERED = "celery_task_redelivered_total"
 
 LEVELS = (
@@ -127,7 +128,7 @@ def _lag(node: Node, labels: Mapping[str, str]) -> tuple[Key, ...]:
 
 RISES: Mapping[str, Callable[[Node, Mapping[str, str]], tuple[Key, ...]]] = {
     TASKS: _ends,
-    "celery_task_received_total": _received,
+    RECEIVED: _received,
     "celery_task_started_total": _of_pool("started"),
     DURATION: _duration,
     "celery_task_queue_wait_seconds_bucket": _wait("wait"),

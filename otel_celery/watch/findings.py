@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from otel_celery.watch import counted, standing
+from otel_celery.watch.consumed import drained
 from otel_celery.watch.finding import PROMETHEUS_AWAY, WARNING, Finding
 from otel_celery.watch.model import Subject
 
@@ -48,7 +49,7 @@ def all_of(
     """List what is wrong by two views of the same endpoints, the critical first."""
     own = [
         *standing.away(broker),
-        *standing.unconsumed(views[-1], broker),
+        *standing.unconsumed(views[-1], broker, drained(watched)),
         *standing.full(watched, views),
         *standing.twice(views[-1]),
         *counted.poison(watched),

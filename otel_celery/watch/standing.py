@@ -12,7 +12,7 @@ from otel_celery.watch.model import State, Subject
 from otel_celery.watch.words import duration, plural
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
 
     from otel_celery.watch.finding import Broker
     from otel_celery.watch.model import View, Worker
@@ -35,14 +35,17 @@ def away(broker: Broker | None) -> Iterator[Finding]:
         )
 
 
-def unconsumed(view: View, broker: Broker | None) -> Iterator[Finding]:
-    """Find queues with messages that no worker here consumes, by the broker's word or the exporter's."""
+def unconsumed(view: View, broker: Broker | None, drained: Collection[str] = ()) -> Iterator[Finding]:
+    """Find queues with messages that no worker here consumes, by the broker's word or the exporter's.
+
+    Not those whose workers drain: that is a deploy.
+    """
     shown = {queue.name: queue for queue in view.queues}
     told = {name: queue.length or 0 for name, queue in shown.items()} | dict(broker.lengths if broker else {})
     consumed = {queue for worker in view.workers if worker.state is not State.AWAY for queue in worker.queues}
     for name, length in sorted(told.items()):
         queue = shown.get(name)
-        if not length or name in consumed or (queue is not None and queue.consumers):
+        if not length or name in consumed or name in drained or (queue is not None and queue.consumers):
             continue
         age = f", the oldest for {duration(queue.oldest)}" if queue is not None and queue.oldest else ""
         yield Finding(

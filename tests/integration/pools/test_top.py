@@ -71,9 +71,12 @@ class Terminal:
         return subprocess.run(command, capture_output=True, text=True, check=False).stdout
 
     def start(self, command: list[str], environ: dict[str, str], width: int, height: int) -> None:
-        """Run a command in a terminal of this size; what it left stays to be read."""
+        """Run a command in a terminal of this size; what it left stays to be read.
+
+        Readline, which pytest imports, puts the size of pytest's own terminal into the environment.
+        """
         given = [word for name, value in environ.items() for word in ("-e", f"{name}={value}")]
-        quoted = " ".join(f"'{word}'" for word in command)
+        quoted = " ".join(f"'{word}'" for word in ("env", "-u", "COLUMNS", "-u", "LINES", *command))
         self.do(
             "new-session", "-d", "-x", str(width), "-y", str(height), *given, f"{quoted}; echo ended with $?; sleep 60"
         )
@@ -104,6 +107,7 @@ def test_the_demo_shows_the_live_view_in_a_terminal(tmp_path: Path, terminal: Te
     terminal.wait_for("5 of 5 workers up")
     screen = terminal.wait_for("orders.place")
     assert all(f"{pool.lower()}@localhost" in screen for pool in POOLS)
+    assert screen.splitlines()[-1].startswith(" ? help  ")
     terminal.do("send-keys", "4")
     terminal.wait_for("4 problems")
     terminal.do("send-keys", "?")
@@ -111,7 +115,8 @@ def test_the_demo_shows_the_live_view_in_a_terminal(tmp_path: Path, terminal: Te
     terminal.do("send-keys", "C-c")
     terminal.wait_for("Stopping: tasks have 2.5 s to finish; Ctrl-C once more cuts them off now.", 10)
     terminal.wait_for("ended with 0")
-    assert "Stopped after " in terminal.do("capture-pane", "-p", "-t", ":")
+    (seconds,) = re.findall(r"^Stopped after (\d+\.\d) s", terminal.do("capture-pane", "-p", "-t", ":"), re.MULTILINE)
+    assert float(seconds) <= 5
     _until(lambda: not _marked(mark))
 
 

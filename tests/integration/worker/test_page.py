@@ -7,6 +7,7 @@ import signal
 import subprocess
 import urllib.error
 import urllib.request
+from itertools import product
 from typing import TYPE_CHECKING
 
 import pytest
@@ -91,8 +92,8 @@ def test_a_workers_page(site: Site, tmp_path: Path) -> None:
     for name in ("proj.succeed", "proj.succeed", "proj.fail", "proj.retry_once", MARKUP):
         site.client.send_task(name)
     site.client.send_task("proj.succeed", kwargs={"seconds": 0.2})
-    for accept in ("text/html", "*/*"):
-        assert ask(worker, "/", Accept=accept) == (401, "credentials are needed\n")
+    for path, accept in product(("/", "/-/runbook"), ("text/html", "*/*")):
+        assert ask(worker, path, Accept=accept) == (401, "credentials are needed\n")
 
     def done() -> Scrape | None:
         scrape = Scrape(ask(worker, "/metrics", SECRET)[1])
@@ -111,7 +112,13 @@ def test_a_workers_page(site: Site, tmp_path: Path) -> None:
     assert document.facts["since"].endswith(" s")
     assert ("a", (("href", RUNBOOK), ("rel", "noreferrer"))) in document.elements
     assert ask(worker, "/", SECRET)[1].startswith("worker w@localhost: ready\npool: prefork\n")
-    _shown_by(browser, worker, document)
+    shown = _shown_by(browser, worker, "/?refresh=3600")
+    assert shown.text("title") == document.text("title")
+    assert shown.rows().keys() == document.rows().keys()
+    assert MARKUP in shown.rows()
+    assert not {"script", "b"} & {tag for tag, _ in shown.elements}
+    assert ("h2", (("id", "celeryworkerdown"),)) in _shown_by(browser, worker, "/-/runbook#celeryworkerdown").elements
+    assert ask(worker, "/-/runbook", SECRET)[1].startswith("# Runbook\n")
 
     site.client.send_task("proj.succeed", kwargs={"seconds": 3})
     wait_until(lambda: worker.record()["began succeed"] == 4, "the last task runs")
@@ -123,17 +130,13 @@ def test_a_workers_page(site: Site, tmp_path: Path) -> None:
     assert worker.stop() == 0
 
 
-def _shown_by(browser: str, worker: Worker, document: Document) -> None:
-    """Compare what a browser makes of the page with what was sent: it has run nothing, and refused nothing of ours."""
-    where = f"http://{SECRET}@127.0.0.1:{worker.port}/?refresh=3600"
+def _shown_by(browser: str, worker: Worker, path: str) -> Document:
+    """Read what a browser makes of a document that it gets: it has refused nothing of ours."""
+    where = f"http://{SECRET}@127.0.0.1:{worker.port}{path}"
     options = ("--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--dump-dom")
     ran = subprocess.run([browser, *options, where], capture_output=True, text=True, timeout=60, check=True)
-    shown = Document(ran.stdout)
-    assert shown.text("title") == document.text("title")
-    assert shown.rows().keys() == document.rows().keys()
-    assert MARKUP in shown.rows()
-    assert not {"script", "b"} & {tag for tag, _ in shown.elements}
     assert "Content Security Policy" not in ran.stderr
+    return Document(ran.stdout)
 
 
 @pytest.mark.parametrize("pool", pools("solo", "gevent"))

@@ -174,8 +174,20 @@ def test_nothing_in_it_comes_from_elsewhere() -> None:
     digest = base64.b64encode(hashlib.sha256(document.text("style").encode()).digest()).decode()
     assert policy.startswith("default-src 'none'; ")
     assert re.findall(r"'(?:sha|unsafe)[^']*'", policy) == [f"'sha256-{digest}'"]
-    links = [dict(attributes)["href"] for tag, attributes in document.elements if tag == "a"]
-    assert links[:3] == ["metrics", "-/ready", "https://git.example/RUNBOOK.md?a=1&b=2"]
+
+
+@pytest.mark.parametrize(
+    ("address", "link", "words"),
+    [
+        ("", "-/runbook", "/-/runbook"),
+        ("https://git.example/R.md?a=1&b=2", "https://git.example/R.md?a=1&b=2", "https://git.example/R.md?a=1&b=2"),
+    ],
+)
+def test_its_links(address: str, link: str, words: str) -> None:
+    """The runbook is the port's own, unless the operators have theirs elsewhere."""
+    links = [dict(attributes)["href"] for tag, attributes in page(runbook=address).elements if tag == "a"]
+    assert links[:3] == ["metrics", "-/ready", link]
+    assert StatusPage("w", address).text([], FakeHealth()).decode().endswith(f"\nrunbook: {words}\n")
 
 
 LIVED = scraped(LIFE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 
@@ -9,7 +10,9 @@ import pytest
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import GaugeMetricFamily
 
+from otel_celery.page import runbook
 from otel_celery.page.page import StatusPage
+from otel_celery.page.runbook import Runbook
 
 BROWSERS = (
     "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8",
@@ -146,6 +149,47 @@ def test_a_page_that_raises_costs_itself(served, monkeypatch) -> None:
     assert (reply.status, reply.body) == (500, b"internal error: ZeroDivisionError\n")
     assert [where for where, _ in served.errors] == ["page"]
     assert served.fetch().status == served.fetch("/").status == 200
+
+
+@pytest.mark.parametrize(("accept", "begins"), [(BROWSERS[0], b"<!doctype html>"), ("*/*", b"# Runbook\n")])
+def test_the_runbook_is_on_the_port(served, accept: str, begins: bytes) -> None:
+    """For a browser or for a terminal, with the page's headers and a policy of its own."""
+    reply, page = (served.fetch(path, Accept=accept) for path in ("/-/runbook", "/"))
+    assert (reply.status, reply.headers["Content-Type"]) == (200, page.headers["Content-Type"])
+    assert reply.body.startswith(begins)
+    assert b"CeleryWorkerDown" in reply.body
+    style = re.compile("'sha256-.*?'")
+    policies = [each.headers.pop("Content-Security-Policy") for each in (reply, page)]
+    assert style.sub("", policies[0]) == style.sub("", policies[1])
+    assert style.findall(policies[0]) != style.findall(policies[1])
+    assert {**reply.headers, "Content-Length": ""} == {**page.headers, "Content-Length": ""}
+
+
+def test_who_reads_the_runbook_at_once_shares_it_and_collects_nothing(serve, monkeypatch) -> None:
+    """It is read from disk once in a quarter of a second, and no metric for it."""
+    moving, reads = Moving(), list[int]()
+    registry = CollectorRegistry()
+    registry.register(moving)
+    served = serve(collector=registry)
+    served.fetch()
+
+    def read(_: Runbook) -> bytes:
+        reads.append(1)
+        return b"read"
+
+    monkeypatch.setattr(Runbook, "html", read)
+    before = moving.reads
+    assert {served.fetch("/-/runbook", Accept="text/html").body for _ in range(5)} == {b"read"}
+    assert (len(reads), moving.reads) == (1, before)
+
+
+def test_a_runbook_that_is_not_there_costs_itself(served, monkeypatch, tmp_path) -> None:
+    """It is answered with 500 and reported, and the page beside it is answered."""
+    monkeypatch.setattr(runbook, "BODY", tmp_path / "runbook.html")
+    reply = served.fetch("/-/runbook")
+    assert (reply.status, reply.body) == (500, b"internal error: FileNotFoundError\n")
+    assert [where for where, _ in served.errors] == ["page"]
+    assert served.fetch("/").status == 200
 
 
 def test_nobody_imports_it_who_is_not_asked_for_it() -> None:

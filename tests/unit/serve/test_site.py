@@ -33,7 +33,9 @@ def test_query_is_ignored(served) -> None:
     assert served.fetch("/metrics?module=x").status == 200
 
 
-@pytest.mark.parametrize("path", ["/metric", "/metrics/", "/-/", "*", "//", "/index.html", "/favicon.ico"])
+@pytest.mark.parametrize(
+    "path", ["/metric", "/metrics/", "/-/", "/-/runbook/", "*", "//", "/index.html", "/favicon.ico"]
+)
 def test_unknown_path(served, path: str) -> None:
     """Any other path is not found, and the text names the ones there are."""
     reply = served.fetch(path)
@@ -41,7 +43,7 @@ def test_unknown_path(served, path: str) -> None:
     assert b"/metrics" in reply.body
 
 
-@pytest.mark.parametrize("path", ["/", "/metrics", "/-/healthy", "/-/ready"])
+@pytest.mark.parametrize("path", ["/", "/metrics", "/-/healthy", "/-/ready", "/-/runbook"])
 @pytest.mark.parametrize("method", ["POST", "DELETE", "BREW"])
 def test_wrong_method(served, path: str, method: str) -> None:
     """A method other than GET and HEAD is refused, with the ones that are allowed."""
@@ -49,7 +51,7 @@ def test_wrong_method(served, path: str, method: str) -> None:
     assert (reply.status, reply.headers["Allow"]) == (405, "GET, HEAD")
 
 
-@pytest.mark.parametrize("path", ["/", "/metrics", "/-/healthy", "/-/ready"])
+@pytest.mark.parametrize("path", ["/", "/metrics", "/-/healthy", "/-/ready", "/-/runbook"])
 def test_head(served, path: str) -> None:
     """HEAD says what GET would, without the body."""
     head, get = served.fetch(path, "HEAD"), served.fetch(path)

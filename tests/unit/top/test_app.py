@@ -7,8 +7,10 @@ import os
 from typing import TYPE_CHECKING
 
 import pytest
+from textual.events import Key
 
-from otel_celery.top.app import HELP, Top
+from otel_celery.top.app import Top
+from otel_celery.top.overlay import HELP
 from otel_celery.watch.model import Task, View
 from tests.unit.top.scenes import SCREENS, TROUBLE, Still, fleet, lines, shown, text, until
 from tests.unit.watch.ports import page, serving
@@ -192,6 +194,29 @@ def test_a_filter_stays_with_its_pane() -> None:
     played(play)
 
 
+@pytest.mark.parametrize(
+    ("keys", "said"),
+    [
+        ("2 s", "2 tasks (2, by task)"),
+        ("4 j 1 4 enter", "CeleryWorkerStuck  critical"),
+        ("tab slash y e a r", "2 tasks (1/2, /year)"),
+        ("slash w e b 2 tab s", "1 workers (1/3, /web2)  2 tasks (2, by task)"),
+        ("slash w e b 2 enter s", "1 workers (1/3, by worker, /web2)"),
+        ("question_mark escape 3 j enter escape s", "3 queues (2, by queue)"),
+    ],
+)
+def test_keys_that_come_at_once_are_done_in_their_order(keys: str, said: str) -> None:
+    """Over a slow line several are in one packet: each finds what the one before has done."""
+
+    async def play() -> None:
+        async with shown(Still(TROUBLE)) as (app, _):
+            for key in keys.split():
+                app.post_message(Key(key, key if len(key) == 1 else None))
+            await until(lambda: said in text(app), 5)
+
+    played(play)
+
+
 def test_a_click_moves_and_a_second_one_opens() -> None:
     """The mouse does what the keys do."""
 
@@ -282,4 +307,4 @@ def test_hostile_names_are_shown_as_letters() -> None:
 
 
 def _names(app: object, pane: str = "workers") -> list[str]:
-    return [row.name for row in app._grids[pane].rows]  # type: ignore[attr-defined]
+    return [row.name for row in app._panes.grids[pane].rows]  # type: ignore[attr-defined]

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 import re
+from dataclasses import replace
 from pathlib import Path
+
+import pytest
 
 from otel_celery.top import report
 from otel_celery.watch.model import Beat
@@ -32,6 +36,13 @@ def test_a_worker_in_trouble_is_told_with_its_reason() -> None:
     """What is not known is null."""
     away = report.document(TROUBLE)["workers"][1]
     assert (away["state"], away["why"], away["active"]) == ("not answering", "no answer within 2 s", None)
+
+
+def test_what_is_no_number_is_null() -> None:
+    """Python would write Infinity and NaN, which other parsers refuse."""
+    worker = replace(TROUBLE.workers[0], p50=math.inf, p95=-math.inf, oldest=math.nan)
+    told = json.loads(report.text(replace(TROUBLE, workers=(worker,))), parse_constant=pytest.fail)["workers"][0]
+    assert (told["duration_p50_seconds"], told["duration_p95_seconds"], told["oldest_seconds"]) == (None, None, None)
 
 
 def test_a_problem_says_whether_its_alert_fires() -> None:

@@ -46,6 +46,13 @@ def test_a_queue_that_no_worker_consumes() -> None:
     assert only.do == "Start a worker with -Q lost, or correct the route (task_routes) that leads there."
 
 
+def test_a_queue_whose_worker_drains_is_no_trouble() -> None:
+    """The next one is about to take from it."""
+    broker = Broker("redis://r", lengths={"trading": 3})
+    drains = page(draining=1).replace("celery_worker_queue_info", "x")
+    assert "QueueNotConsumed" not in {each.name for each in found(Played(), broker, a=drains)}
+
+
 def test_the_brokers_own_word_on_a_queue_goes_first() -> None:
     """The exporter's is older: what has been taken since is no trouble, by no name, and what has come since is."""
     shown = View(0, 1, queues=(Queue("q", 12, consumers=0), Queue("r", 0, consumers=0), Queue("s", 7, consumers=0)))

@@ -359,6 +359,15 @@ def test_a_queue_whose_pool_drains_is_no_trouble() -> None:
     assert (only.alert, only.subject.queue, only.subject.pool) == ("CeleryQueueNotConsumed", "trading", "trading")
 
 
+def test_a_drain_that_began_before_the_first_look_is_no_trouble() -> None:
+    """A worker that drains names no queue, but its counts do: of tasks that it took, or might have taken."""
+    drained = page(draining=1).replace("celery_worker_queue_info", "x")
+    waiting = QUEUE.format("trading", 5, "trading", 3)
+    assert Played(known=["a:1", "b:1"]).problems(5, a=drained, b=waiting) == []
+    others = drained.replace('queue="trading"', 'queue="orders"')
+    assert Played(known=["a:1", "b:1"]).problems(5, a=others, b=waiting) == ["CeleryQueueNotConsumed"]
+
+
 def test_a_queue_of_a_worker_that_is_down_is_no_trouble_of_its_own() -> None:
     """Its pool's worker is."""
     played = Played(known=["a:1", "b:1"])

@@ -1,0 +1,64 @@
+"""The runbook as the port shows it: made of RUNBOOK.md, and with nothing in it that a browser has to be kept from."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+
+from devops.monitoring import runbook as made
+from otel_celery.page import runbook
+from otel_celery.page.runbook import Runbook
+from otel_celery.watch import alerts
+from tests.unit.page.document import Document
+
+SHOWN = Document(Runbook("worker w@h").html().decode())
+IDS = [value for _, attributes in SHOWN.elements for name, value in attributes if name == "id"]
+
+
+def test_it_is_made_of_the_file() -> None:
+    """`make generated` writes it; whoever changes the runbook has to run that."""
+    assert runbook.BODY.read_text("utf-8") == made.text()
+
+
+def test_each_alert_has_its_section() -> None:
+    """Under its name in lower case, which stands behind the alert's `runbook_url` as well."""
+    known = alerts.read().values()
+    assert {alert.link.partition("#")[2] for alert in known} <= {*IDS}
+    assert len(IDS) == len({*IDS})
+
+
+def test_a_link_leads_back_to_the_page_or_to_a_section() -> None:
+    """The files beside RUNBOOK.md are not on the port, and a telephone has no Prometheus at localhost."""
+    links = [str(dict(attributes)["href"]) for tag, attributes in SHOWN.elements if tag == "a"]
+    assert links[0] == "../"
+    assert len(links) > 60
+    assert {*links[1:]} <= {f"#{name}" for name in IDS}
+
+
+def test_nothing_in_it_comes_from_elsewhere() -> None:
+    """The style is the one that the policy names by its hash, and there is no other; a name stays text."""
+    hostile = Document(Runbook("worker <script>@h").html().decode())
+    assert hostile.elements == SHOWN.elements
+    assert not {tag for tag, _ in SHOWN.elements} & {"script", "img", "link", "iframe", "form", "object", "svg"}
+    names = {name for _, attributes in SHOWN.elements for name, _ in attributes}
+    assert names == {"lang", "charset", "name", "content", "href", "id", "class", "scope"} & names
+    policy = dict(Runbook.headers)["Content-Security-Policy"]
+    digest = base64.b64encode(hashlib.sha256(SHOWN.text("style").encode()).digest()).decode()
+    assert re.findall(r"'(?:sha|unsafe)[^']*'", policy) == [f"'sha256-{digest}'"]
+    assert SHOWN.text("style").count("{") == SHOWN.text("style").count("}")
+
+
+def test_a_terminal_gets_the_words() -> None:
+    """Sections with their depth, rows as lines, and commands that can be copied."""
+    text = Runbook("worker w@h").text().decode()
+    assert text.startswith("# Runbook\n\nOne section an alert")
+    assert "\nseverity  about  alerts\ncritical  the documented two  CeleryWorkerDown\ncritical  workers  " in text
+    assert "\n\n## CeleryWorkerDown\n\ncritical, after 1 minute. " in text
+    assert "\n\n$ ps -ww -o pid,stat,wchan:20,args -p <main process>\n" in text
+    assert not re.search(r"</?(?:p|pre|code|em|strong|a|h\d|table|t[rdh])\b|&\w+;|\n\n\n", text)
+
+
+def test_a_heading_is_named_as_github_names_it() -> None:
+    """So that a link finds it here and there."""
+    assert made.anchor("Find a worker's main process, and `its` log") == "find-a-workers-main-process-and-its-log"
