@@ -50,6 +50,7 @@ MISTYPED = {"alertname": "CeleryQueueNotConsumed", **CRITICAL, "queue": "tradign
 GROWS = {"alertname": "CeleryQueueGrowing", **WARNING, "queue": "orders"}
 AWAY = {"alertname": "CeleryBrokerAway", **CRITICAL}
 DISCONNECTED = {"alertname": "CeleryBrokerDisconnected", **CRITICAL, "worker": "trading@localhost", **WORKER}
+STUCK = {"alertname": "CeleryWorkerStuck", **CRITICAL, "worker": "trading@localhost", **WORKER}
 REDIS = {"alertname": "RedisDown", **CRITICAL, "job": "redis", "instance": "localhost:9121"}
 HUNG = {"alertname": "CeleryPoolHung", **CRITICAL, **TRADING}
 LONG = {"alertname": "CeleryTaskRunningTooLong", **WARNING, "task_name": "orders.place", **WORKER}
@@ -85,7 +86,12 @@ CASES = {
     "without a broker no pod is ready": (AWAY, UNAVAILABLE, ({**UNAVAILABLE, **STAGING},)),
     "a broker that is away is one page": (AWAY, DISCONNECTED, ({**DISCONNECTED, **STAGING}, WITHOUT)),
     "also where it is a Redis": (AWAY, REDIS, ({**REDIS, **STAGING},)),
-    "a worker without a broker consumes no queue": (DISCONNECTED, UNCONSUMED, (MISTYPED, {**UNCONSUMED, **MARKET})),
+    "a worker that is stuck consumes no queue": (STUCK, UNCONSUMED, (MISTYPED, {**UNCONSUMED, **MARKET})),
+    "a pod without a broker is not ready": (
+        DISCONNECTED,
+        UNAVAILABLE,
+        ({**UNAVAILABLE, **MARKET}, {**UNAVAILABLE, **STAGING}),
+    ),
     "a queue that nobody consumes grows": (UNCONSUMED, GROWS, ({**GROWS, "queue": "others"}, {**GROWS, **STAGING})),
     "a pool that hangs runs long": (HUNG, LONG, ({**LONG, **MARKET}, {**LONG, **STAGING})),
     "a message that kills fails its task": (POISON, FAILS, ({**FAILS, "task_name": "orders.audit"},)),
