@@ -10,6 +10,7 @@ side, some at a time. The status is 1 where anything is not as it is expected.
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -40,6 +41,8 @@ def main() -> int:
     asked = parser.parse_args()
     if unknown := set(asked.names) - names.keys():
         parser.error(f"there is no incident {', '.join(sorted(unknown))}")
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, end)
     chosen = sorted(
         (names[name]() for name in asked.names or names),
         key=lambda incident: incident.calm + incident.lasts + incident.over,
@@ -56,6 +59,12 @@ def main() -> int:
     outcomes.sort(key=lambda outcome: EVERY.index(type(outcome.incident)))
     print(table(outcomes))
     return told(outcomes, strays)
+
+
+def end(number: int, _: object) -> None:
+    """Have a signal end the play and all that it has started, with a shell's status for that signal."""
+    signal.signal(number, signal.SIG_IGN)
+    raise SystemExit(128 + number)
 
 
 def told(outcomes: Sequence[Outcome], strays: Sequence[str]) -> int:

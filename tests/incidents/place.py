@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -28,6 +29,10 @@ APP = "tests.incidents.app"
 MINUTE = 60.0
 
 
+class Interrupted(Exception):  # noqa: N818  nothing is wrong
+    """Somebody has ended the play."""
+
+
 @dataclass
 class Place:
     """An environment: what runs there, and on which scale of time."""
@@ -37,6 +42,8 @@ class Place:
     """How many times faster than on a clock time goes here."""
     directory: Path
     broker: str
+    interrupted: threading.Event = field(default_factory=threading.Event)
+    """Set once the play is to end before its time."""
     running: ExitStack = field(default_factory=ExitStack)
     targets: list[tuple[str, int, Mapping[str, str]]] = field(default_factory=list)
     """What is scraped: the job, the port, and the target's labels."""
@@ -52,8 +59,13 @@ class Place:
         return minutes * MINUTE / self.times
 
     def sleep(self, minutes: float) -> None:
-        """Let so many minutes pass."""
-        time.sleep(self.seconds(minutes))
+        """Let so many minutes pass; raise Interrupted where the play is to end."""
+        self.pause(self.seconds(minutes))
+
+    def pause(self, seconds: float) -> None:
+        """Let so many seconds of the clock pass; raise Interrupted where the play is to end."""
+        if self.interrupted.wait(seconds):
+            raise Interrupted
 
     def file(self, name: str) -> Path:
         """Name a file by which a task is told to end."""

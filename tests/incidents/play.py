@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import math
 import re
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from tests.incidents.outcome import Outcome, tell
 from tests.incidents.place import Place
 from tests.incidents.stage import Stage, stage
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from tests.incidents.incident import Incident
 
+T = TypeVar("T")
 STARTS = 4
 """Places that are set up at a time."""
 PAUSE = 0.05
+"""Seconds of the clock between two looks."""
 
 
 def play(
@@ -30,20 +33,35 @@ def play(
     """Play these incidents with one Prometheus (``2`` or ``3``), ``times`` as fast as on a clock.
 
     None lasts for more minutes than ``longest``. Return what became of them, and the alerts that were told and are of
-    none.
+    none. Whatever has been started is ended, also where this is interrupted.
     """
+    interrupted = threading.Event()
     with ExitStack() as running:
-        places = [_place(each, times, directory, running) for each in incidents]
-        with ThreadPoolExecutor(STARTS) as starting:
-            list(starting.map(lambda incident, place: incident.set_up(place), incidents, places))
+        places = [_place(each, times, directory, running, interrupted) for each in incidents]
+        both = list(zip(incidents, places, strict=True))
+        _together(STARTS, lambda incident, place: incident.set_up(place), both, interrupted)
         watching = running.enter_context(stage(places, version, times, directory))
         watching.wait_for(places)
         calm = len(watching.webhook.alerts)
-        with ThreadPoolExecutor(len(incidents)) as playing:
-            found = list(
-                playing.map(lambda incident, place: _play(incident, place, watching, longest), incidents, places)
-            )
-            return found, strays(watching.webhook.alerts[calm:], places)
+        found = _together(
+            len(both), lambda incident, place: _play(incident, place, watching, longest), both, interrupted
+        )
+        return found, strays(watching.webhook.alerts[calm:], places)
+
+
+def _together(
+    number: int,
+    act: Callable[[Incident, Place], T],
+    both: Iterable[tuple[Incident, Place]],
+    interrupted: threading.Event,
+) -> list[T]:
+    """Act on so many at a time; where that is interrupted, have the threads end before what they have started does."""
+    with ThreadPoolExecutor(number) as threads:
+        try:
+            return list(threads.map(act, *zip(*both, strict=True)))
+        except BaseException:
+            interrupted.set()
+            raise
 
 
 def strays(alerts: Sequence[Mapping[str, Any]], places: Sequence[Place]) -> list[str]:
@@ -57,12 +75,14 @@ def strays(alerts: Sequence[Mapping[str, Any]], places: Sequence[Place]) -> list
     return sorted(told)
 
 
-def _place(incident: Incident, times: float, directory: Path, running: ExitStack) -> Place:
+def _place(
+    incident: Incident, times: float, directory: Path, running: ExitStack, interrupted: threading.Event
+) -> Place:
     name = re.sub(r"\W+", "-", incident.name)
     home = directory / name
     home.mkdir()
     broker = running.enter_context(incident.broker(home))
-    place = Place(name, times, home, broker)
+    place = Place(name, times, home, broker, interrupted)
     running.enter_context(place.running)
     return place
 
@@ -95,7 +115,7 @@ def _pass(incident: Incident, place: Place, minutes: float) -> None:
         if incident.every and now >= due:
             incident.step(place, number)
             due, number = due + place.seconds(incident.every), number + 1
-        time.sleep(PAUSE)
+        place.pause(PAUSE)
 
 
 def _settle(incident: Incident, place: Place, watching: Stage) -> None:
@@ -104,7 +124,7 @@ def _settle(incident: Incident, place: Place, watching: Stage) -> None:
     while time.monotonic() < over:
         if all(each.resolved is not None for each in tell(_of(place, watching), 0, place.times)):
             return
-        time.sleep(PAUSE)
+        place.pause(PAUSE)
 
 
 def _of(place: Place, watching: Stage) -> list[dict]:

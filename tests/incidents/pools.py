@@ -58,6 +58,13 @@ class Full(Incident):
         place.file("over").touch()
 
 
+class FullOnEventlet(Full):
+    """The same of an eventlet worker."""
+
+    name = "full, eventlet"
+    kind = "eventlet"
+
+
 class FullWithoutLoop(Full):
     """The same of a prefork worker on a transport without an event loop, whose consumer is held up meanwhile."""
 

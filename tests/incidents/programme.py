@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 EVERY: tuple[type[Incident], ...] = (
     *(workers.Idle, workers.Dead, workers.NeverSeen, workers.Stopped, workers.Blocked, workers.Stuck),
     *(workers.Renamed, workers.Draining, workers.OneName),
-    *(pools.Hung, pools.Full, pools.FullWithoutLoop, pools.Growing),
+    *(pools.Hung, pools.Full, pools.FullOnEventlet, pools.FullWithoutLoop, pools.Growing),
     *(
         tasks.Poison,
         tasks.Expired,

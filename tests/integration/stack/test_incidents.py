@@ -5,18 +5,29 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
+from contextlib import nullcontext
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.incidents import play as playing
+from tests.incidents.__main__ import end
+from tests.incidents.incident import Incident
 from tests.incidents.outcome import table
 from tests.incidents.play import play
 from tests.incidents.programme import EVERY, WORST
 from tests.integration.stack.servers import ROOT
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
     from pathlib import Path
+
+    from tests.incidents.place import Place
+    from tests.integration.worker.harness import Worker
 
 pytestmark = [pytest.mark.xdist_group("incidents"), pytest.mark.timeout(300)]
 
@@ -46,3 +57,42 @@ def test_the_worst_are_a_third() -> None:
     assert len(WORST) >= len(EVERY) // 3
     assert len({each.name for each in EVERY}) == len(EVERY)
     assert [each for each in EVERY if len(each.pages) > 1] == []
+
+
+class Ended(Incident):
+    """Somebody ends the program that plays it."""
+
+    name = "ended"
+    calm = 0
+    lasts = 10
+    worker: Worker
+    is_over = False
+
+    def broker(self, directory: Path) -> AbstractContextManager[str]:  # noqa: ARG002
+        """Have none."""
+        return nullcontext("memory://")
+
+    def begin(self, place: Place) -> None:
+        """Start a worker, and send the program SIGTERM."""
+        self.worker = place.worker("general")
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    def end(self, place: Place) -> None:  # noqa: ARG002
+        """Tell that it was played to its end."""
+        self.is_over = True
+
+
+def test_a_signal_ends_the_program_and_all_that_it_has_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At once, in the middle of an incident, and with the status that a shell gives."""
+    webhook = SimpleNamespace(alerts=[])
+    nobody = SimpleNamespace(webhook=webhook, since=0.0, wait_for=lambda _: None, fired=lambda _: ())
+    monkeypatch.setattr(playing, "stage", lambda *_: nullcontext(nobody))
+    incident = Ended()
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        with pytest.raises(SystemExit, match=str(128 + signal.SIGTERM)):
+            play([incident], "3", TIMES, tmp_path)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert incident.worker.process.poll() == -signal.SIGKILL
+    assert not incident.is_over

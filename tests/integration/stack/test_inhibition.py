@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+import subprocess
 import urllib.request
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
@@ -15,7 +17,8 @@ import pytest
 import yaml
 
 from tests.incidents.pace import quickened
-from tests.integration.stack.servers import MONITORING, OK, Server, start_alertmanager, wait_until
+from tests.integration.stack.markdown import COMMANDS
+from tests.integration.stack.servers import MONITORING, OK, Server, debian, start_alertmanager, wait_until
 from tests.integration.stack.webhook import answered
 
 if TYPE_CHECKING:
@@ -47,6 +50,7 @@ MISTYPED = {"alertname": "CeleryQueueNotConsumed", **CRITICAL, "queue": "tradign
 GROWS = {"alertname": "CeleryQueueGrowing", **WARNING, "queue": "orders"}
 AWAY = {"alertname": "CeleryBrokerAway", **CRITICAL}
 DISCONNECTED = {"alertname": "CeleryBrokerDisconnected", **CRITICAL, "worker": "trading@localhost", **WORKER}
+STUCK = {"alertname": "CeleryWorkerStuck", **CRITICAL, "worker": "trading@localhost", **WORKER}
 REDIS = {"alertname": "RedisDown", **CRITICAL, "job": "redis", "instance": "localhost:9121"}
 HUNG = {"alertname": "CeleryPoolHung", **CRITICAL, **TRADING}
 LONG = {"alertname": "CeleryTaskRunningTooLong", **WARNING, "task_name": "orders.place", **WORKER}
@@ -82,7 +86,12 @@ CASES = {
     "without a broker no pod is ready": (AWAY, UNAVAILABLE, ({**UNAVAILABLE, **STAGING},)),
     "a broker that is away is one page": (AWAY, DISCONNECTED, ({**DISCONNECTED, **STAGING}, WITHOUT)),
     "also where it is a Redis": (AWAY, REDIS, ({**REDIS, **STAGING},)),
-    "a worker without a broker consumes no queue": (DISCONNECTED, UNCONSUMED, (MISTYPED, {**UNCONSUMED, **MARKET})),
+    "a worker that is stuck consumes no queue": (STUCK, UNCONSUMED, (MISTYPED, {**UNCONSUMED, **MARKET})),
+    "a pod without a broker is not ready": (
+        DISCONNECTED,
+        UNAVAILABLE,
+        ({**UNAVAILABLE, **MARKET}, {**UNAVAILABLE, **STAGING}),
+    ),
     "a queue that nobody consumes grows": (UNCONSUMED, GROWS, ({**GROWS, "queue": "others"}, {**GROWS, **STAGING})),
     "a pool that hangs runs long": (HUNG, LONG, ({**LONG, **MARKET}, {**LONG, **STAGING})),
     "a message that kills fails its task": (POISON, FAILS, ({**FAILS, "task_name": "orders.audit"},)),
@@ -142,22 +151,40 @@ def test_each_rule_of_inhibition_is_tried() -> None:
 
 def test_every_list_of_labels_tells_environments_apart() -> None:
     """Each message's, and each inhibition's."""
-    found = alertmanager()
-    routes = [found["route"], *found["route"]["routes"]]
-    lists = [one["group_by"] for one in routes if "group_by" in one] + [
-        rule["equal"] for rule in found["inhibit_rules"]
-    ]
-    assert [labels for labels in lists if labels[-len(ENVIRONMENT) :] != ENVIRONMENT] == []
+    assert [labels for labels in lists(alertmanager()) if labels[-len(ENVIRONMENT) :] != ENVIRONMENT] == []
+
+
+def test_one_command_adds_a_label_to_every_list(tmp_path: Path) -> None:
+    """It stands in the guide, and at the head of the file: then amtool reads it, and nothing else has changed."""
+    (command,) = (line for line in COMMANDS if line.endswith(" alertmanager.yml") and line.startswith("sed"))
+    head = (MONITORING / "alertmanager.yml").read_text().partition("route:")[0]
+    shutil.copy(MONITORING / "alertmanager.yml", tmp_path)
+    subprocess.run(["bash", "-c", command], cwd=tmp_path, check=True)
+    assert command in head
+    amtool = [debian("amtool", "prometheus-alertmanager"), "check-config", str(tmp_path / "alertmanager.yml")]
+    assert "SUCCESS" in subprocess.run(amtool, capture_output=True, text=True, check=True).stdout
+    before = alertmanager()
+    for labels in lists(before):
+        labels.append("region")
+    assert alertmanager(tmp_path) == before
 
 
 ENVIRONMENT = ["cluster", "env", "namespace", "team"]
 MATCHER = re.compile(r'(\w+)(=~|!=|=)"(.*)"')
 
 
-def alertmanager() -> dict[str, Any]:
+def alertmanager(directory: Path = MONITORING) -> dict[str, Any]:
     """Read Alertmanager's configuration."""
-    found: dict[str, Any] = yaml.safe_load((MONITORING / "alertmanager.yml").read_text())
+    found: dict[str, Any] = yaml.safe_load((directory / "alertmanager.yml").read_text())
     return found
+
+
+def lists(configuration: dict[str, Any]) -> list[list[str]]:
+    """List the labels by which alerts are one message, and those that a cause and what follows from it share."""
+    routes = [configuration["route"], *configuration["route"]["routes"]]
+    return [one["group_by"] for one in routes if "group_by" in one] + [
+        rule["equal"] for rule in configuration["inhibit_rules"]
+    ]
 
 
 def matches(matchers: list[str], labels: dict[str, str]) -> bool:
