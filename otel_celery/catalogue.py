@@ -9,8 +9,8 @@ Names are OpenTelemetry's; a Prometheus exporter turns ``celery.task.duration`` 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 SCOPE = "otel_celery"
 """The name of the instrumentation scope of every instrument."""
@@ -34,8 +34,7 @@ class Kind(str, Enum):
     HISTOGRAM = "histogram"
 
 
-@dataclass(frozen=True, slots=True)
-class Metric:
+class Metric(NamedTuple):
     """One metric: its OpenTelemetry name, kind, unit, attributes and meaning."""
 
     name: str

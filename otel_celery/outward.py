@@ -92,6 +92,7 @@ class Outward:
             from otel_celery.serve.server import open_endpoint  # noqa: PLC0415  the same
 
             if not may_be_late:
+                import_module("otel_celery.serve.protocol")
                 import_module("otel_celery.serve.formats")
                 _ = self._metering.registry
         _open.add(self)

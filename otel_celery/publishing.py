@@ -26,7 +26,7 @@ from otel_celery.version import __version__
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from otel_celery.lifecycle import PublishObserver
+    from otel_celery.observers import PublishObserver
     from otel_celery.record.publisher_push import PublisherPush
     from otel_celery.record.publishes import Sink
     from otel_celery.settings.settings import Settings
@@ -71,7 +71,7 @@ class Publishing:
 
 
 class Nobody:
-    """Counts nothing, in a child that cannot reach its worker; implements ``lifecycle.PublishObserver``."""
+    """Counts nothing, in a child that cannot reach its worker; implements ``observers.PublishObserver``."""
 
     def published(self, name: Any, queue: Any, seconds: float, exception: str | None) -> None:
         """Ignore it."""
@@ -84,7 +84,7 @@ NOBODY = Nobody()
 
 
 class PlainPublisher:
-    """Decides at the first publish where the metrics are recorded; implements ``lifecycle.PublishObserver``."""
+    """Decides at the first publish where the metrics are recorded; implements ``observers.PublishObserver``."""
 
     def __init__(self, service: str) -> None:
         """``service`` names the process where the environment does not."""

@@ -47,7 +47,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from otel_celery.catalogue import Metric
-    from otel_celery.lifecycle import Loss, Reading
+    from otel_celery.lifecycle import Loss
+    from otel_celery.observers import Reading
     from otel_celery.record.histograms import Recorder
     from otel_celery.serve.health import Health
     from otel_celery.settings.settings import Settings

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from otel_celery.beat_session import BeatSession
-    from otel_celery.lifecycle import PublishObserver
+    from otel_celery.observers import PublishObserver
     from otel_celery.session import Session
 
 _handles: weakref.WeakKeyDictionary[Any, Instrumentation] = weakref.WeakKeyDictionary()

@@ -1,4 +1,4 @@
-"""When a scheduler last showed that it lives; implements ``lifecycle.BeatLevels``.
+"""When a scheduler last showed that it lives; implements ``observers.BeatLevels``.
 
 A scheduler that cannot reach its broker does not tick: Celery waits for the broker inside a tick, and so for minutes.
 Each failed attempt shows that it lives, as a tick does. The longest silence of a scheduler that lives is therefore the

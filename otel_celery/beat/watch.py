@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from otel_celery.beat.pulse import Pulse
-    from otel_celery.lifecycle import BeatObserver, ErrorObserver
+    from otel_celery.lifecycle import ErrorObserver
+    from otel_celery.observers import BeatObserver
 
 
 class Sending:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import os
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
@@ -46,7 +45,7 @@ def probe(
     """
     with misconfigured():
         where = ports.served(os.environ)
-    where = replace(where, host=host or where.host, number=port or where.number)
+    where = where._replace(host=host or where.host, number=port or where.number)
     try:
         status, body = client.get(where, f"/-/{question}", timeout, asking.identity(ca_file, cert_file, key_file))
     except (OSError, http.client.HTTPException, UnusableError) as error:

@@ -17,16 +17,25 @@ if TYPE_CHECKING:
     from otel_celery.settings.otlp import Otlp
 
 
-def options(otlp: Otlp, timeout: float) -> dict[str, Any]:
-    """Return the keyword arguments; ``timeout`` is in seconds, for one export with its retries.
+def options(otlp: Otlp, timeout: float, kind: Any) -> dict[str, Any]:
+    """Return the keyword arguments of ``kind``; ``timeout`` is in seconds, for one export with its retries.
 
     Raises ImportError if the exporter's package is not installed, OSError if a certificate cannot be read.
     """
-    shaped = _grpc_options(otlp) if otlp.protocol == GRPC else _http_options(otlp)
+    shaped = _grpc_options(otlp) if otlp.protocol == GRPC else _http_options(otlp, kind)
     return {"endpoint": otlp.endpoint, "timeout": timeout, **shaped}
 
 
-def _http_options(otlp: Otlp) -> dict[str, Any]:
+def imported_late(otlp: Otlp) -> tuple[str, ...]:
+    """Name modules that an exporter imports only when it is made or first used, when a child may be forked."""
+    if otlp.protocol == GRPC:
+        return ("grpc.experimental", "grpc._channel")
+    if otlp.is_direct:
+        return ("otel_celery.export.transport", "encodings.idna")
+    return ("urllib3", "charset_normalizer", "requests", "netrc", "encodings.idna")
+
+
+def _http_options(otlp: Otlp, kind: Any) -> dict[str, Any]:
     from opentelemetry.exporter.otlp.proto.http import Compression  # noqa: PLC0415  an extra
 
     return {
@@ -36,7 +45,16 @@ def _http_options(otlp: Otlp) -> dict[str, Any]:
         "client_certificate_file": _path(otlp.client_certificate),
         # A connection that is kept alive would be inherited, and kept open, by each forked child.
         "headers": {"connection": "close"},
+        **_transport(otlp, kind),
     }
+
+
+def _transport(otlp: Otlp, kind: Any) -> dict[str, Any]:
+    try:
+        from otel_celery.export import transport  # noqa: PLC0415  it needs private names of the exporters' package
+    except ImportError:
+        return {}
+    return transport.argument(otlp, kind)
 
 
 def _grpc_options(otlp: Otlp) -> dict[str, Any]:

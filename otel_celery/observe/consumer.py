@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from celery.worker.consumer import Consumer as _Base
 
-    from otel_celery.lifecycle import WorkerObserver
+    from otel_celery.observers import WorkerObserver
 else:
     _Base = object  # a mixin: its real base is the class that it is put before
 

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from celery.worker.request import Request as _Base
 
-    from otel_celery.lifecycle import RunObserver, TaskObserver
     from otel_celery.observe.life import RequestWatch
+    from otel_celery.observers import RunObserver, TaskObserver
 else:
     _Base = object  # a mixin: its real base is the class that it is put before
 

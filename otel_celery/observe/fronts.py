@@ -24,8 +24,8 @@ from otel_celery.observe.strays import Stray, goes_its_own_way, stray
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from otel_celery.lifecycle import RunObserver
     from otel_celery.observe.life import RequestWatch
+    from otel_celery.observers import RunObserver
 
 logger = logging.getLogger("otel_celery")
 

@@ -33,7 +33,7 @@ _STOPPED = (bootsteps.CLOSE, bootsteps.TERMINATE)
 
 
 class Levels:
-    """The levels of one worker; implements ``lifecycle.WorkerLevels``."""
+    """The levels of one worker; implements ``observers.WorkerLevels``."""
 
     def __init__(
         self,

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from celery.worker.request import Request as _Base
 
-    from otel_celery.lifecycle import TaskObserver, WorkerObserver
+    from otel_celery.observers import TaskObserver, WorkerObserver
 else:
     _Base = object  # a mixin: its real base is the class that it is put before
 

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from contextlib import AbstractContextManager
 
-    from otel_celery.lifecycle import RunObserver, TaskObserver, WorkerObserver
     from otel_celery.observe.request import Observed
+    from otel_celery.observers import RunObserver, TaskObserver, WorkerObserver
 
 MAX_KNOWN_ROUTES = 10_000
 """Cached (task, exchange, routing key, tag) keys, at most: publishers choose the routing keys."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import http.client
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from prometheus_client.parser import text_string_to_metric_families
@@ -55,7 +55,7 @@ def ask(pools: Sequence[Pool], port: Port, timeout: float, identity: client.Iden
 
     def one(pool: Pool) -> Status:
         try:
-            status, body = client.get(replace(port, number=pool.port), "/metrics", timeout, identity)
+            status, body = client.get(port._replace(number=pool.port), "/metrics", timeout, identity)
             return read(pool.name, pool.port, body if status == OK else "")
         except (OSError, http.client.HTTPException, ValueError):  # ValueError: an invalid exposition
             return Status(pool.name, pool.port)

@@ -20,7 +20,7 @@ from otel_celery.publish.routes import Routes
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from otel_celery.lifecycle import PublishObserver
+    from otel_celery.observers import PublishObserver
 
     Send = Callable[..., Any]
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from otel_celery.catalogue import Metric
-    from otel_celery.lifecycle import Reading
+    from otel_celery.observers import Reading
     from otel_celery.queues.figures import Figures
     from otel_celery.queues.refresher import Refresher
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from otel_celery.catalogue import Metric
-    from otel_celery.lifecycle import BeatLevels, Reading
+    from otel_celery.observers import BeatLevels, Reading
     from otel_celery.record.histograms import Recorder
     from otel_celery.record.labels import Labels
 
@@ -30,7 +30,7 @@ class EntryTally:
 
 
 class BeatTallies:
-    """The counts of one beat; implements ``lifecycle.BeatObserver``.
+    """The counts of one beat; implements ``observers.BeatObserver``.
 
     The lock is reentrant: beat's signal handlers run in the thread that sends.
     """

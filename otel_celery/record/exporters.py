@@ -21,6 +21,7 @@ from opentelemetry.sdk.metrics.export import AggregationTemporality, MetricExpor
 from opentelemetry.sdk.metrics.view import ExplicitBucketHistogramAggregation, ExponentialBucketHistogramAggregation
 
 from otel_celery.export import plugins
+from otel_celery.export.otlp import imported_late
 from otel_celery.export.otlp import options as otlp_options
 from otel_celery.forks import gate
 from otel_celery.masking import RefusedError
@@ -49,11 +50,8 @@ class ExporterError(Exception):
     """An exporter cannot be loaded or created; the message is one sentence for the operator."""
 
 
-_FIRST = {HTTP: ("urllib3", "charset_normalizer", "requests"), GRPC: ("grpc",)}
+_PARTS = {HTTP: ("google.protobuf.descriptor", "opentelemetry.proto.metrics.v1.metrics_pb2"), GRPC: ("grpc",)}
 """What OTLP's exporters import, in parts, by protocol: a fork may have its turn in between."""
-
-_LAZY = {HTTP: ("requests", "netrc", "encodings.idna"), GRPC: ("grpc.experimental", "grpc._channel")}
-"""Modules that OTLP's exporters import only when they are created or first used, by protocol."""
 
 
 def load(exporter: Exporter) -> type[MetricExporter | MetricReader]:
@@ -70,7 +68,7 @@ def load(exporter: Exporter) -> type[MetricExporter | MetricReader]:
             f"{exporter.variable} names {exporter.name!r}, which is neither a MetricExporter nor a MetricReader"
         )
     if exporter.otlp is not None:
-        _import(_LAZY[exporter.otlp.protocol])
+        _import(imported_late(exporter.otlp))
     return loaded
 
 
@@ -87,7 +85,9 @@ def make(loaded: type[MetricExporter | MetricReader], exporter: Exporter, push: 
     Raises ExporterError.
     """
     otlp = exporter.otlp
-    options = {} if otlp is None else {**otlp_options(otlp, min(otlp.timeout, push.timeout)), **preferences_of(push)}
+    options = (
+        {} if otlp is None else {**otlp_options(otlp, min(otlp.timeout, push.timeout), loaded), **preferences_of(push)}
+    )
     try:
         made: MetricExporter | MetricReader = plugins.make(loaded, exporter.name, exporter.variable, **options)
     except RefusedError as error:
@@ -111,7 +111,7 @@ class Late:
         Raises ExporterError.
         """
         if self._exporter.otlp is not None:
-            _import(_FIRST[self._exporter.otlp.protocol])
+            _import((*_PARTS[self._exporter.otlp.protocol], *imported_late(self._exporter.otlp)))
         with gate().importing():
             made = make(load(self._exporter), self._exporter, self._push)
         if not isinstance(made, MetricExporter):

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from otel_celery.catalogue import Metric
-    from otel_celery.lifecycle import Reading, WorkerLevels
+    from otel_celery.observers import Reading, WorkerLevels
     from otel_celery.record.showing import Readings
     from otel_celery.record.tallies import Tallies, TaskTally
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from opentelemetry.metrics import CallbackOptions, Meter
 
     from otel_celery.catalogue import Metric
-    from otel_celery.lifecycle import Reading
+    from otel_celery.observers import Reading
     from otel_celery.record.errors import Errors
     from otel_celery.record.showing import Guarded
 

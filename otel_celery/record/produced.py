@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
     from otel_celery import catalogue
-    from otel_celery.lifecycle import Reading
+    from otel_celery.observers import Reading
     from otel_celery.record.errors import Errors
     from otel_celery.record.showing import Guarded
 

@@ -37,7 +37,7 @@ class Sink(Protocol):
 
 
 class Publishes:
-    """Counts publishes in a sink, with labels that are plain and bounded; implements ``lifecycle.PublishObserver``."""
+    """Counts publishes in a sink, with labels that are plain and bounded; implements ``observers.PublishObserver``."""
 
     def __init__(  # noqa: PLR0913  what differs between a worker and a process that is none
         self,

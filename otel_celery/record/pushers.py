@@ -88,6 +88,8 @@ class Pushers:
             return Late(exporter, self._push)
         with gate().importing():
             loaded = load(exporter)
+            if exporter.otlp is not None:  # may import more as it is made
+                return make(loaded, exporter, self._push)
         return make(loaded, exporter, self._push)
 
     def has_grpc(self) -> bool:

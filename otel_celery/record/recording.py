@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from otel_celery.catalogue import Metric
-    from otel_celery.lifecycle import Loss, Reading, WorkerLevels
+    from otel_celery.lifecycle import Loss
+    from otel_celery.observers import Reading, WorkerLevels
     from otel_celery.settings.settings import Settings
 
 

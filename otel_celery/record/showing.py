@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from otel_celery.catalogue import Metric
-    from otel_celery.lifecycle import Reading
+    from otel_celery.observers import Reading
     from otel_celery.record.errors import Errors
 
     Guarded = Callable[[], list[tuple[float, Mapping[str, str]]]]

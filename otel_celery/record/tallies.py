@@ -42,7 +42,7 @@ _SUCCESS = Outcome.SUCCESS
 
 
 class TaskTally:
-    """The counters of one task on one queue; implements ``lifecycle.TaskObserver``."""
+    """The counters of one task on one queue; implements ``observers.TaskObserver``."""
 
     __slots__ = (
         "_ends",
@@ -165,7 +165,7 @@ class TaskTally:
 
 
 class Tallies:
-    """The counters of one worker; implements ``lifecycle.WorkerObserver``."""
+    """The counters of one worker; implements ``observers.WorkerObserver``."""
 
     def __init__(self, worker: str, bounds: Bounds, histograms: Histograms, *, wants_traces: bool = False) -> None:
         """Begin at zero for the worker with this node name; ``wants_traces`` if the histograms have exemplars."""

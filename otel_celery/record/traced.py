@@ -9,11 +9,12 @@ from opentelemetry.context import Context, attach, detach
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from otel_celery.lifecycle import Limit, Outcome, Revocation, TaskObserver
+    from otel_celery.lifecycle import Limit, Outcome, Revocation
+    from otel_celery.observers import TaskObserver
 
 
 class Traced:
-    """Reports to a task's observer in the context of one trace; implements ``lifecycle.TaskObserver``."""
+    """Reports to a task's observer in the context of one trace; implements ``observers.TaskObserver``."""
 
     __slots__ = ("_books", "_context")
 

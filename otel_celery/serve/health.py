@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from otel_celery.lifecycle import BeatLevels, WorkerLevels
+    from otel_celery.observers import BeatLevels, WorkerLevels
 
 LOOP_STALE_SECONDS = 30.0
 """Seconds without a turn of the event loop before the worker counts as stuck, as in the alert CeleryWorkerStuck."""

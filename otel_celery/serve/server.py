@@ -16,7 +16,6 @@ from otel_celery.serve.front import Front
 from otel_celery.serve.hosts import Hosts
 from otel_celery.serve.listeners import addresses, listen
 from otel_celery.serve.loop import Loop, connection_limit
-from otel_celery.serve.protocol import Conversation
 from otel_celery.serve.site import Site
 from otel_celery.serve.wires import PlainWire, TLSWire
 
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
 
     from otel_celery.serve.front import Page
     from otel_celery.serve.health import Health
+    from otel_celery.serve.protocol import Conversation
     from otel_celery.settings.settings import Port
 
 LATE_SECONDS = 2.0
@@ -71,7 +71,7 @@ def open_endpoint(  # noqa: PLR0913  five are keywords, and none can be left out
 
     def welcome(sock: socket.socket) -> Connection:
         wire = PlainWire() if certificates is None else TLSWire(certificates.context())
-        return Connection(sock, wire, Conversation(hosts.guard(sock, site.answer)))
+        return Connection(sock, wire, _conversation()(hosts.guard(sock, site.answer)))
 
     endpoint = Endpoint(port, welcome, exposition, on_open, report, retry_seconds)
     endpoint.start(on_taken)
@@ -175,6 +175,7 @@ class Endpoint:
         """Import what renders before somebody asks for it: what fails then is said at once."""
         if self._prepare_at is not None and time.monotonic() >= self._prepare_at and not self._closing:
             self._prepare_at = None
+            _conversation()
             self._exposition.prepare()
 
     def _bind_again(self) -> None:
@@ -192,6 +193,14 @@ class Endpoint:
         self._closing = True
         self._loop.close()
         self._gate.forget(self)
+
+
+def _conversation() -> type[Conversation]:
+    """Return the class of a client's conversation: h11, which it needs, is imported with the first client."""
+    with gate().importing():
+        from otel_celery.serve.protocol import Conversation  # noqa: PLC0415  the process is ready the sooner
+
+    return Conversation
 
 
 def _guarded(on_error: Callable[[str, Exception], None]) -> Callable[[str, Exception], None]:

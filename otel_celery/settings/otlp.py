@@ -7,9 +7,11 @@ they are only checked here, and the exporters read them themselves.
 
 from __future__ import annotations
 
+import os
 import re
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeVar
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
 
 from otel_celery.masking import MASK, keep, keep_user, masked_url, plain
@@ -18,7 +20,6 @@ from otel_celery.settings.reader import SettingsError, is_host, whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from pathlib import Path
 
     from otel_celery.settings.variables import Variable
 from otel_celery.settings.reader import Reader
@@ -36,6 +37,18 @@ COMPRESSIONS = {HTTP: ("none", "gzip", "deflate"), GRPC: ("none", "gzip")}
 PROXIES = ("http_proxy", "https_proxy", "all_proxy", "grpc_proxy")
 """Variables of proxies; each is also used in upper case, and the lower case wins."""
 
+BUNDLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+"""Variables of requests that name certificate authorities."""
+
+PROVIDERS = (
+    "OTEL_PYTHON_EXPORTER_OTLP_HTTP_CREDENTIAL_PROVIDER",
+    "OTEL_PYTHON_EXPORTER_OTLP_HTTP_{}_CREDENTIAL_PROVIDER",
+)
+"""Variables that name what makes the exporters' session of requests, for all signals and for one."""
+
+NETRC = ("~/.netrc", "~/_netrc")
+"""Files in which requests looks for a host's password, unless the variable NETRC names another."""
+
 SHORT_TIMEOUT = 100
 """Milliseconds; a shorter timeout was probably meant in seconds, as Python's exporters read it."""
 
@@ -50,12 +63,11 @@ _KEY = {HTTP: re.compile(r"[!#$%&'*+\-.^_`|~0-9a-z]+"), GRPC: re.compile(r"(?!.*
 """The names and values of headers that each protocol allows; its error about another header would quote all of them."""
 
 
-@dataclass(frozen=True, slots=True)
-class Otlp:
+class Otlp(NamedTuple):
     """The OTLP settings of one signal."""
 
     protocol: str
-    endpoint: str = field(repr=False)
+    endpoint: str
     """The whole URL, which may hold secrets; a gRPC endpoint may have no scheme."""
     timeout: float
     """Seconds for one export with its retries."""
@@ -65,6 +77,14 @@ class Otlp:
     certificate: Path | None = None
     client_key: Path | None = None
     client_certificate: Path | None = None
+    is_direct: bool = True
+    """Whether nothing asks for what requests alone knows, for HTTP: a proxy, a netrc file, a session."""
+    bundle: Path | None = None
+    """A file or a directory of certificate authorities that requests would trust; ``certificate`` wins."""
+
+    def __repr__(self) -> str:
+        """Leave out the endpoint."""
+        return f"{type(self).__name__}(protocol={self.protocol!r}, timeout={self.timeout}, is_direct={self.is_direct})"
 
     @property
     def place(self) -> str:
@@ -72,8 +92,7 @@ class Otlp:
         return plain(masked_url(self.endpoint))
 
 
-@dataclass(frozen=True, slots=True)
-class Exporter:
+class Exporter(NamedTuple):
     """One exporter that a signal is pushed to."""
 
     name: str
@@ -147,6 +166,8 @@ def otlp(reader: Reader, signal: str, protocol: str | None = None) -> Otlp:
         certificate=own(variables.CERTIFICATE).read(reader),
         client_key=own(variables.CLIENT_KEY).read(reader),
         client_certificate=own(variables.CLIENT_CERTIFICATE).read(reader),
+        is_direct=protocol == GRPC or _is_direct(reader, endpoint, signal),
+        bundle=next((Path(path) for path in map(reader.text, BUNDLES) if path), None),
     )
 
 
@@ -160,6 +181,16 @@ def short_timeouts(reader: Reader, signals: Iterable[str]) -> tuple[str, ...]:
         for name, number in found.items()
         if number
     )
+
+
+def _is_direct(reader: Reader, endpoint: str, signal: str) -> bool:
+    """Tell whether an HTTP endpoint is reached without what requests alone knows, which exporters use by default."""
+    asked = (*PROXIES, *(name.upper() for name in PROXIES), *(name.format(signal) for name in PROVIDERS), "NETRC")
+    host = urlsplit(endpoint).hostname or ""
+    is_usual = endpoint.isascii() and "%" not in host and not host.endswith(".")
+    has_proxies = sys.platform in {"darwin", "win32"}  # which Python asks the system for
+    files = map(os.path.exists, map(os.path.expanduser, NETRC))
+    return is_usual and not has_proxies and not any(map(reader.text, asked)) and not any(files)
 
 
 def _endpoint(reader: Reader, variable: str, protocol: str) -> str:

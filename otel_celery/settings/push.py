@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from otel_celery.settings import variables
 from otel_celery.settings.otlp import OTLP, Exporter, otlp
@@ -14,8 +13,7 @@ if TYPE_CHECKING:
 CUMULATIVE = variables.TEMPORALITY.default
 
 
-@dataclass(frozen=True, slots=True)
-class Push:
+class Push(NamedTuple):
     """The settings of the push of metrics."""
 
     exporters: tuple[Exporter, ...]

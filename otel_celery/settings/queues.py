@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from otel_celery.settings import variables
 from otel_celery.settings.otlp import is_place, keep_secrets
@@ -13,8 +12,7 @@ if TYPE_CHECKING:
     from otel_celery.settings.reader import Reader
 
 
-@dataclass(frozen=True, slots=True)
-class Queues:
+class Queues(NamedTuple):
     """The settings of the queues."""
 
     in_worker: bool = False
@@ -23,8 +21,12 @@ class Queues:
     """Whether queues that nobody has named are shown, where the broker lists them."""
     interval: float = variables.QUEUES_INTERVAL.default / 1000
     """Seconds from the start of one refresh to the start of the next."""
-    management: str | None = field(default=None, repr=False)
+    management: str | None = None
     """The URL of RabbitMQ's management API; its user and password may stand in it."""
+
+    def __repr__(self) -> str:
+        """Leave out the URL."""
+        return f"{type(self).__name__}(in_worker={self.in_worker}, discover={self.discover}, interval={self.interval})"
 
 
 def queues(reader: Reader) -> Queues:

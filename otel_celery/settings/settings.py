@@ -7,8 +7,7 @@ from which the table in docs/settings.md is made too.
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from otel_celery.masking import plain
 from otel_celery.settings import credentials, files, misspelt, otlp, variables
@@ -36,8 +35,7 @@ ENDS = ends("worker")
 """The end of a strict worker's last sentence."""
 
 
-@dataclass(frozen=True, slots=True)
-class TLS:
+class TLS(NamedTuple):
     """The files of the port's TLS; with ``client_ca`` clients need a certificate signed by that CA."""
 
     certificate: Path
@@ -45,8 +43,7 @@ class TLS:
     client_ca: Path | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Port:
+class Port(NamedTuple):
     """The settings of the port: its address, TLS and credentials."""
 
     host: str = variables.HOST.default
@@ -59,8 +56,7 @@ class Port:
     """The value of OTEL_EXPORTER_PROMETHEUS_PORT, which the SDK's own Prometheus entry point binds if it is loaded."""
 
 
-@dataclass(frozen=True, slots=True)
-class Bounds:
+class Bounds(NamedTuple):
     """The bounds of series and labels."""
 
     task_names: int = variables.MAX_TASK_NAMES.default
@@ -75,8 +71,7 @@ class Bounds:
     """Patterns of fnmatch; task names that match one are folded into ``other``."""
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(NamedTuple):
     """All settings of one environment."""
 
     port: Port | None = None
@@ -91,7 +86,7 @@ class Settings:
     """Sentences about ignored or misspelt variables, and about files that every user may read."""
     traces: tracing.Traces | None = None
     """The settings of spans; None if no spans are made."""
-    queues: queueing.Queues = field(default_factory=queueing.Queues)
+    queues: queueing.Queues = queueing.Queues()
     child_metrics: bool = True
     """Whether the metrics that tasks record with OpenTelemetry are exported too, also from pool children."""
     gc_freeze: bool = False
@@ -103,10 +98,10 @@ class Settings:
         """Return the settings of beat; a worker in which it ``is_embedded`` has the port, and has said its warnings."""
         port = self.port
         if port is not None and self.beat_port is not None:
-            port = replace(port, number=self.beat_port)
+            port = port._replace(number=self.beat_port)
         elif is_embedded:
             port = None
-        return replace(self, port=port, warnings=() if is_embedded else self.warnings)
+        return self._replace(port=port, warnings=() if is_embedded else self.warnings)
 
     @property
     def enabled(self) -> bool:

@@ -5,8 +5,7 @@ The SDK itself reads OTEL_TRACES_SAMPLER, OTEL_BSP_* and the limits of spans.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from otel_celery.ending import SPANS_SECONDS
 from otel_celery.settings import variables
@@ -16,8 +15,7 @@ if TYPE_CHECKING:
     from otel_celery.settings.reader import Reader
 
 
-@dataclass(frozen=True, slots=True)
-class Traces:
+class Traces(NamedTuple):
     """The settings of spans."""
 
     exporters: tuple[Exporter, ...]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import mmap
+from contextlib import suppress
 from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING
@@ -12,7 +13,7 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from otel_celery.export import plugins
 from otel_celery.export.hush import Hush
-from otel_celery.export.otlp import options
+from otel_celery.export.otlp import imported_late, options
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -22,9 +23,6 @@ if TYPE_CHECKING:
     from otel_celery.settings.otlp import Exporter, Otlp
 
 logger = logging.getLogger("otel_celery")
-
-LATE = ("encodings.idna", "netrc")
-"""Modules that Python and requests import when the first request is sent."""
 
 
 def load(exporters: Iterable[Exporter], outage: Outage) -> Sequence[Callable[[], Quiet]]:
@@ -36,10 +34,7 @@ def load(exporters: Iterable[Exporter], outage: Outage) -> Sequence[Callable[[],
     Returns a function for each exporter that makes it. Raises RefusedError, with a sentence for the operator, if an
     exporter is not installed or cannot be made.
     """
-    makers = [partial(_quiet, _maker(exporter), exporter.place, outage) for exporter in exporters]
-    for module in LATE:
-        import_module(module)
-    return makers
+    return [partial(_quiet, _maker(exporter), exporter.place, outage) for exporter in exporters]
 
 
 def _maker(exporter: Exporter) -> Callable[[], SpanExporter]:
@@ -47,6 +42,9 @@ def _maker(exporter: Exporter) -> Callable[[], SpanExporter]:
         exporter.group, exporter.entry_point, exporter.variable, exporter.missing
     )
     if exporter.otlp is not None:
+        for module in () if exporter.is_grpc else imported_late(exporter.otlp):
+            with suppress(ImportError):  # requests is used then
+                import_module(module)
         make = partial(_otlp, make, exporter.otlp)
     if not exporter.is_grpc:  # a channel must not exist before a fork
         plugins.make(make, exporter.name, exporter.variable).shutdown()
@@ -54,7 +52,7 @@ def _maker(exporter: Exporter) -> Callable[[], SpanExporter]:
 
 
 def _otlp(make: Callable[..., SpanExporter], otlp: Otlp) -> SpanExporter:
-    return make(**options(otlp, otlp.timeout))
+    return make(**options(otlp, otlp.timeout, make))
 
 
 def _quiet(make: Callable[[], SpanExporter], place: str, outage: Outage) -> Quiet:

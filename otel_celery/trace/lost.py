@@ -49,7 +49,7 @@ class _Loss(NamedTuple):
 
 
 class LostRuns:
-    """Makes the spans of lost runs; implements ``lifecycle.RunObserver``, and does nothing until it is switched on."""
+    """Makes the spans of lost runs; implements ``observers.RunObserver``, and does nothing until it is switched on."""
 
     def __init__(self, provider: TracerProvider, ids: RunIds, scope: str) -> None:
         """Make spans with this provider, whose id generator must be ``ids``, in this instrumentation scope."""

@@ -18,7 +18,7 @@ from otel_celery.trace.provider import application_provider
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from otel_celery.lifecycle import RunObserver
+    from otel_celery.observers import RunObserver
     from otel_celery.settings.traces import Traces
 
 HOOK = "otel_celery.hook"

@@ -31,7 +31,7 @@ from tests.services import redis_server
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from otel_celery.lifecycle import PublishObserver
+    from otel_celery.observers import PublishObserver
 
 TARGET_MICROSECONDS = 10
 TARGET_BYTES = 40

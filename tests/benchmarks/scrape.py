@@ -45,7 +45,7 @@ RUNTIMES = (0.003, 0.02, 0.02, 0.07, 0.3, 0.3, 1.7, 12.5)
 
 
 class FakeLevels:
-    """A busy worker's levels; implements ``lifecycle.WorkerLevels``."""
+    """A busy worker's levels; implements ``observers.WorkerLevels``."""
 
     def __init__(self, running: tuple[str, ...]) -> None:
         """Run these tasks."""

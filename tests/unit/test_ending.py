@@ -7,7 +7,6 @@ import re
 import socket
 import threading
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -124,7 +123,7 @@ def test_an_end_at_which_everything_hangs_takes_three_seconds(settings: Settings
     relay.start()
     assert settings.port is not None
     outward.endpoint = open_endpoint(
-        replace(settings.port, host=LOOPBACK),
+        settings.port._replace(host=LOOPBACK),
         lambda: hanging,
         WorkerHealth(levels),
         open_page=lambda: pytest.fail("nobody asks for the page"),

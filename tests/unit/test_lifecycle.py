@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from enum import Enum
 
-    from otel_celery.lifecycle import TaskObserver
+    from otel_celery.observers import TaskObserver
 
 
 class Listener:

@@ -35,6 +35,8 @@ NEVER = ("prometheus_client", "opentelemetry.exporter.prometheus", "h11", "wsgir
 """The port's, which no child needs, whatever is asked for."""
 EXPORTERS = ("requests", "urllib3", "google.protobuf", "opentelemetry.exporter", "opentelemetry.instrumentation")
 """What spans need in each child; of a push the main process alone, a moment later."""
+REQUESTS = ("requests", "urllib3", "charset_normalizer", "idna", "certifi")
+"""What spans do not need as long as nothing asks for it, such as a proxy."""
 OTHERS = ("opentelemetry", "celery.worker.strategy", "cffi", "_cffi_backend", "pycparser")
 """The SDK's metrics, where nobody else has imported it, and small modules of Celery's; and what billiard has each child
 import as it begins, which they share so."""
@@ -73,7 +75,7 @@ def test_no_child_inherits_what_it_never_uses(
     assert mine - set().union(*(LISTED[part] for part in parts)) == set()
     others = {name for name in more if name.partition(".")[0] != OURS}
     assert ("pycparser" in others) == ("cffi" in bare and parts != ("hook",)), "what each child would import is shared"
-    assert {name for name in others if _is_of(name, NEVER)} == set()
+    assert {name for name in others if _is_of(name, (*NEVER, *REQUESTS))} == set()
     if foreign is not None:
         assert {name for name in others if _is_of(name, EXPORTERS)} == set()
         assert {name for name in others if not _is_of(name, foreign)} == set()

@@ -29,7 +29,7 @@ PRIVATE = {
     *("_real_meter_provider", "_sdk_config", "_set_collect_callback", "_internal", "_PROXY_METER_PROVIDER", "_lock"),
     *("_Counter", "_Gauge", "_Histogram", "_ObservableUpDownCounter", "_UpDownCounter", "_instrument"),
     *("_preferred_aggregation", "_preferred_temporality", "_uninstrument"),
-    "_update_resource",
+    *("_base", "_transport", "_update_resource"),
     # opentelemetry-instrumentation-celery
     *("_trace_after_publish", "_trace_before_publish", "_trace_failure", "_trace_postrun", "_trace_prerun"),
     "_trace_retry",

@@ -18,14 +18,15 @@ from celery.worker.request import create_request_cls
 from kombu.message import Message
 from kombu.serialization import dumps
 
-from otel_celery.lifecycle import TaskObserver
 from otel_celery.observe.held import Held
 from otel_celery.observe.request import observed
+from otel_celery.observers import TaskObserver
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from otel_celery.lifecycle import Exit, Limit, Outcome, Revocation, Unknown, Where, WorkerObserver
+    from otel_celery.lifecycle import Exit, Limit, Outcome, Revocation, Unknown, Where
+    from otel_celery.observers import WorkerObserver
 
 
 class Book:
@@ -93,7 +94,7 @@ class BrokenBook(Book):
 
 
 class Recorder:
-    """Remembers what it is told; implements ``lifecycle.WorkerObserver``."""
+    """Remembers what it is told; implements ``observers.WorkerObserver``."""
 
     def __init__(self, book: type[Book] = Book) -> None:
         """Have heard nothing."""

@@ -13,7 +13,7 @@ from tests.unit.observe.fakes import Recorder
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from otel_celery.lifecycle import WorkerObserver
+    from otel_celery.observers import WorkerObserver
 
 
 class FakeTimer:

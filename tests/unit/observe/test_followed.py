@@ -17,11 +17,11 @@ from tests.unit.observe.fakes import Bench, raised
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from otel_celery.lifecycle import RunObserver
+    from otel_celery.observers import RunObserver
 
 
 class Follower:
-    """Remembers what it is told; implements ``lifecycle.RunObserver``."""
+    """Remembers what it is told; implements ``observers.RunObserver``."""
 
     def __init__(self) -> None:
         """Have heard nothing."""

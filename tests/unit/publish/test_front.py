@@ -23,7 +23,7 @@ from tests.unit.observe.fakes import make_app, nothing
 
 
 class Heard:
-    """Remembers what is reported; implements ``lifecycle.PublishObserver``."""
+    """Remembers what is reported; implements ``observers.PublishObserver``."""
 
     def __init__(self) -> None:
         """Have heard nothing."""

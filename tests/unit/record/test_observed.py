@@ -14,7 +14,7 @@ from otel_celery.record.observed import ObservedReadings
 if TYPE_CHECKING:
     import pytest
 
-    from otel_celery.lifecycle import Reading
+    from otel_celery.observers import Reading
 
 
 def queues(reader: InMemoryMetricReader) -> list[str]:

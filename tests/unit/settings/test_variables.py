@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 NAME = re.compile(r"(OTEL|PROMETHEUS)_[A-Z_]+[A-Z]")
-ELSEWHERE = {"OTEL_CELERY_RELAY"}
-"""What our own main process tells its children."""
+ELSEWHERE = {"OTEL_CELERY_RELAY", "OTEL_PYTHON_EXPORTER_OTLP_HTTP_CREDENTIAL_PROVIDER"}
+"""What our own main process tells its children, and what the exporters read by themselves."""
 
 
 def test_no_module_names_a_variable_that_is_not_declared() -> None:
