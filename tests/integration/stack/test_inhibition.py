@@ -155,17 +155,21 @@ def test_every_list_of_labels_tells_environments_apart() -> None:
 
 
 def test_one_command_adds_a_label_to_every_list(tmp_path: Path) -> None:
-    """It stands in the guide, and at the head of the file: then amtool reads it, and nothing else has changed."""
+    """It stands in the guide, and at the head of the file: then amtool reads it, and nothing else has changed.
+
+    Given once more it changes nothing, as where the label is there already; and it adds a second label as well.
+    """
     (command,) = (line for line in COMMANDS if line.endswith(" alertmanager.yml") and line.startswith("sed"))
     head = (MONITORING / "alertmanager.yml").read_text().partition("route:")[0]
     shutil.copy(MONITORING / "alertmanager.yml", tmp_path)
-    subprocess.run(["bash", "-c", command], cwd=tmp_path, check=True)
+    for each in (command, command, command.replace("region", "zone"), command.replace("region", "env")):
+        subprocess.run(["bash", "-c", each], cwd=tmp_path, check=True)
     assert command in head
     amtool = [debian("amtool", "prometheus-alertmanager"), "check-config", str(tmp_path / "alertmanager.yml")]
     assert "SUCCESS" in subprocess.run(amtool, capture_output=True, text=True, check=True).stdout
     before = alertmanager()
     for labels in lists(before):
-        labels.append("region")
+        labels[-1:] = ["region", "zone", "team"]
     assert alertmanager(tmp_path) == before
 
 

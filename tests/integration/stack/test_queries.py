@@ -56,6 +56,8 @@ EMPTY_IN_HEALTH = {
     r"(RUNBOOK\.md|recording): (pool:celery_worker_up|task:celery_task_received):expected": "expectations.yml is empty",
     r"recording: pool:celery_worker_draining:max": "no worker drains",
     r"recording: queue:celery_queue_length:unconsumed": "each queue has its pool",
+    r"recording: target_worker:celery_worker_up:again": "no two workers have one name",
+    r"recording: target_worker:celery_worker_up:unjudged": "no worker pushes",
     r"RUNBOOK\.md: count by \(job, pool, worker\).*": "no two workers have one name",
     r"RUNBOOK\.md: sum by \(task_name.*\(increase\(celery_task_re(voked|jected)_total.*": "no task was",
     r"compare\.md: celery_worker_up == 0 or .*": "it is an alert's",

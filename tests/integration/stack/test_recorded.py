@@ -37,11 +37,15 @@ RECORDS = sorted({rule["record"] for rule in rules((MONITORING / "rules.yml").re
 
 
 def series() -> Iterator[dict[str, str]]:
-    """Give what two workers and the rest expose in each environment, and what is expected of them."""
+    """Give what two workers and the rest expose in each environment, one that is pushed twice, and what is expected."""
     for environment, (suffix, times) in ENVIRONMENTS.items():
         for name, labels, kind in crowd(2):
             named = {key: value + suffix if key in NAMED else value for key, value in labels.items()}
             yield {"series": written(name, {**named, "env": environment}), "values": values(name, named, kind, times)}
+        for instance, until in (("host-8", 8), ("host-9", 10)):
+            pushed = {"job": "shop", "pool": f"pool-8{suffix}", "worker": f"worker-8{suffix}", "env": environment}
+            twice = written("celery_worker_up", {**pushed, "instance": instance + suffix})
+            yield {"series": twice, "values": f"_x{LOADED} 1x{until}"}
     for suffix in ("", "-x"):
         for rule in rules(expected()):
             about = {key: f"{key}-0{suffix}" for key in rule["labels"]}
@@ -87,18 +91,35 @@ def test_nothing_recorded_is_of_two_environments(tmp_path: Path) -> None:
     assert played(tmp_path, groups, [*series()], asked) == ""
 
 
+def test_a_worker_behind_two_targets_is_counted_once(tmp_path: Path) -> None:
+    """What is recorded of a pool and of its queue is the same, whether its worker has one target or two."""
+    groups = yaml.safe_load((MONITORING / "rules.yml").read_text())["groups"]
+    given = [
+        {"series": written(name, {**labels, "instance": instance, **place}), "values": values(name, labels, kind, 1)}
+        for name, labels, kind in crowd(1)
+        if "pool" in labels
+        for number, instances in (("1", ("a",)), ("2", ("b", "c")))
+        for place in ({label: f"{label}-{number}" for label in labels if label in {"pool", "queue"}},)
+        for instance in instances
+    ]
+    asked: list[dict[str, Any]] = []
+    for record in RECORDS:
+        one, two = (f'{record}{{{record.partition("_")[0].partition(":")[0]}=~".+-{number}"}}' for number in "12")
+        same = f"{one} == ignoring (pool, queue) {two}"
+        asked.append({"expr": f"{one} unless ignoring (pool, queue) ({same})", "eval_time": "30m", "exp_samples": []})
+    assert played(tmp_path, groups, given, asked) == ""
+
+
 def test_what_was_counted_before_the_rules_were_loaded_is_not_new(tmp_path: Path) -> None:
     """Of a worker that is scraped, and of one that pushes, which has no target; what comes later is."""
     groups = yaml.safe_load((MONITORING / "rules.yml").read_text())["groups"]
     for rule in (rule for group in groups for rule in group["rules"]):
         rule["expr"] = f"({rule['expr']}) and on () vector(time()) >= {LOADED * 60}"
-    names = [name for name, *_ in crowd(1) if COUNTED.search(name)]
-    counters = [name + ('{limit="hard", ' if "timeouts" in name else "{") for name in dict.fromkeys(names)]
     given = [
         {"series": f'{name}job="shop", pool="{pool}", instance="{pool}", worker="w"}}', "values": values}
         for pool in ("scraped", "pushed")
         for name, values in (
-            *((one, "90x54 91x20") for one in counters),
+            *((one, "90x54 91x20") for one in counters()),
             ("celery_worker_up{", "1x75"),
             ("celery_worker_tasks_active{", "0x75"),
         )
@@ -110,9 +131,39 @@ def test_what_was_counted_before_the_rules_were_loaded_is_not_new(tmp_path: Path
     new = '{__name__=~".+:increase15m"} > 0'
     looks = (LOADED + minute for minute in (0, 1, 14, 15, 16, 24))
     asked: list[dict[str, Any]] = [{"expr": new, "eval_time": f"{look}m", "exp_samples": []} for look in looks]
-    every = [{"labels": "{}", "value": 2 * len(counters)}]
+    every = [{"labels": "{}", "value": 2 * len(counters())}]
     asked.append({"expr": f"count({new})", "eval_time": f"{LOADED + 27}m", "exp_samples": every})
     assert played(tmp_path, groups, given, asked) == ""
+
+
+def test_what_a_worker_that_pushes_had_counted_before_it_was_away_is_not_new(tmp_path: Path) -> None:
+    """However long it was away, nor where no rules had seen its job; what comes later is, and all of a new life."""
+    groups = yaml.safe_load((MONITORING / "rules.yml").read_text())["groups"]
+    lives = {
+        ("shop", "away"): ("90x9 _x34 90x20 91x20", "1x9 _x34 1x41"),
+        ("shop", "new"): ("_x63 1x22", "_x63 1x22"),
+        ("first", "old"): ("_x43 90x20 91x20", "_x43 1x41"),
+    }
+    given = [
+        {"series": f'{name}job="{job}", pool="p", instance="{life}", worker="w-{life}"}}', "values": values}
+        for (job, life), (counts, ups) in lives.items()
+        for name, values in (*((one, counts) for one in counters()), ("celery_worker_up{", ups))
+    ]
+    new = '{__name__=~".+:increase15m"} > 0'
+    looks = (44, 45, 46, 52, 58, 59, 60, 61, 62)
+    asked: list[dict[str, Any]] = [{"expr": new, "eval_time": f"{look}m", "exp_samples": []} for look in looks]
+    for job, many in (("shop", 2), ("first", 1)):
+        every = [{"labels": "{}", "value": many * len(counters())}]
+        asked.append(
+            {"expr": f'sum({{__name__=~".+:increase15m", job="{job}"}})', "eval_time": "70m", "exp_samples": every}
+        )
+    assert played(tmp_path, groups, given, asked) == ""
+
+
+def counters() -> list[str]:
+    """Give the names of the counters that rules look back at, each with the labels that they choose."""
+    names = [name for name, *_ in crowd(1) if COUNTED.search(name)]
+    return [name + ('{limit="hard", ' if "timeouts" in name else "{") for name in dict.fromkeys(names)]
 
 
 def played(
