@@ -65,6 +65,17 @@ def test_a_status_that_is_not_200_is_no_answer(status: int, why: str) -> None:
         assert ask(port.address)[0].why.startswith(why)
 
 
+@pytest.mark.parametrize(
+    ("status", "path", "is_foreign"),
+    [(404, "", True), (404, "/metrics?a=b", True), (404, "/metric", False), (503, "", False), (401, "", False)],
+)
+def test_a_port_of_ours_has_metrics(status: int, path: str, is_foreign: bool) -> None:  # noqa: FBT001
+    """So that something else answers where there are none; a path of somebody's own may be wrong, or a proxy's."""
+    with serving() as port:
+        port.status = status
+        assert ask(f"http://{port.address}{path}")[0].is_foreign is is_foreign
+
+
 def test_what_does_not_speak_http_says_so() -> None:
     """A Redis behind the address, say."""
     with socket.create_server(("127.0.0.1", 0)) as server:
