@@ -136,7 +136,10 @@ async def _response(conversation: h11.Connection, reader: asyncio.StreamReader) 
     while True:
         event = conversation.next_event()
         if event is h11.NEED_DATA:
-            conversation.receive_data(await reader.read(CHUNK))
+            data = await reader.read(CHUNK)
+            if not (data or status or conversation.trailing_data[0]):
+                raise ConnectionResetError  # h11 would tell of its own states
+            conversation.receive_data(data)
         elif isinstance(event, h11.Response):
             status = event.status_code
         elif isinstance(event, h11.Data):

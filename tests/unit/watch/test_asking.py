@@ -76,8 +76,15 @@ def test_a_port_of_ours_has_metrics(status: int, path: str, is_foreign: bool) ->
         assert ask(f"http://{port.address}{path}")[0].is_foreign is is_foreign
 
 
-def test_what_does_not_speak_http_says_so() -> None:
-    """A Redis behind the address, say."""
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        (b"-ERR unknown command\r\n", "what answers does not speak HTTP as expected: "),
+        (b"", "the connection was cut off; what listens there may not speak HTTP"),
+    ],
+)
+def test_what_does_not_speak_http_says_so(said: bytes, why: str) -> None:
+    """A PostgreSQL behind the address, say, or a Redis, which hangs up on who speaks HTTP."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.listen()
 
@@ -85,12 +92,12 @@ def test_what_does_not_speak_http_says_so() -> None:
             asking = asyncio.create_task(Asker(Port(), Identity(), 5).ask(of_url(f"127.0.0.1:{number}")))
             connection, _ = await asyncio.to_thread(server.accept)
             await asyncio.to_thread(connection.recv, 4096)
-            connection.sendall(b"-ERR unknown command\r\n")
+            connection.sendall(said)
             connection.close()
             return await asking
 
         number = server.getsockname()[1]
-        assert asyncio.run(answered()).why.startswith("what answers does not speak HTTP as expected: ")
+        assert asyncio.run(answered()).why.startswith(why)
 
 
 def test_credentials_are_the_urls_or_else_the_environments(tmp_path: Path) -> None:
