@@ -5,7 +5,12 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
 
+import otel_celery
 from devops.monitoring import runbook as made
 from otel_celery.page import runbook
 from otel_celery.page.runbook import Runbook
@@ -19,6 +24,21 @@ IDS = [value for _, attributes in SHOWN.elements for name, value in attributes i
 def test_it_is_made_of_the_file() -> None:
     """`make generated` writes it; whoever changes the runbook has to run that."""
     assert runbook.BODY.read_text("utf-8") == made.text()
+
+
+def test_a_package_that_runs_out_of_a_zip_has_it(tmp_path: Path) -> None:
+    """As an application that is one file does: no path leads to what is in there."""
+    archive = tmp_path / "app.zip"
+    package = Path(otel_celery.__file__).parent
+    with zipfile.ZipFile(archive, "w") as made_of:
+        for path in (*package.glob("*.py"), *(package / "page").glob("*.*")):
+            made_of.write(path, path.relative_to(package.parent))
+    program = (
+        f"import sys; sys.path.insert(0, {str(archive)!r}); from otel_celery.page.runbook import Runbook; "
+        f"sys.stdout.buffer.write(Runbook('worker w@h').html())"
+    )
+    shown = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True).stdout
+    assert shown == Runbook("worker w@h").html()
 
 
 def test_each_alert_has_its_section() -> None:
