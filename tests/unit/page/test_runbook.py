@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+import shlex
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -46,6 +48,17 @@ def test_each_alert_has_its_section() -> None:
     known = alerts.read().values()
     assert {alert.link.partition("#")[2] for alert in known} <= {*IDS}
     assert len(IDS) == len({*IDS})
+
+
+def test_the_alerts_lead_to_a_port_by_the_documented_command(tmp_path: Path) -> None:
+    """Each to its section, and none to a file behind the port's address."""
+    root = Path(__file__).parents[3]
+    shutil.copy(root / "devops" / "monitoring" / "alerts.yml", tmp_path)
+    (command,) = re.findall(r"^\$ (sed .*runbook_url.*)$", (root / "docs" / "port.md").read_text("utf-8"), re.MULTILINE)
+    subprocess.run(shlex.split(command), check=True, cwd=tmp_path)
+    links = re.findall(r"^ +runbook_url: (\S+)$", (tmp_path / "alerts.yml").read_text("utf-8"), re.MULTILINE)
+    assert {*links} <= {f"http://queues.example.org:9106/-/runbook#{name}" for name in IDS}
+    assert len(links) > 40
 
 
 def test_a_link_leads_back_to_the_page_or_to_a_section() -> None:
