@@ -39,12 +39,16 @@ TIMEOUT = 0.8
 class Screen:
     """Shows the pools until the demo is over."""
 
-    def __init__(self, console: Console, pools: Sequence[Pool], port: Port, load: Load) -> None:
-        """Show these pools and the load on them; ``port`` is the pools' Port, save for the number."""
+    def __init__(self, console: Console, pools: Sequence[Pool], port: Port, load: Load, following: str) -> None:
+        """Show these pools and the load on them; ``port`` is the pools' Port, save for the number.
+
+        ``following`` is what somebody may do next, while the demo runs.
+        """
         self._console = console
         self._pools = pools
         self._port = port
         self._load = load
+        self._following = following
         self.has_failed = False
         """Whether the live view ended by an error of its own, which it has printed."""
 
@@ -67,7 +71,13 @@ class Screen:
         is_tls = self._port.tls is not None
         endpoints = [of_pool(pool, self._port, is_tls=is_tls) for pool in self._pools]
         fleet = Fleet([Given(endpoints)], Asker(self._port, Identity(), TIMEOUT))
-        app = Top(fleet, LIVE, caption=lambda: STOPPING if stopping.is_set() else self._said(), leave=stop)
+        app = Top(
+            fleet,
+            LIVE,
+            caption=lambda: STOPPING if stopping.is_set() else self._said(),
+            notice=lambda: "" if stopping.is_set() else self._following,
+            leave=stop,
+        )
         ending = asyncio.create_task(_end(app, stopping, over))
         try:
             await app.run_async()

@@ -78,7 +78,7 @@ class Show:
             runner = Runner([command.worker(pool, environ) for pool in self._pools], output)
             if seconds is not None:
                 asyncio.get_running_loop().call_later(seconds, runner.stop)
-            screen = Screen(self._console, self._pools, self._port, self._load)
+            screen = Screen(self._console, self._pools, self._port, self._load, following(url))
             over = asyncio.Event()
             ending = self._ending = Ending(runner)
             status, *_ = await asyncio.gather(
@@ -98,14 +98,19 @@ class Show:
             shutil.rmtree(directory, ignore_errors=True)
 
     def _announce(self, url: str, log: Path) -> None:
-        shown = plain(masked_url(url))
-        self._console.print(f"Broker: {shown}")
+        self._console.print(f"Broker: {plain(masked_url(url))}")
         scheme = "http" if self._port.tls is None else "https"
         for pool in self._pools:
             self._console.print(f"{pool.name:<12}{scheme}://localhost:{pool.port}/metrics")
         self._console.print(f"The workers' log, which stays if something goes wrong: {log}\nCtrl-C stops everything.")
-        again = f"BROKER={shown}" if shown == url else "with the same BROKER"  # a masked one could not be used
-        self._console.print(f"Next, in another terminal of a clone: make monitoring {again}\n")
+        self._console.print(f"{following(url)}\n")
+
+
+def following(url: str) -> str:
+    """Tell what to do next; the live view says it again, since it covers what was printed before."""
+    shown = plain(masked_url(url))
+    again = f"BROKER={shown}" if shown == url else "with the same BROKER"  # a masked one could not be used
+    return f"Next, in another terminal of a clone: make monitoring {again}"
 
 
 async def announce_stop(console: Console, stopping: asyncio.Event) -> None:

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import html
 import re
-from pathlib import Path
+from importlib import resources
 
 from otel_celery.page import words
 from otel_celery.page.style import RUNBOOK_STYLE, headers
 
-BODY = Path(__file__).with_name("runbook.html")
+BODY = resources.files("otel_celery.page") / "runbook.html"
+"""It need not be a file: an application may run out of a zip."""
 
 _WRITTEN = """<!doctype html>
 <html lang="en-GB">

@@ -66,17 +66,19 @@ class Top(App[None]):
         fleet: Fleet,
         interval: float,
         caption: Callable[[], str] = lambda: "",
+        notice: Callable[[], str] = lambda: "",
         leave: Callable[[], None] | None = None,
     ) -> None:
-        """Show this fleet, looked at every ``interval`` seconds; ``caption`` is said beside what is counted.
+        """Show this fleet, looked at every ``interval`` seconds.
 
+        ``caption`` is said beside what is counted, ``notice`` below it.
         ``leave`` is called where somebody wants to quit; without it that ends the view.
         """
         super().__init__(ansi_color=True)
         self.theme = "ansi-dark"  # the terminal's own colours: they fit it, be they sixteen, light or dark
         self._fleet = fleet
         self.interval = interval
-        self._caption = caption
+        self._caption, self._notice = caption, notice
         self._leave = leave or self.exit
         self.view: View | None = None
         """What was looked at last."""
@@ -133,7 +135,7 @@ class Top(App[None]):
         words = headlines.counts(view, self.interval, "PAUSED" if self.is_paused else "", self._caption())
         words.align("left", self.size.width)
         self._summary.update(words)
-        lines = [*headlines.notes(view), *(() if is_shown else headlines.problems(view))]
+        lines = [*headlines.notes(view, self._notice()), *(() if is_shown else headlines.problems(view))]
         self._strip.update(Text("\n").join(lines))
         self._strip.set_class(not lines, "hidden")
         for screen in self.screen_stack:

@@ -8,6 +8,7 @@ from rich.text import Text
 
 from otel_celery.top import drawing
 from otel_celery.top.columns import BAD, DIM, ODD
+from otel_celery.watch.model import State
 from otel_celery.watch.words import count, duration, plural, rate, share
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ BOUND = 9
 LISTED = 12
 """Lines of a list at most."""
 HEAD = "bold underline"
+METRICS = "/metrics"
 
 
 def look(kind: str, row: Any, fleet: Fleet, view: View, width: int) -> Iterator[Text]:
@@ -103,8 +105,16 @@ def of_problem(problem: Problem, view: View) -> Iterator[Text]:
     yield Text(problem.do)
     yield Text("")
     yield Text(f"More: {problem.link}", DIM)
-    for url in [worker.url for worker in view.workers if not worker.why][:1]:
-        yield Text(f"      {url.removesuffix('/metrics')}/-/runbook#{problem.link.partition('#')[2]}", DIM)
+    for url in [*_runbooks(view)][:1]:
+        yield Text(f"      {url}#{problem.link.partition('#')[2]}", DIM)
+
+
+def _runbooks(view: View) -> Iterator[str]:
+    """Tell where workers that answer serve the runbook, be they well or not: beside their metrics."""
+    for worker in view.workers:
+        url = worker.url.partition("?")[0]
+        if url.endswith(METRICS) and worker.state not in {State.AWAY, State.FOREIGN}:
+            yield f"{url.removesuffix(METRICS)}/-/runbook"
 
 
 def _rates(row: Worker | Task) -> Text:

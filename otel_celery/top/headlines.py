@@ -34,8 +34,10 @@ def counts(view: View, interval: float, *more: str) -> Text:
     return line(" " + "  ".join(part for part in parts if part), "")
 
 
-def notes(view: View) -> Iterator[Text]:
-    """Say notes and beats, which have no pane."""
+def notes(view: View, notice: str = "") -> Iterator[Text]:
+    """Say notes and beats, which have no pane, behind what somebody is to know besides."""
+    if notice:
+        yield line(f" {notice}", columns.DIM)
     for note in view.notes[:NOTES]:
         yield line(f"! {note.sentence}", columns.ODD)
     if len(view.notes) > NOTES:

@@ -16,13 +16,13 @@ import h11
 from otel_celery.masking import reason
 from otel_celery.pools import client
 from otel_celery.settings.credentials import UnusableError
-from otel_celery.watch.endpoints import EndpointError
+from otel_celery.watch.endpoints import METRICS, EndpointError
 
 if TYPE_CHECKING:
     from otel_celery.settings.settings import Port
     from otel_celery.watch.endpoints import Endpoint
 
-OK = 200
+OK, NOT_FOUND = 200, 404
 MOST = 64 * 1024 * 1024
 """Bytes of an answer at most."""
 CHUNK = 256 * 1024
@@ -30,7 +30,7 @@ ACCEPT = b"text/plain;version=0.0.4"
 MEANINGS = {
     401: "it wants other credentials",
     403: "it wants other credentials",
-    404: "there is nothing at this path",
+    NOT_FOUND: "there is nothing at this path",
 }
 SENTENCES: dict[type[Exception], str] = {
     ConnectionRefusedError: "the connection is refused; nothing listens there",
@@ -50,6 +50,8 @@ class Answer:
     body: str = ""
     why: str = ""
     """One sentence without a full stop; empty if it answered with status 200."""
+    is_foreign: bool = False
+    """Whether it cannot be a port of ours: those have metrics at their path, whatever else is wrong."""
 
 
 class Asker:
@@ -78,7 +80,8 @@ class Asker:
         except (asyncio.TimeoutError, OSError, h11.RemoteProtocolError, TooMuchError, ValueError) as error:
             return Answer(why=self._why(error))
         if status != OK:
-            return Answer(why=f"HTTP {status}" + (f"; {MEANINGS[status]}" if status in MEANINGS else ""))
+            why = f"HTTP {status}" + (f"; {MEANINGS[status]}" if status in MEANINGS else "")
+            return Answer(why=why, is_foreign=status == NOT_FOUND and endpoint.path.partition("?")[0] == METRICS)
         return Answer(body)
 
     async def _exchange(self, endpoint: Endpoint) -> tuple[int, str]:
@@ -133,7 +136,10 @@ async def _response(conversation: h11.Connection, reader: asyncio.StreamReader) 
     while True:
         event = conversation.next_event()
         if event is h11.NEED_DATA:
-            conversation.receive_data(await reader.read(CHUNK))
+            data = await reader.read(CHUNK)
+            if not (data or status or conversation.trailing_data[0]):
+                raise ConnectionResetError  # h11 would tell of its own states
+            conversation.receive_data(data)
         elif isinstance(event, h11.Response):
             status = event.status_code
         elif isinstance(event, h11.Data):

@@ -59,7 +59,10 @@ def unconsumed(view: View, broker: Broker | None, drained: Collection[str] = ())
 
 
 def full(watched: Iterable[Watched], views: Sequence[View]) -> Iterator[Finding]:
-    """Find workers whose slots were all busy at each look, and which have a long task, or as many more waiting."""
+    """Find workers whose slots were all busy at each look, and which have a long task, or as many more waiting.
+
+    Not those that drain: they take no more, and an alert tells of those that do not end.
+    """
     pages = {each.endpoint.url: each for each in watched}
     before = {(worker.url, worker.name) for worker in views[0].workers if _is_full(worker)}
     for worker in views[-1].workers:
@@ -79,7 +82,7 @@ def full(watched: Iterable[Watched], views: Sequence[View]) -> Iterator[Finding]
 
 
 def _is_full(worker: Worker) -> bool:
-    return 0 < (worker.size or 0) <= (worker.active or 0)
+    return worker.state is not State.DRAINING and 0 < (worker.size or 0) <= (worker.active or 0)
 
 
 def _waiting(worker: Worker) -> str:

@@ -30,7 +30,7 @@ def _of_endpoint(watched: Watched, totals: Totals, stall: float) -> Iterable[Wor
     if not watched.is_asked:
         return
     if watched.why:
-        state = State.AWAY if watched.is_ours or not watched.page.scrapes else State.FOREIGN
+        state = State.FOREIGN if watched.is_foreign else State.AWAY
         for node in watched.nodes or ((watched.node(""),) if watched.is_worker else ()):
             yield Worker(node.url, node.worker or watched.endpoint.address, node.pool, state, watched.why)
         return

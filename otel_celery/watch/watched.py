@@ -27,6 +27,8 @@ class Watched:
         self.page = Exposition(families.WANTED, self._meet)
         self.why = ""
         """Why there is no page now; empty if there is one."""
+        self.is_foreign = False
+        """Whether something else answers now, which was never ours."""
         self.is_asked = False
         """Whether it has answered, or failed to, at least once."""
         self.has_answered_before = False
@@ -52,6 +54,7 @@ class Watched:
             self._totals.add([("changes", self.endpoint.url)], 1)
         self.has_answered_before = self.is_asked and not self.why
         self.is_asked, self.why = True, answer.why
+        self.is_foreign = answer.is_foreign and not self.is_ours
         if answer.why:
             return
         starts = self.page.starts
@@ -61,7 +64,7 @@ class Watched:
         self._totals.add([("starts", self.endpoint.url)], self.page.starts - starts)
         self.nodes = tuple(self.node(series.labels.get("worker", "")) for series in self.page[families.UP])
         if not self.is_ours:
-            self.why = NOT_OURS
+            self.why, self.is_foreign = NOT_OURS, True
 
     def node(self, worker: str) -> Node:
         """Name a worker of this endpoint."""

@@ -107,6 +107,7 @@ def test_the_demo_shows_the_live_view_in_a_terminal(tmp_path: Path, terminal: Te
     terminal.wait_for("5 of 5 workers up")
     screen = terminal.wait_for("orders.place")
     assert all(f"{pool.lower()}@localhost" in screen for pool in POOLS)
+    assert "\n Next, in another terminal of a clone: make monitoring BROKER=redis://" in screen
     assert screen.splitlines()[-1].startswith(" ? help  ")
     terminal.do("send-keys", "4")
     terminal.wait_for("4 problems")

@@ -5,7 +5,14 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+import shlex
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
 
+import otel_celery
 from devops.monitoring import runbook as made
 from otel_celery.page import runbook
 from otel_celery.page.runbook import Runbook
@@ -21,11 +28,37 @@ def test_it_is_made_of_the_file() -> None:
     assert runbook.BODY.read_text("utf-8") == made.text()
 
 
+def test_a_package_that_runs_out_of_a_zip_has_it(tmp_path: Path) -> None:
+    """As an application that is one file does: no path leads to what is in there."""
+    archive = tmp_path / "app.zip"
+    package = Path(otel_celery.__file__).parent
+    with zipfile.ZipFile(archive, "w") as made_of:
+        for path in (*package.glob("*.py"), *(package / "page").glob("*.*")):
+            made_of.write(path, path.relative_to(package.parent))
+    program = (
+        f"import sys; sys.path.insert(0, {str(archive)!r}); from otel_celery.page.runbook import Runbook; "
+        f"sys.stdout.buffer.write(Runbook('worker w@h').html())"
+    )
+    shown = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True).stdout
+    assert shown == Runbook("worker w@h").html()
+
+
 def test_each_alert_has_its_section() -> None:
     """Under its name in lower case, which stands behind the alert's `runbook_url` as well."""
     known = alerts.read().values()
     assert {alert.link.partition("#")[2] for alert in known} <= {*IDS}
     assert len(IDS) == len({*IDS})
+
+
+def test_the_alerts_lead_to_a_port_by_the_documented_command(tmp_path: Path) -> None:
+    """Each to its section, and none to a file behind the port's address."""
+    root = Path(__file__).parents[3]
+    shutil.copy(root / "devops" / "monitoring" / "alerts.yml", tmp_path)
+    (command,) = re.findall(r"^\$ (sed .*runbook_url.*)$", (root / "docs" / "port.md").read_text("utf-8"), re.MULTILINE)
+    subprocess.run(shlex.split(command), check=True, cwd=tmp_path)
+    links = re.findall(r"^ +runbook_url: (\S+)$", (tmp_path / "alerts.yml").read_text("utf-8"), re.MULTILINE)
+    assert {*links} <= {f"http://queues.example.org:9106/-/runbook#{name}" for name in IDS}
+    assert len(links) > 40
 
 
 def test_a_link_leads_back_to_the_page_or_to_a_section() -> None:

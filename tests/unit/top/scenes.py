@@ -93,7 +93,7 @@ def problem(  # noqa: PLR0917  a row of a table
     """Make a problem; what the runbook says of it is here the same for all."""
     look, command = "Does the process live?", "pgrep -af 'celery.*worker'"
     return Problem(
-        alert, severity, subject, figure, since, after, look, command, "Start it again.", f"RUNBOOK.md#{alert}"
+        alert, severity, subject, figure, since, after, look, command, "Start it again.", f"RUNBOOK.md#{alert.lower()}"
     )
 
 

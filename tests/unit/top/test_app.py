@@ -295,6 +295,18 @@ def test_what_leaving_says_is_seen_from_an_open_row() -> None:
     played(play)
 
 
+def test_what_is_to_be_done_next_stays_on_the_screen() -> None:
+    """What the demo printed before is behind the view."""
+
+    async def play() -> None:
+        app = Top(Still(TROUBLE), 0.2, notice=lambda: "Next: make monitoring")  # type: ignore[arg-type]
+        async with app.run_test(size=(80, 24)):
+            await until(lambda: app.view is not None)
+            await until(lambda: lines(app)[1] == " Next: make monitoring")
+
+    played(play)
+
+
 def test_hostile_names_are_shown_as_letters() -> None:
     """Markup is no style, and an escape sequence moves no cursor."""
 

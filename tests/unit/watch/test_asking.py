@@ -65,8 +65,26 @@ def test_a_status_that_is_not_200_is_no_answer(status: int, why: str) -> None:
         assert ask(port.address)[0].why.startswith(why)
 
 
-def test_what_does_not_speak_http_says_so() -> None:
-    """A Redis behind the address, say."""
+@pytest.mark.parametrize(
+    ("status", "path", "is_foreign"),
+    [(404, "", True), (404, "/metrics?a=b", True), (404, "/metric", False), (503, "", False), (401, "", False)],
+)
+def test_a_port_of_ours_has_metrics(status: int, path: str, is_foreign: bool) -> None:  # noqa: FBT001
+    """So that something else answers where there are none; a path of somebody's own may be wrong, or a proxy's."""
+    with serving() as port:
+        port.status = status
+        assert ask(f"http://{port.address}{path}")[0].is_foreign is is_foreign
+
+
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        (b"-ERR unknown command\r\n", "what answers does not speak HTTP as expected: "),
+        (b"", "the connection was cut off; what listens there may not speak HTTP"),
+    ],
+)
+def test_what_does_not_speak_http_says_so(said: bytes, why: str) -> None:
+    """A PostgreSQL behind the address, say, or a Redis, which hangs up on who speaks HTTP."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.listen()
 
@@ -74,12 +92,12 @@ def test_what_does_not_speak_http_says_so() -> None:
             asking = asyncio.create_task(Asker(Port(), Identity(), 5).ask(of_url(f"127.0.0.1:{number}")))
             connection, _ = await asyncio.to_thread(server.accept)
             await asyncio.to_thread(connection.recv, 4096)
-            connection.sendall(b"-ERR unknown command\r\n")
+            connection.sendall(said)
             connection.close()
             return await asking
 
         number = server.getsockname()[1]
-        assert asyncio.run(answered()).why.startswith("what answers does not speak HTTP as expected: ")
+        assert asyncio.run(answered()).why.startswith(why)
 
 
 def test_credentials_are_the_urls_or_else_the_environments(tmp_path: Path) -> None:

@@ -82,6 +82,11 @@ def test_a_worker_that_is_full() -> None:
     assert "WorkerFull" not in names
 
 
+def test_a_worker_that_drains_is_not_full() -> None:
+    """A deploy ends it when its last tasks have, and more slots would be for nobody."""
+    assert list(found(Played(), a=page(draining=1, tasks_active=4, oldest=720))) == []
+
+
 def test_two_workers_of_one_name() -> None:
     """They are at two endpoints."""
     (only,) = found(Played(known=["a:1", "b:1"]), a=page(), b=page())

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from otel_celery.watch.model import View
 
 
+FOREIGN = "404"
+"""In the place of a page: something else answers, and has none."""
+
+
 @dataclass
 class Played(Asker):
     """Endpoints whose pages a test writes, on a clock that it turns; what is not written does not answer."""
@@ -47,6 +51,8 @@ class Played(Asker):
         """Answer with the page."""
         self.asked.append(endpoint)
         text = self.pages.get(endpoint.address)
+        if text == FOREIGN:
+            return Answer(why="HTTP 404", is_foreign=True)
         return Answer(why="no answer within 2 s") if text is None else Answer(text)
 
     def look(self, seconds: float = 0.0, **pages: str) -> View:
@@ -124,6 +130,15 @@ def test_what_is_not_ours_is_told_from_a_worker_that_is_away() -> None:
     assert (foreign.alert, foreign.severity, foreign.after) == ("NotOtelCelery", "critical", 60)
     assert foreign.look.startswith("Is this the worker's port?")
     assert foreign.link == away.link
+
+
+def test_what_has_no_metrics_is_not_ours_unless_it_was_before() -> None:
+    """A website, say, until nothing listens there; a proxy may forget its worker for a while."""
+    played = Played(known=["a:1", "b:1"])
+    states = [worker.state for worker in played.look(a=FOREIGN, b=page()).workers]
+    assert states == [State.FOREIGN, State.UP]
+    played.pages.clear()
+    assert [worker.state for worker in played.look(3, b=FOREIGN).workers] == [State.AWAY, State.AWAY]
 
 
 def test_an_endpoint_that_its_source_no_longer_tells_is_gone() -> None:
