@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 import socket
 import tempfile
@@ -29,7 +30,10 @@ if TYPE_CHECKING:
 
     from otel_celery.pools.plan import Pool
 
-FOREIGN = ("PROMETHEUS_PORT", "PROMETHEUS_ENABLED", "OTEL_SDK_DISABLED")
+BROKERS = ("CELERY_BROKER_URL", "CELERY_BROKER_READ_URL", "CELERY_BROKER_WRITE_URL", "CELERY_RESULT_BACKEND")
+"""Variables that Celery prefers to what an app says: where the user's shell has them, the load would go there."""
+
+FOREIGN = ("PROMETHEUS_PORT", "PROMETHEUS_ENABLED", "OTEL_SDK_DISABLED", *BROKERS)
 """Variables of the user's shell that the demo ignores: they would switch its metrics off, or keep it from starting."""
 
 
@@ -63,7 +67,7 @@ class Show:
                 url = self._broker
                 if url is None:
                     url = await stack.enter_async_context(embedded(directory))
-                app.conf.broker_url = url
+                _send_to(url)
                 self._announce(url, log)
                 status = await self._perform(url, log, seconds)
         finally:
@@ -104,6 +108,13 @@ class Show:
             self._console.print(f"{pool.name:<12}{scheme}://localhost:{pool.port}/metrics")
         self._console.print(f"The workers' log, which stays if something goes wrong: {log}\nCtrl-C stops everything.")
         self._console.print(f"{following(url)}\n")
+
+
+def _send_to(url: str) -> None:
+    """Have this process's app publish to a broker, and to none that the user's shell names."""
+    for name in BROKERS:
+        os.environ.pop(name, None)
+    app.conf.broker_url = url
 
 
 def following(url: str) -> str:

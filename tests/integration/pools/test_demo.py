@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.xdist_group("demo")  # one at a time: each is some fifteen processes
 
 POOLS = ("TRADING", "PIPELINE", "ALLOCATION", "MARKET", "GENERAL")
+NOBODY = "redis://127.0.0.1:1/0"
+"""A broker at which nothing listens."""
 
 
 WITHIN = 5.0
@@ -42,9 +44,12 @@ def ports() -> dict[str, str]:
 def test_the_demo_shows_its_pools_at_work(tmp_path: Path, ports: dict[str, str], how: str) -> None:
     """With a broker of its own: five URLs, five pools up with tasks received, and a clean end.
 
-    Ctrl-C reaches every process of the terminal's group, the workers among them, at once.
+    Ctrl-C reaches every process of the terminal's group, the workers among them, at once. The brokers of the user's
+    shell, which Celery prefers to what an app says, get nothing.
     """
-    with Fleet(otel_celery("demo"), tmp_path / "out", {**ports, "TMPDIR": str(tmp_path)}) as fleet:
+    theirs = dict.fromkeys(("CELERY_BROKER_URL", "CELERY_BROKER_WRITE_URL", "CELERY_BROKER_READ_URL"), NOBODY)
+    environ = {**ports, **theirs, "CELERY_RESULT_BACKEND": NOBODY, "TMPDIR": str(tmp_path)}
+    with Fleet(otel_celery("demo"), tmp_path / "out", environ) as fleet:
         for port in ports.values():
             fleet.wait_for(f"http://localhost:{port}/metrics")
         fleet.wait_for(r"trading .*│ +yes │ +\d/2 │ +[1-9]\d* ")

@@ -36,7 +36,7 @@ STALE_OR_LONG = {
 }  # fmt: skip
 """Alerts of which each history is left out."""
 COUNTS = {"CeleryHardTimeLimits", "CeleryPoisonMessage", "CeleryTasksRejected", "CeleryTasksRevoked"}
-"""What counts within a quarter of an hour."""
+"""What counts within a quarter of an hour; played without UNJUDGED, where no worker says that it is up."""
 RATE = re.compile(r"\brate\(|rate\d+[mhd]\b")
 SLACK = 60
 """Seconds by which a rate may be later: its window has the sample before it too."""
@@ -61,7 +61,10 @@ def played() -> Iterator[tuple[str, Block]]:
     replayed = {rule["alert"] for turn in turns() for rule in turn if "alert" in rule} - OF_PROMETHEUS
     for number, (block, _) in enumerate(blocks()):
         is_stale = any("stale" in one.samples for one in read(block))
-        if name_of(block) in replayed and not is_stale and checks_of(block)[-1][0] <= LONGEST:
+        is_judged = name_of(block) not in COUNTS or not any(
+            one.name.startswith("celery_worker_up{") for one in read(block)
+        )
+        if name_of(block) in replayed and is_judged and not is_stale and checks_of(block)[-1][0] <= LONGEST:
             yield f"block-{number}", block
 
 
