@@ -30,7 +30,12 @@ SHARED = {"rabbitmq_url", "managed"}
 
 
 def pytest_configure() -> None:
-    """Let all that the tests start be interrupted: a shell ignores SIGINT and SIGQUIT for what it runs beside it."""
+    """Let all that the tests start be interrupted, and have none of it use a broker that the developer's shell names.
+
+    A shell ignores SIGINT and SIGQUIT for what it runs beside it. Celery prefers these variables to what an app says.
+    """
+    for name in ("CELERY_BROKER_URL", "CELERY_BROKER_READ_URL", "CELERY_BROKER_WRITE_URL", "CELERY_RESULT_BACKEND"):
+        os.environ.pop(name, None)
     for number, usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGQUIT, signal.SIG_DFL)):
         if signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, usual)
