@@ -46,10 +46,17 @@ class Courier:
 
     def settle(self, seconds: float) -> bool:
         """Wait until all queued errands are done, at most for some seconds; tell whether they are."""
+        return self.mark()(seconds)
+
+    def mark(self) -> Callable[[float], bool]:
+        """Return what waits, once and for some seconds at most, until the errands queued by now are done.
+
+        It tells whether they are; without any time left too.
+        """
         done = self._lock()
         done.acquire()
         self._errands.put(done.release)
-        return done.acquire(timeout=seconds)  # not a queue's, see ``native.Flag``
+        return lambda seconds: done.acquire(timeout=seconds)  # not a queue's, see ``native.Flag``
 
     def dismiss(self) -> None:
         """Let the thread end, after the queued errands."""

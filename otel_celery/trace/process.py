@@ -49,6 +49,8 @@ class ProcessTracing:
         self._spans = ProcessSpans(self._batches)
         self._own = provider.make(self._ids, self._spans, attributes)
         self._courier: Courier | None = None
+        self._sending: Callable[[float], bool] | None = None
+        """What waits for the sending that has begun."""
         self._is_ours = False
         self._is_over = False
         self._forks_children = False
@@ -151,14 +153,15 @@ class ProcessTracing:
 
     def send(self) -> None:
         """Begin to send the spans that have ended in this process, without waiting."""
-        flush = self._flush()
+        flush, self._sending = self._flush(), None
         if self._courier is not None and self._courier.is_here and flush is not None:
             self._courier.ask(flush)
+            self._sending = self._courier.mark()
 
     def wait(self, until: float) -> None:
         """Wait for the sending that has begun, until this time of the monotonic clock."""
-        courier = self._courier
-        if courier is not None and courier.is_here and not courier.settle(max(0.0, until - time.monotonic())):
+        sending, self._sending = self._sending, None
+        if sending is not None and not sending(max(0.0, until - time.monotonic())):
             self._tell_late()
 
     def _tell_late(self) -> None:

@@ -93,9 +93,9 @@ def test_an_application_that_has_instrumented_celery_keeps_it(make: Callable[...
 
 
 def test_a_receiver_that_hangs_holds_an_end_up_for_the_bound(
-    make: Callable[..., ProcessTracing], receiver: Receiver
+    make: Callable[..., ProcessTracing], receiver: Receiver, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """And not for the exporter's own timeout, which is 10 s."""
+    """And not for the exporter's own timeout, which is 10 s; what was not sent by then is said once."""
     receiver.hangs = True
     tracing = make(OTEL_PYTHON_CELERY_TRACE_FLUSH_TIMEOUT="300")
     tracing.start()
@@ -103,6 +103,24 @@ def test_a_receiver_that_hangs_holds_an_end_up_for_the_bound(
     began = time.monotonic()
     tracing.close()
     assert 0.3 <= time.monotonic() - began < 5
+    tracing.close()
+    said = "could not be sent within 0.3 s, and may be lost"
+    assert [said in message for message in caplog.messages] == [True]
+
+
+def test_spans_that_were_sent_meanwhile_are_not_late(
+    make: Callable[..., ProcessTracing], receiver: Receiver, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Though their time is over when somebody waits for them: a worker's last metrics take longer than that."""
+    tracing = make()
+    tracing.start()
+    end_a_span()
+    tracing.send()
+    assert tracing._courier is not None
+    assert tracing._courier.settle(30)
+    tracing.wait(time.monotonic() - 1)
+    assert receiver.spans("of another")
+    assert caplog.messages == []
 
 
 def test_an_id_generator_that_is_not_installed_is_refused(receiver: Receiver, errors: list[Exception]) -> None:
