@@ -34,7 +34,7 @@ BROKERS = ("CELERY_BROKER_URL", "CELERY_BROKER_READ_URL", "CELERY_BROKER_WRITE_U
 """Variables that Celery prefers to what an app says: where the user's shell has them, the load would go there."""
 
 FOREIGN = ("PROMETHEUS_PORT", "PROMETHEUS_ENABLED", "OTEL_SDK_DISABLED", *BROKERS)
-"""Variables of the user's shell that the demo ignores: they would switch its metrics off, or keep it from starting."""
+"""Variables of the user's shell that the demo ignores: they would switch its metrics off, or stop or divert it."""
 
 
 class Show:
