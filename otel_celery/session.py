@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, Any
 
 from otel_celery.controller import observe_end
 from otel_celery.forks import gate
-from otel_celery.freezing import freeze
+from otel_celery.freezing import Pause, freeze
 from otel_celery.lifecycle import Where, guarded
 from otel_celery.masking import reason
 from otel_celery.observe.children import (
+    collects_before_forks,
     forks_processes,
     has_processes,
     starts_beat,
@@ -66,6 +67,7 @@ class Session:
         """Counts what this worker publishes, also in its pool's children; None with metrics off."""
         self._was_over = False
         self._is_frozen = False
+        self._pause = Pause()
         self.on_end: Callable[[], None] = lambda: None
         self.warnings: list[str] = []
         """Sentences about other parts that do not work, such as the relay."""
@@ -81,6 +83,7 @@ class Session:
 
     def uninstall(self) -> None:
         """Stop observing and exporting; the hooks that a running worker cannot lose stay, without effect."""
+        self._pause.end()
         self._watch.uninstall()
         self._outlets.close()
         self.on_end()
@@ -107,6 +110,8 @@ class Session:
             guarded(self._recording.tallies, Where.CHILDREN, warm_up)
         if self._settings.gc_freeze:
             guarded(self._recording.tallies, Where.CHILDREN, self._freeze)
+        elif collects_before_forks(self._worker):
+            guarded(self._recording.tallies, Where.CHILDREN, self._pause.begin)
 
     def _begin_traces(self, traces: WorkerTraces) -> None:
         if self._is_green and traces.has_grpc:
@@ -144,6 +149,7 @@ class Session:
 
         Raises SystemExit in a strict environment if the port is taken, or its TLS files cannot be used.
         """
+        self._pause.end()
         if self._was_over:
             say(logging.WARNING, f"worker {self._worker.hostname} was over and is started again: it has no metrics now")
         if self._outlets.is_closed:

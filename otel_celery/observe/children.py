@@ -45,6 +45,14 @@ def forks_processes(worker: Any) -> bool:
     return has_processes(worker) and methods <= {None, "fork"}
 
 
+def collects_before_forks(worker: Any) -> bool:
+    """Tell whether Celery collects garbage before it forks each child: its pool for event loops does.
+
+    Source: celery.concurrency.asynpool, ``AsynPool._create_worker_process``.
+    """
+    return forks_processes(worker) and bool(getattr(worker, "use_eventloop", False))
+
+
 def warm_up() -> None:
     """Have imported what each forked child would import as it begins: where cffi is installed, billiard parses C by it.
 

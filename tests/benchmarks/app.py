@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import time
 from pathlib import Path
@@ -28,7 +29,12 @@ for name in TASKS:
 
 @app.task(name="bench.noting")
 def noting() -> None:
-    """Note that this process has run a task, in a file of its own; take long enough that each child gets some."""
+    """Note that this process has run a task, in a file of its own; take long enough that each child gets some.
+
+    Collect garbage before, if the benchmark asks for it.
+    """
+    if os.environ.get("BENCH_COLLECT"):
+        gc.collect()
     with Path(os.environ["BENCH_NOTES"], str(os.getpid())).open("ab") as note:
         note.write(b".")
     time.sleep(0.2)

@@ -2,13 +2,15 @@
 
 A worker of eight children is started, scraped and pushed as its way has it, and given tasks until each child has run
 enough of them. Its memory is the proportional set size (PSS) of the main process and of all its children: a page that
-several share counts for each of them in part. Its start-up is the time until it logs that it is ready, and the CPU time
-that its main process had taken by then, which a busy machine does not change.
+several share counts for each of them in part. A full collection of garbage writes into nearly every page, and ends the
+sharing: with ``--collected`` each child has had one. Its start-up is the time until it logs that it is ready, and the
+CPU time that its main process had taken by then, which a busy machine does not change.
 
 Each round starts a worker of each way, and the next round the other way round. Printed are medians; of start-up the
 medians of the differences within the rounds.
 
     python -m tests.benchmarks.weight --rounds 5
+    python -m tests.benchmarks.weight --collected
     python -m tests.benchmarks.weight --way bare --way port-frozen --tasks 50 --recycled
 """
 
@@ -91,6 +93,7 @@ def main() -> None:
     parser.add_argument(
         "--recycled", action="store_true", help="replace each child after so many tasks, and measure then"
     )
+    parser.add_argument("--collected", action="store_true", help="have each child collect its garbage in each task")
     options = parser.parse_args()
     ways = list(dict.fromkeys(["bare", *(options.way or WAYS)]))
     weighed: dict[str, list[Weight]] = {way: [] for way in ways}
@@ -118,7 +121,7 @@ def weigh(bench: Rig, mode: Mode, options: argparse.Namespace) -> Weight:
     more = ("-l", "INFO", *(("--max-tasks-per-child", str(options.tasks)) if options.recycled else ()))
     with ExitStack() as stack:
         begun = time.time()
-        environment = {"BENCH_NOTES": str(notes)}
+        environment = {"BENCH_NOTES": str(notes), "BENCH_COLLECT": "1" if options.collected else ""}
         mode = replace(mode, arguments=(*mode.arguments, *more))
         worker = stack.enter_context(bench.running(mode, concurrency=options.children, environment=environment))
         await_(lambda: ready_at(worker) is not None, worker, PATIENCE)

@@ -7,7 +7,7 @@ import sys
 
 BEGIN = """
 import gc, os
-from otel_celery.freezing import freeze
+from otel_celery.freezing import Pause, freeze
 
 class Cycle:
     def __init__(self):
@@ -71,3 +71,61 @@ del kept
 print(len(alive))
 """
     assert told(story) == "0"
+
+
+def test_a_pause_leaves_nothing_frozen() -> None:
+    """What is alive is frozen during the pause only: each child thaws it, and so does the main process at the end."""
+    story = """
+kept, pause = Cycle(), Pause()
+pause.begin()
+print(gc.get_freeze_count() > 1_000, in_child(gc.get_freeze_count), end=" ")
+del kept
+print(collect(), in_child(collect), end=" ")
+pause.end()
+print(gc.get_freeze_count(), in_child(gc.get_freeze_count), collect())
+"""
+    assert told(story) == "True 0 1 0 0 0 0"
+
+
+def test_a_pause_collects_what_was_garbage() -> None:
+    """Celery's collections between the forks find nothing to look at, so the pause's own comes first."""
+    assert told("Cycle(); print(len(alive)); Pause().begin(); print(len(alive))").split() == ["1", "0"]
+
+
+def test_what_the_application_has_frozen_stays() -> None:
+    """It stays in both processes, whether it was frozen before the pause or meanwhile; nothing else is added to it."""
+    story = """
+freeze()
+frozen, pause = gc.get_freeze_count(), Pause()
+early = [Cycle() for _ in range(100)]
+pause.begin()
+print(gc.get_freeze_count() == frozen, end=" ")
+pause.end()
+print(gc.get_freeze_count() == frozen, in_child(gc.get_freeze_count) > 1_000)
+"""
+    assert told(story) == "True True True"
+    meanwhile = """
+pause = Pause()
+pause.begin()
+late = [Cycle() for _ in range(100)]
+gc.freeze()
+print(in_child(gc.get_freeze_count) > 1_000, end=" ")
+pause.end()
+print(gc.get_freeze_count() > 1_000)
+"""
+    assert told(meanwhile) == "True True"
+
+
+def test_two_workers_pause_at_once() -> None:
+    """Whoever comes second leaves the first one's pause alone, and whoever ends without a pause changes nothing."""
+    story = """
+first, second = Pause(), Pause()
+first.begin()
+second.begin()
+second.end()
+print(gc.get_freeze_count() > 1_000, end=" ")
+first.end()
+first.end()
+print(gc.get_freeze_count())
+"""
+    assert told(story) == "True 0"

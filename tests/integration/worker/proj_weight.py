@@ -1,4 +1,4 @@
-"""An app whose children tell what they inherited; its worker writes down what was imported when it first forked."""
+"""An app whose children tell what they inherited; its worker writes down what it had when it forked."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import sys
 from pathlib import Path
 
+from celery import signals
 from opentelemetry import metrics
 
 from tests.integration.worker.proj import app
@@ -16,7 +17,13 @@ _main = os.getpid()
 
 
 def _write_down() -> None:
-    """Write the names of the imported modules, once; another module's own fork may come earlier, and counts."""
+    """Write how many objects are frozen, at each fork of the main process, and the names of the imported modules, once.
+
+    Another module's own fork may come earlier, and counts.
+    """
+    if os.getpid() == _main:
+        with Path(os.environ.get("T_FROZEN") or os.devnull).open("a") as file:
+            file.write(f"{gc.get_freeze_count()}\n")
     path = Path(os.environ.get("T_MODULES") or os.devnull)
     if os.getpid() == _main and "otel_celery_forked" not in sys.modules:
         sys.modules["otel_celery_forked"] = sys
@@ -24,6 +31,9 @@ def _write_down() -> None:
 
 
 os.register_at_fork(before=_write_down)
+
+if os.environ.get("T_FREEZES"):
+    signals.worker_init.connect(lambda **_: gc.freeze(), weak=False)
 
 
 @app.task(name="weight.frozen")

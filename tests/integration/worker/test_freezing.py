@@ -38,13 +38,32 @@ def test_children_are_frozen_also_those_that_follow(site: Site) -> None:
 
 
 @pytest.mark.prefork
-def test_by_default_nothing_is_frozen(site: Site) -> None:
-    """Neither the first child nor one that follows it inherits anything that its collector leaves out."""
-    worker = HOOK.start(site, "prefork", app=APP, arguments=("--max-tasks-per-child", "1"), concurrency=1).wait_ready()
-    found = [site.client.send_task("weight.frozen").get(timeout=30) for _ in range(2)]
-    assert [objects for _, objects in found] == [0, 0]
-    assert len({pid for pid, _ in found}) == 2
+def test_by_default_nothing_stays_frozen(site: Site) -> None:
+    """It is only while the pool forks: children have thawed it, and so has the main process before later forks."""
+    frozen = site.directory / "frozen"
+    environment = {"T_FROZEN": str(frozen)}
+    arguments = ("--max-tasks-per-child", "1")
+    worker = HOOK.start(site, "prefork", app=APP, environment=environment, arguments=arguments).wait_ready()
+    found = [site.client.send_task("weight.frozen").get(timeout=30) for _ in range(3)]
+    assert [objects for _, objects in found] == [0, 0, 0]
+    assert len({pid for pid, _ in found}) == 3
+    first, second, *later = map(int, frozen.read_text().split())
+    assert min(first, second) > 20_000
+    assert later
+    assert set(later) == {0}
     assert "GC_FREEZE" not in worker.log
+    assert worker.stop() == 0
+
+
+@pytest.mark.prefork
+def test_what_the_application_has_frozen_stays_so(site: Site) -> None:
+    """Children inherit it frozen, and nothing is thawed in the main process, which recycled ones show."""
+    arguments = ("--max-tasks-per-child", "1")
+    worker = HOOK.start(
+        site, "prefork", app=APP, environment={"T_FREEZES": "true"}, arguments=arguments, concurrency=1
+    ).wait_ready()
+    found = [site.client.send_task("weight.frozen").get(timeout=30) for _ in range(2)]
+    assert min(objects for _, objects in found) > 20_000
     assert worker.stop() == 0
 
 
