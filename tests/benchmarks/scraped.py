@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from tests.integration.worker.harness import Worker
 
-LINES_A_TASK = 75
+LINES_A_TASK = 93
 RATE_TARGET = 0.97
 ARRIVAL_TARGET = 0.010
 """Seconds that the slowest hundredth of the messages may arrive later beside the scrapes."""
