@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 from otel_celery.masking import keep_user, masked_url
 from otel_celery.pools.command import Command
 from otel_celery.pools.runner import Runner
+from otel_celery.settings import brokers
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -62,7 +63,7 @@ def programs(broker: str, environ: Mapping[str, str]) -> tuple[Program, ...]:
     found = (
         Program("prometheus", ("prometheus",), 9090, (*config, "--storage.tsdb.path={data}", listen)),
         Program("alertmanager", ("prometheus-alertmanager", "alertmanager"), 9093, (*alerts, listen)),
-        Program("queues", (sys.executable,), 9106, queues, {"CELERY_BROKER_URL": broker}, "/metrics"),
+        Program("queues", (sys.executable,), 9106, queues, {brokers.CONSUMED: broker}, "/metrics"),
         Program(
             "postgres-exporter",
             ("prometheus-postgres-exporter", "postgres_exporter"),
@@ -156,7 +157,7 @@ async def _listens(port: int) -> bool:
 def main() -> int:
     """Start what is here; return the exit status: 78 if a port is taken, or there is no Prometheus."""
     parser = argparse.ArgumentParser(prog="make monitoring", description=__doc__)
-    parser.add_argument("--broker", default=os.environ.get("CELERY_BROKER_URL") or BROKER)
+    parser.add_argument("--broker", default=brokers.consumed(os.environ) or BROKER)
     broker = parser.parse_args().broker
     keep_user(broker)
     if (docker := compose()) is not None:

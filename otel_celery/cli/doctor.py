@@ -13,6 +13,7 @@ import click
 from otel_celery.cli import fleet_options
 from otel_celery.cli.failure import misconfigured
 from otel_celery.masking import printable
+from otel_celery.settings import brokers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,7 +35,7 @@ WARNINGS, CRITICAL = 1, 3
 @click.command()
 @fleet_options.options
 @click.option("-A", "--app", help="The Celery app, as `celery -A` takes it: its broker, and its tasks' queues.")
-@click.option("-b", "--broker", help="The broker's URL, instead of an app.  [default: CELERY_BROKER_URL, if it is set]")
+@click.option("-b", "--broker", help=f"The broker's URL, instead of an app.  {brokers.DEFAULT}")
 @click.option("-q", "--queue", "names", multiple=True, help="Further queues to ask the broker for, comma-separated.")
 @click.option("--interval", default=3.0, type=click.FloatRange(0.2, 3600), show_default=True, help="Between two looks.")
 @click.option("--json", "is_json", is_flag=True, help="Print JSON, as docs/doctor.md describes it.")
@@ -54,7 +55,7 @@ def doctor(
     if app is not None and broker is not None:
         raise click.UsageError("give --app or --broker, not both")
     options = fleet_options.Asked(**asked)
-    make, queues = _connecting(app, broker or os.environ.get("CELERY_BROKER_URL"))
+    make, queues = _connecting(app, broker or brokers.consumed(os.environ))
     queues |= {name for each in names for name in map(str.strip, each.split(",")) if name}
     fleet = _of(options).fleet()
     views, unscraped = asyncio.run(_look(fleet, options, interval))

@@ -13,6 +13,7 @@ import click
 
 from otel_celery.cli import port_options as asking
 from otel_celery.cli.failure import Misconfigured, extra, misconfigured
+from otel_celery.settings import brokers
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -45,8 +46,9 @@ def up(file: Path | None, names: tuple[str, ...]) -> None:
     A pool's port is OTEL_PYTHON_CELERY_POOL_<NAME>_PORT from the environment or else the file's; PROMETHEUS_PORT is the
     port when one pool is started. PROMETHEUS_ENABLED=false starts the workers without metrics.
 
-    CELERY_BROKER_URL names the broker of apps that name none. Without it, and without a pools file, the five documented
-    pools have a broker of their own, which ends with them.
+    CELERY_BROKER_URL names the broker of apps that name none, or CELERY_BROKER_READ_URL and CELERY_BROKER_WRITE_URL do.
+    Without any of them, and without a pools file, the five documented pools have a broker of their own, which ends with
+    them.
 
     Exit status: 0 a warm shutdown, every worker stopped well, 1 a cold one, or a worker ended badly, 78 something is
     misconfigured.
@@ -60,7 +62,7 @@ def up(file: Path | None, names: tuple[str, ...]) -> None:
         commands = [command.worker(pool, environ) for pool in picked]
         return await Runner(commands, sys.stdout, colour="NO_COLOR" not in environ).run()
 
-    if plan.find(file, Path.cwd()) == plan.EXAMPLE and not os.environ.get(nowhere.VARIABLE):
+    if plan.find(file, Path.cwd()) == plan.EXAMPLE and not brokers.names_one(os.environ):
         raise SystemExit(asyncio.run(_with_a_broker(run)))
     if (missing := nowhere.sentence(picked, os.environ)) is not None:
         raise Misconfigured(missing)
@@ -72,12 +74,13 @@ async def _with_a_broker(run: Callable[[Mapping[str, str]], Awaitable[int]]) -> 
     with extra("demo", "redis"):
         import redis  # noqa: F401, PLC0415  the workers need it
     from otel_celery.demo.broker import NoBrokerError, embedded  # noqa: PLC0415  only here
-    from otel_celery.pools.nowhere import VARIABLE  # noqa: PLC0415  with it
 
     with tempfile.TemporaryDirectory(prefix="otel-celery-broker-") as directory, misconfigured(NoBrokerError):
         async with embedded(Path(directory)) as url:
-            click.echo(f"{VARIABLE} is not set, and there is no pools.toml: the pools use a broker of their own, {url}")
-            return await run({**os.environ, VARIABLE: url})
+            click.echo(
+                f"{brokers.BOTH} is not set, and there is no pools.toml: the pools use a broker of their own, {url}"
+            )
+            return await run({**os.environ, brokers.BOTH: url})
 
 
 @pools.command()

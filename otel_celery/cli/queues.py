@@ -12,8 +12,8 @@ import click
 from otel_celery.cli.failure import Misconfigured, misconfigured
 from otel_celery.cli.loading import load
 from otel_celery.masking import RefusedError, keep_user
+from otel_celery.settings import brokers, variables
 from otel_celery.settings import settings as environment
-from otel_celery.settings import variables
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,7 +29,7 @@ def queues() -> None:
 
 @queues.command()
 @click.option("-A", "--app", help="The Celery app, as `celery -A` takes it: its broker and its queues.")
-@click.option("-b", "--broker", help="The broker's URL, instead of an app.  [default: CELERY_BROKER_URL]")
+@click.option("-b", "--broker", help=f"The broker's URL, instead of an app.  {brokers.DEFAULT}")
 @click.option("-q", "--queue", "names", multiple=True, help="Queues, comma-separated, instead of all of the app.")
 @click.option("--option", "options", multiple=True, metavar="KEY=JSON", help="A transport option of --broker's.")
 @click.option("--port", type=click.IntRange(1, 65535), help=f"The port.  [default: PROMETHEUS_PORT, else {PORT}]")
@@ -41,7 +41,7 @@ def serve(
     Exit status: 0 ended by SIGTERM or SIGINT, 78 something is misconfigured.
     """
     if app is None:
-        broker = broker or os.environ.get("CELERY_BROKER_URL")
+        broker = broker or brokers.consumed(os.environ)
     names = tuple(name for each in names for name in map(str.strip, each.split(",")) if name)
     if (app is None) == (broker is None):
         raise click.UsageError("give either --app or --broker")

@@ -23,6 +23,7 @@ from otel_celery.masking import masked_url, plain
 from otel_celery.pools import command, plan, ports
 from otel_celery.pools.runner import Runner
 from otel_celery.pools.section import PlanError
+from otel_celery.settings import brokers
 from otel_celery.top.terminal import is_terminal
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
     from otel_celery.pools.plan import Pool
 
-BROKERS = ("CELERY_BROKER_URL", "CELERY_BROKER_READ_URL", "CELERY_BROKER_WRITE_URL", "CELERY_RESULT_BACKEND")
+BROKERS = (*brokers.ALL, "CELERY_RESULT_BACKEND")
 """Variables that Celery prefers to what an app says: where the user's shell has them, the load would go there."""
 
 FOREIGN = ("PROMETHEUS_PORT", "PROMETHEUS_ENABLED", "OTEL_SDK_DISABLED", *BROKERS)
@@ -77,7 +78,7 @@ class Show:
         return status
 
     async def _perform(self, url: str, log: Path, seconds: float | None) -> int:
-        environ = {**self._environ, "CELERY_BROKER_URL": url}
+        environ = {**self._environ, brokers.BOTH: url}
         with log.open("w", encoding="utf-8") as output:
             runner = Runner([command.worker(pool, environ) for pool in self._pools], output)
             if seconds is not None:

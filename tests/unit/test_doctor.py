@@ -90,6 +90,16 @@ def test_json_has_what_the_page_says() -> None:
     assert "hidden" not in done.output
 
 
+def test_the_broker_is_the_one_that_workers_consume_from(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Celery prefers the variable for that to the one for both."""
+    both, consumed = (f"redis://127.0.0.1:{free_port()}/0" for _ in range(2))
+    monkeypatch.setenv("CELERY_BROKER_URL", both)
+    monkeypatch.setenv("CELERY_BROKER_READ_URL", consumed)
+    with serving(page()) as port:
+        done = call("doctor", port.address, *SOON, "--json")
+    assert json.loads(done.output)["broker"]["url"] == consumed
+
+
 def test_a_prometheus_that_is_none_is_told_of() -> None:
     """The endpoints are asked all the same; one without a target is a warning."""
     with serving(page()) as port, serving('{"data": {"activeTargets": []}}') as prometheus:
