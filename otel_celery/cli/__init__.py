@@ -12,7 +12,7 @@ from otel_celery.version import __version__
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-COMMANDS = ("check", "demo", "doctor", "metrics", "pools", "probe", "queues", "targets", "top")
+COMMANDS = ("check", "demo", "doctor", "metrics", "pools", "probe", "queues", "runbook", "targets", "top")
 """The subcommands; each has the same name as its module, and as its function there."""
 
 

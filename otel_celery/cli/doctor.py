@@ -122,7 +122,7 @@ def _text(found: Sequence[Finding], view: View, told: Broker | None) -> str:
     """Write each finding in two lines, and what was looked at."""
     lines = [
         f"{each.severity.upper()}: {_sentence(each.sentence)}\n  {_sentence(each.do)}"
-        + (f" See {each.link}." if each.link else "")
+        + (f" See {view.more(each.section)}." if each.section else "")
         for each in found
     ]
     asked = f"{view.answered} of {view.asked} endpoint{'s' * (view.asked != 1)} answered"
@@ -146,6 +146,13 @@ def _json(found: Sequence[Finding], view: View, told: Broker | None) -> str:
         "at_timestamp_seconds": view.at,
         "endpoints": {"asked": view.asked, "answered": view.answered},
         "broker": None if told is None else {"url": told.place, "why": told.why, "lengths": dict(told.lengths)},
-        "findings": [{**asdict(each), "subject": asdict(each.subject)} for each in found],
+        "findings": [_entry(each, view) for each in found],
     }
     return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)
+
+
+def _entry(finding: Finding, view: View) -> dict[str, Any]:
+    """Tell a finding, and where one reads more."""
+    entry = asdict(finding)
+    section = entry.pop("section")
+    return {**entry, "link": view.more(section) if section else ""}

@@ -61,7 +61,23 @@ class Runbook:
 
     def text(self) -> bytes:
         """Write it for a terminal."""
-        return plain(_body()).encode()
+        return text().encode()
+
+
+def text() -> str:
+    """Give all of it as text."""
+    return plain(_body())
+
+
+def section(name: str) -> str | None:
+    """Give the section of an alert as text, by its name in upper or lower case; None if there is none."""
+    found = re.search(rf'<h2 id="{re.escape(name.lower())}">.*?(?=<h2 |\Z)', _body(), re.DOTALL)
+    return plain(found[0]) if found else None
+
+
+def names() -> list[str]:
+    """List the alerts that have a section."""
+    return re.findall(r"<h2 [^>]*>([^<]*)</h2>", _body())
 
 
 def plain(body: str) -> str:

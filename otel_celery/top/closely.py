@@ -8,7 +8,6 @@ from rich.text import Text
 
 from otel_celery.top import drawing
 from otel_celery.top.columns import BAD, DIM, ODD
-from otel_celery.watch.model import State
 from otel_celery.watch.words import count, duration, plural, rate, share
 
 if TYPE_CHECKING:
@@ -22,7 +21,6 @@ BOUND = 9
 LISTED = 12
 """Lines of a list at most."""
 HEAD = "bold underline"
-METRICS = "/metrics"
 
 
 def look(kind: str, row: Any, fleet: Fleet, view: View, width: int) -> Iterator[Text]:
@@ -86,7 +84,7 @@ def of_queue(queue: Queue, view: View) -> Iterator[Text]:
 
 
 def of_problem(problem: Problem, view: View) -> Iterator[Text]:
-    """Look closely at a problem: what the runbook says, and where a worker that answers has the rest of it."""
+    """Look closely at a problem: what the runbook says, and where one reads the rest of it."""
     yield Text.assemble((problem.alert, "bold"), f"  {problem.severity}", "  ", str(problem.subject))
     yield Text(problem.figure, BAD if problem.severity == "critical" else ODD)
     held = f"It has held for {duration(problem.since)}"
@@ -104,17 +102,7 @@ def of_problem(problem: Problem, view: View) -> Iterator[Text]:
     yield Text("Then", HEAD)
     yield Text(problem.do)
     yield Text("")
-    yield Text(f"More: {problem.link}", DIM)
-    for url in [*_runbooks(view)][:1]:
-        yield Text(f"      {url}#{problem.link.partition('#')[2]}", DIM)
-
-
-def _runbooks(view: View) -> Iterator[str]:
-    """Tell where workers that answer serve the runbook, be they well or not: beside their metrics."""
-    for worker in view.workers:
-        url = worker.url.partition("?")[0]
-        if url.endswith(METRICS) and worker.state not in {State.AWAY, State.FOREIGN}:
-            yield f"{url.removesuffix(METRICS)}/-/runbook"
+    yield Text(f"More: {view.more(problem.section)}", DIM)
 
 
 def _rates(row: Worker | Task) -> Text:

@@ -32,7 +32,7 @@ KEYS = {
 }
 """What a field is called, where its unit is to be seen."""
 
-LEFT_OUT = frozenset({"recent"})
+LEFT_OUT = frozenset({"recent", "section"})
 
 
 def document(view: View) -> dict[str, Any]:
@@ -46,7 +46,7 @@ def document(view: View) -> dict[str, Any]:
         "tasks": [_entry(task) for task in view.tasks],
         "queues": [_entry(queue) for queue in view.queues],
         "beats": [_entry(beat) for beat in view.beats],
-        "problems": [_problem(problem) for problem in view.problems],
+        "problems": [_problem(problem, view) for problem in view.problems],
         "notes": [note.sentence for note in view.notes],
     }
 
@@ -68,6 +68,7 @@ def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _problem(problem: Problem) -> dict[str, Any]:
+def _problem(problem: Problem, view: View) -> dict[str, Any]:
     subject = {f.name: value for f in fields(problem.subject) if (value := getattr(problem.subject, f.name))}
-    return {**_entry(problem), "subject": subject, "firing": problem.is_firing}
+    link = view.more(problem.section)
+    return {**_entry(problem), "subject": subject, "link": link, "firing": problem.is_firing}

@@ -35,13 +35,8 @@ class Alert:
     """The first command of that step; empty if there is none."""
     do: str
     """What the runbook says to do then."""
-    section: str = ""
-    """The runbook's section, where it has not the alert's name."""
-
-    @property
-    def link(self) -> str:
-        """Where the runbook tells more."""
-        return f"devops/monitoring/RUNBOOK.md#{(self.section or self.name).lower()}"
+    section: str
+    """The runbook's, where it says more: the alert's name, save for NotOtelCelery."""
 
 
 def read() -> dict[str, Alert]:
@@ -59,7 +54,6 @@ def _not_ours(down: Alert) -> Alert:
         look="Is this the worker's port? Its log names the one that it opened, or says that it was taken.",
         command="",
         do="Name the right port; or end what has taken it, and start the worker again.",
-        section=DOWN,
     )
 
 
@@ -73,4 +67,5 @@ def _alert(name: str, entry: dict[str, Any]) -> Alert:
         entry["look"],
         entry["command"],
         entry["do"],
+        section=name,
     )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from otel_celery.watch import families
 from otel_celery.watch.alerts import CRITICAL
-from otel_celery.watch.finding import RUNBOOK, WARNING, Finding, listed
+from otel_celery.watch.finding import WARNING, Finding, listed
 from otel_celery.watch.model import Subject
 from otel_celery.watch.words import duration, plural
 
@@ -37,7 +37,7 @@ def poison(watched: Iterable[Watched]) -> Iterator[Finding]:
                 f"{task} kills its process: {plural(number, 'process', 'processes')} of {pool} died of it, and its "
                 f"messages came back {again[pool, task]:.0f} times",
                 "Revoke it by the id in the log (celery -A proj control revoke ID), or take it out of the queue.",
-                f"{RUNBOOK}#celerypoisonmessage",
+                "CeleryPoisonMessage",
             )
 
 
@@ -55,7 +55,7 @@ def lost(watched: Iterable[Watched]) -> Iterator[Finding]:
                     Subject(worker=worker, pool=each.node(worker).pool, detail=reason, url=each.endpoint.url),
                     f"{plural(number, 'message')} that {worker} received never became a task ({reason})",
                     "Bring publisher and worker to one version of the app; the worker's log names the task.",
-                    f"{RUNBOOK}#celerymessagesunknown",
+                    "CeleryMessagesUnknown",
                 )
 
 
@@ -74,8 +74,7 @@ def publishers(watched: Iterable[Watched]) -> Iterator[Finding]:
             Subject(detail="publishers"),
             f"{plural(sum(found.values()), 'message')} of {listed(names)} came without the time of publishing: the "
             "publisher does not load otel-celery, so that nobody knows how long its messages wait",
-            "Call instrument(app) in the app's module, which publishers import too (docs/publishers.md).",
-            "docs/publishers.md",
+            "Call instrument(app) in the app's module, which publishers import too.",
         )
 
 

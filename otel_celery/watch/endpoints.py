@@ -58,6 +58,12 @@ class Endpoint:
         return f"{'https' if self.is_tls else 'http'}://{self.address}{self.path}"
 
     @property
+    def runbook(self) -> str:
+        """Where its port has the runbook: beside the metrics; empty where these have a path of their own."""
+        metrics = self.url.partition("?")[0]
+        return f"{metrics.removesuffix(METRICS)}/-/runbook" if metrics.endswith(METRICS) else ""
+
+    @property
     def place(self) -> tuple[str, int, str, bool]:
         """Where it is, which several spellings of its URL have in common."""
         return (_place_of(self.host), self.number, self.path, self.is_tls)

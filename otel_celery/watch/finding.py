@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
 WARNING = "warning"
 PROMETHEUS_AWAY = "PrometheusAway"
-RUNBOOK = "devops/monitoring/RUNBOOK.md"
 MOST = 5
 """Names in one sentence at most."""
 
@@ -30,7 +29,8 @@ class Finding:
     subject: Subject
     sentence: str
     do: str
-    link: str = ""
+    section: str = ""
+    """The runbook's, where it says more; empty if there is none."""
 
     @property
     def is_critical(self) -> bool:

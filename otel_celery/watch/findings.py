@@ -81,7 +81,7 @@ def _of_problem(problem: Problem) -> Finding:
         problem.subject,
         f"{problem.subject}: {problem.figure}",
         f"{look} Then: {_first(problem.do)}" if problem.do else look,
-        problem.link,
+        problem.section,
     )
 
 

@@ -134,6 +134,7 @@ class Fleet:
     def _view(self) -> View:
         at, now = self._clock(), self._wall()
         watched = list(self.watched.values())
+        answered = [each for each in watched if each.is_asked and not each.why]
         self.totals.keep(at)
         workers = telling.workers(watched, self.totals, self._stall)
         seconds = at - self._looked_at
@@ -156,7 +157,8 @@ class Fleet:
             problems=tuple(self._problems.judge(scene, at)),
             notes=tuple(self._notes(watched)) or (() if watched else (NO_ENDPOINT,)),
             asked=len(watched),
-            answered=sum(1 for each in watched if each.is_asked and not each.why),
+            answered=len(answered),
+            runbook=next((place for each in answered if (place := each.endpoint.runbook)), ""),
         )
 
     def _weigh(self, workers: Iterable[Worker], seconds: float) -> None:

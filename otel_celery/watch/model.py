@@ -161,7 +161,8 @@ class Problem:
     command: str
     """The runbook's first step, and its command; empty if there is none."""
     do: str
-    link: str
+    section: str
+    """The runbook's, where it says more."""
 
     @property
     def is_firing(self) -> bool:
@@ -198,6 +199,12 @@ class View:
     asked: int = 0
     """Endpoints."""
     answered: int = 0
+    runbook: str = ""
+    """Where a port that answered serves the runbook; empty if none did."""
+
+    def more(self, section: str) -> str:
+        """Tell where a section of the runbook can be read: on a port that answered, else by what command."""
+        return f"{self.runbook}#{section.lower()}" if self.runbook else f"otel-celery runbook {section}"
 
     @property
     def is_well(self) -> bool:

@@ -87,7 +87,7 @@ class Problems:
             look=alert.look,
             command=filled(alert.command, subject),
             do=alert.do,
-            link=alert.link,
+            section=alert.section,
         )
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from otel_celery.watch import families
 from otel_celery.watch.alerts import CRITICAL
-from otel_celery.watch.finding import RUNBOOK, WARNING, Finding, listed
+from otel_celery.watch.finding import WARNING, Finding, listed
 from otel_celery.watch.model import State, Subject
 from otel_celery.watch.words import duration, plural
 
@@ -31,7 +31,7 @@ def away(broker: Broker | None) -> Iterator[Finding]:
             Subject(detail="broker"),
             f"the broker {broker.place} does not answer: {broker.why}",
             "See that it runs, and that this host may reach it; workers connect again by themselves.",
-            f"{RUNBOOK}#celerybrokeraway",
+            "CeleryBrokerAway",
         )
 
 
@@ -54,7 +54,7 @@ def unconsumed(view: View, broker: Broker | None, drained: Collection[str] = ())
             Subject(queue=name),
             f"no worker that answers here consumes the queue {name}, which holds {plural(length, 'message')}{age}",
             f"Start a worker with -Q {name}, or correct the route (task_routes) that leads there.",
-            f"{RUNBOOK}#celeryqueuenotconsumed",
+            "CeleryQueueNotConsumed",
         )
 
 
@@ -77,7 +77,7 @@ def full(watched: Iterable[Watched], views: Sequence[View]) -> Iterator[Finding]
             Subject(worker=worker.name, pool=worker.pool, url=worker.url),
             f"{worker.name} is full ({worker.active} of {worker.size}) with tasks of {tasks}{_waiting(worker)}",
             "Give the pool more slots or workers, or slow tasks a pool of their own; a time limit ends what hangs.",
-            f"{RUNBOOK}#celerypoolsaturated",
+            "CeleryPoolSaturated",
         )
 
 
@@ -103,5 +103,5 @@ def twice(view: View) -> Iterator[Finding]:
                 Subject(worker=name, pool=same[0].pool),
                 f"{number} workers have one name, {name}: those at {listed(sorted(each.url for each in same))}",
                 "Give each a name of its own: -n trading1@%h.",
-                f"{RUNBOOK}#celerynodenametwice",
+                "CeleryNodeNameTwice",
             )

@@ -648,6 +648,26 @@ def test_a_variable_for_no_pool_is_a_warning() -> None:
     assert "Warning: OTEL_PYTHON_CELERY_POOL_TRADIGN_PORT names no pool of the file" in result.stderr
 
 
+def test_the_runbook_is_printed_where_no_port_serves_it() -> None:
+    """An alert's section by its name, in any case; or all of them."""
+    section = call("runbook", "celerypoolsaturated").output
+    assert section.startswith("## CeleryPoolSaturated\n\nwarning, after 5 minutes. ")
+    assert section.count("## ") == 1
+    whole = call("runbook").output
+    assert whole.startswith("# Runbook\n")
+    assert section in whole
+    last = call("runbook", "CelerySuccessBudgetLeaking").output
+    assert whole.endswith(last)
+
+
+def test_an_alert_that_is_misspelt_is_told_its_name() -> None:
+    """Wrong usage."""
+    done = call("runbook", "celeryworkerdwn")
+    assert done.exit_code == 2
+    assert done.output.endswith("Error: there is no alert 'celeryworkerdwn'; is it CeleryWorkerDown?\n")
+    assert call("runbook", "x").output.endswith("Error: there is no alert 'x'\n")
+
+
 def test_the_example_printed_is_a_pools_file() -> None:
     """It is the beginning of one's own."""
     from otel_celery.pools import plan

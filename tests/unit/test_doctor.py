@@ -48,7 +48,7 @@ def test_warnings_are_status_1_and_stand_in_two_lines() -> None:
         "and 2 more tasks wait in it."
     )
     assert second.startswith("  Give the pool more slots")
-    assert second.endswith(" See devops/monitoring/RUNBOOK.md#celerypoolsaturated.")
+    assert second.endswith(f" See http://{port.address}/-/runbook#celerypoolsaturated.")
     assert last == "1 thing to do: 1 of 1 endpoint answered, the broker was not asked."
 
 
@@ -58,6 +58,7 @@ def test_a_port_that_does_not_answer_is_status_3() -> None:
     done = call("doctor", f"127.0.0.1:{dead}", *SOON)
     assert done.exit_code == 3
     assert f"CRITICAL: 127.0.0.1:{dead}: the connection is refused; nothing listens there.\n" in done.output
+    assert " See otel-celery runbook CeleryWorkerDown.\n" in done.output
     with serving("up 1\n") as port:
         done = call("doctor", port.address, *SOON)
     assert done.exit_code == 3
@@ -87,6 +88,7 @@ def test_json_has_what_the_page_says() -> None:
     assert list(only) == ["name", "severity", "subject", "sentence", "do", "link"]
     assert list(only["subject"]) == ["worker", "pool", "task", "queue", "detail", "url"]
     assert (only["name"], only["severity"]) == ("BrokerAway", "critical")
+    assert only["link"] == f"http://{port.address}/-/runbook#celerybrokeraway"
     assert "hidden" not in done.output
 
 

@@ -46,7 +46,8 @@ def test_a_package_that_runs_out_of_a_zip_has_it(tmp_path: Path) -> None:
 def test_each_alert_has_its_section() -> None:
     """Under its name in lower case, which stands behind the alert's `runbook_url` as well."""
     known = alerts.read().values()
-    assert {alert.link.partition("#")[2] for alert in known} <= {*IDS}
+    assert {alert.section.lower() for alert in known} <= {*IDS}
+    assert {alert.section for alert in known} == {*runbook.names()}
     assert len(IDS) == len({*IDS})
 
 

@@ -92,9 +92,7 @@ def problem(  # noqa: PLR0917  a row of a table
 ) -> Problem:
     """Make a problem; what the runbook says of it is here the same for all."""
     look, command = "Does the process live?", "pgrep -af 'celery.*worker'"
-    return Problem(
-        alert, severity, subject, figure, since, after, look, command, "Start it again.", f"RUNBOOK.md#{alert.lower()}"
-    )
+    return Problem(alert, severity, subject, figure, since, after, look, command, "Start it again.", alert)
 
 
 TROUBLE = View(
@@ -180,5 +178,6 @@ TROUBLE = View(
     ),
     asked=3,
     answered=2,
+    runbook="http://web1:9101/-/runbook",
 )
 """A fleet in trouble."""

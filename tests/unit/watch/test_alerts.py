@@ -36,7 +36,6 @@ def test_a_first_step_is_a_sentence_and_a_command() -> None:
         "Does the process live?",
         "pgrep -af 'celery.*worker'",
     )
-    assert known["CeleryWorkerDown"].link == "devops/monitoring/RUNBOOK.md#celeryworkerdown"
     assert all(alert.look and alert.do for alert in known.values())
 
 

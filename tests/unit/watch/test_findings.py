@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from otel_celery.page import runbook
 from otel_celery.top import report
 from otel_celery.watch import families, findings, standing
 from otel_celery.watch.endpoints import Endpoint, of_url
@@ -28,7 +29,9 @@ def found(played: Played, broker: Broker | None = None, **pages: str) -> Sequenc
     """Look twice at pages, and list what is found."""
     played.pages |= {f"{name}:1": text for name, text in pages.items()}
     views = [played.look(), played.look(3.0)]
-    return findings.all_of(list(played.fleet.watched.values()), views, broker)
+    listed = findings.all_of(list(played.fleet.watched.values()), views, broker)
+    assert {each.section for each in listed} <= {"", *runbook.names()}
+    return listed
 
 
 def test_a_healthy_worker_has_nothing() -> None:
@@ -163,7 +166,7 @@ def test_a_port_that_is_somebody_elses_and_one_that_does_not_answer() -> None:
     assert foreign.sentence == "a:1: what answers is not otel-celery; its page has none of the metrics"
     assert away.sentence == "b:1: no answer within 2 s"
     assert {foreign.severity, away.severity} == {"critical"}
-    assert foreign.link == "devops/monitoring/RUNBOOK.md#celeryworkerdown"
+    assert foreign.section == "CeleryWorkerDown"
     assert foreign.do.startswith("Look: Is this the worker's port?")
     assert away.do.startswith("Look: Does the process live? `pgrep")
 

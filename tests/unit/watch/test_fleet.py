@@ -129,7 +129,23 @@ def test_what_is_not_ours_is_told_from_a_worker_that_is_away() -> None:
     assert (away.alert, away.look, away.after) == ("CeleryWorkerDown", "Does the process live?", 60)
     assert (foreign.alert, foreign.severity, foreign.after) == ("NotOtelCelery", "critical", 60)
     assert foreign.look.startswith("Is this the worker's port?")
-    assert foreign.link == away.link
+    assert (foreign.section, away.section) == ("CeleryWorkerDown", "CeleryWorkerDown")
+
+
+@pytest.mark.parametrize(
+    ("known", "beside"),
+    [
+        (["silent:1", "a:1"], "http://a:1/-/runbook"),
+        (["https://proxy:1/web1/metrics?name[]=a"], "https://proxy:1/web1/-/runbook"),
+        (["http://proxy:1/web1", "a:1"], "http://a:1/-/runbook"),
+        (["http://proxy:1/metrics/web1"], ""),
+        (["silent:1", "foreign:1"], ""),
+    ],
+)
+def test_the_runbook_is_beside_the_metrics_of_a_port_that_answers(known: list[str], beside: str) -> None:
+    """Be its worker well or not, and be it a worker's or not: its port has the runbook still."""
+    exporter = QUEUE.format("q", 12, "q", 900)
+    assert Played(known=known).look(a=exporter, proxy=page(broker_connected=0), foreign="up 1\n").runbook == beside
 
 
 def test_what_has_no_metrics_is_not_ours_unless_it_was_before() -> None:
