@@ -70,6 +70,23 @@ def test_a_link_leads_back_to_the_page_or_to_a_section() -> None:
     assert {*links[1:]} <= {f"#{name}" for name in IDS}
 
 
+def test_each_mention_of_an_alert_leads_to_it() -> None:
+    """Here and in RUNBOOK.md: whoever is sent on at night need not look for the section."""
+    names = "|".join(runbook.names())
+    prose = re.sub(r"<(pre|a|h2)\b.*?</\1>", "", Runbook("w").html().decode(), flags=re.DOTALL)
+    assert re.findall(rf"\b(?:{names})\b", prose) == []
+    led = re.findall(rf"\[({names})\]\(([^)]*)\)", made.SOURCE.read_text("utf-8"))
+    assert [target for _, target in led] == [f"#{name.lower()}" for name, _ in led]
+    assert {name for name, _ in led} == {*runbook.names()}
+
+
+def test_each_anchor_of_the_file_is_a_heading_of_it() -> None:
+    """As GitHub names them."""
+    page = made.SOURCE.read_text("utf-8")
+    headings = {made.anchor(heading) for heading in re.findall(r"^#+ (.+)$", page, re.MULTILINE)}
+    assert {*re.findall(r"\]\(#([^)]*)\)", page)} <= headings
+
+
 def test_nothing_in_it_comes_from_elsewhere() -> None:
     """The style is the one that the policy names by its hash, and there is no other; a name stays text."""
     hostile = Document(Runbook("worker <script>@h").html().decode())
