@@ -24,6 +24,9 @@ MAX_LINES = 100
 
 _END = re.compile(rb"\n\r?\n")
 
+_ABSOLUTE = re.compile(r"https?://([^/?#]+)(.*)", re.IGNORECASE)
+"""A target as it is sent to a proxy, which every server has to understand too (RFC 9112, section 3.2.2)."""
+
 
 class Conversation:
     """One client's requests and our answers, in turn.
@@ -137,4 +140,8 @@ def _plain(request: h11.Request) -> tuple[str, str, Mapping[str, str]]:
     for raw, value in request.headers:
         name, text = raw.decode("ascii"), value.decode("latin-1")
         headers[name] = f"{headers[name]}, {text}" if name in headers else text
-    return request.method.decode("ascii"), request.target.decode("latin-1"), headers
+    target = request.target.decode("latin-1")
+    if not target.startswith("/") and (absolute := _ABSOLUTE.fullmatch(target)):
+        headers["host"], rest = absolute.groups()  # by the RFC it counts in the place of Host: so it is checked as that
+        target = rest if rest.startswith("/") else f"/{rest}"
+    return request.method.decode("ascii"), target, headers

@@ -77,6 +77,26 @@ def test_repeated_header_is_one_list() -> None:
     assert response.endswith(b"a, b\n")
 
 
+@pytest.mark.parametrize(
+    ("target", "understood"),
+    [
+        ("http://there:9101/metrics?name[]=a", "/metrics?name[]=a there:9101"),
+        ("HTTPS://[::1]/-/ready", "/-/ready [::1]"),
+        ("http://there", "/ there"),
+        ("http://there?refresh=5", "/?refresh=5 there"),
+        ("/http://there/", "/http://there/ here"),
+        ("http:///metrics", "http:///metrics here"),
+        ("ftp://there/metrics", "ftp://there/metrics here"),
+        ("*", "* here"),
+    ],
+)
+def test_a_target_as_for_a_proxy_is_its_path(target: str, understood: str) -> None:
+    """Its host is the request's, whatever Host says: who checks the one has checked the other."""
+    conversation = Conversation(lambda _, path, headers: sentence(200, f"{path} {headers['host']}"))
+    conversation.receive(f"GET {target} HTTP/1.1\r\nHost: here\r\n\r\n".encode())
+    assert b"".join(conversation.advance()).endswith(f"\r\n\r\n{understood}\n".encode())
+
+
 def test_an_empty_body_is_none() -> None:
     """Some clients say that nothing follows."""
     (response,), conversation = told(GET[:-2] + b"Content-Length: 0\r\n\r\n")

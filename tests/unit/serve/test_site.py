@@ -33,6 +33,12 @@ def test_query_is_ignored(served) -> None:
     assert served.fetch("/metrics?module=x").status == 200
 
 
+def test_a_target_as_for_a_proxy_is_answered(served) -> None:
+    """With its query, and checked by its host as any request is by Host."""
+    assert b"\norders_total 3.0\n" in served.fetch("http://127.0.0.1:9101/metrics?module=x").body
+    assert served.fetch("http://website.example/metrics").status == 421
+
+
 @pytest.mark.parametrize(
     "path", ["/metric", "/metrics/", "/-/", "/-/runbook/", "*", "//", "/index.html", "/favicon.ico"]
 )
