@@ -10,6 +10,7 @@ side, some at a time. The status is 1 where anything is not as it is expected.
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
 import tempfile
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 TIMES = 30.0
 TOGETHER = 14
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""What ends a play before its time."""
 
 
 def main() -> int:
@@ -41,7 +44,7 @@ def main() -> int:
     asked = parser.parse_args()
     if unknown := set(asked.names) - names.keys():
         parser.error(f"there is no incident {', '.join(sorted(unknown))}")
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in ENDING:
         signal.signal(number, end)
     chosen = sorted(
         (names[name]() for name in asked.names or names),
@@ -62,8 +65,14 @@ def main() -> int:
 
 
 def end(number: int, _: object) -> None:
-    """Have a signal end the play and all that it has started, with a shell's status for that signal."""
-    signal.signal(number, signal.SIG_IGN)
+    """Have a signal end the play and all that it has started, with a shell's status for that signal.
+
+    Further ones are ignored: they would cut that off. The sentence is written past Python's own buffer, in whose midst
+    a signal may arrive.
+    """
+    for each in ENDING:
+        signal.signal(each, signal.SIG_IGN)
+    os.write(sys.stderr.fileno(), f"{signal.Signals(number).name}: all that was started is ended\n".encode())
     raise SystemExit(128 + number)
 
 

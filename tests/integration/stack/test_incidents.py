@@ -8,14 +8,15 @@ from __future__ import annotations
 import os
 import re
 import signal
-from contextlib import nullcontext
+import sys
+from contextlib import contextmanager, nullcontext
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.incidents import __main__ as program
 from tests.incidents import play as playing
-from tests.incidents.__main__ import end
 from tests.incidents.incident import Incident
 from tests.incidents.outcome import table
 from tests.incidents.play import play
@@ -23,6 +24,7 @@ from tests.incidents.programme import EVERY, WORST
 from tests.integration.stack.servers import ROOT
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from contextlib import AbstractContextManager
     from pathlib import Path
 
@@ -82,17 +84,42 @@ class Ended(Incident):
         self.is_over = True
 
 
+@contextmanager
+def restored() -> Iterator[None]:
+    """Give signals the handlers back that they had before."""
+    before = {number: signal.getsignal(number) for number in program.ENDING}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
 def test_a_signal_ends_the_program_and_all_that_it_has_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """At once, in the middle of an incident, and with the status that a shell gives."""
     webhook = SimpleNamespace(alerts=[])
     nobody = SimpleNamespace(webhook=webhook, since=0.0, wait_for=lambda _: None, fired=lambda _: ())
     monkeypatch.setattr(playing, "stage", lambda *_: nullcontext(nobody))
     incident = Ended()
-    before = signal.signal(signal.SIGTERM, end)
-    try:
+    with restored():
+        signal.signal(signal.SIGTERM, program.end)
         with pytest.raises(SystemExit, match=str(128 + signal.SIGTERM)):
             play([incident], "3", TIMES, tmp_path)
-    finally:
-        signal.signal(signal.SIGTERM, before)
     assert incident.worker.process.poll() == -signal.SIGKILL
     assert not incident.is_over
+
+
+def test_ctrl_c_is_one_line(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    """And no traceback; a second one does not cut off what the first has begun."""
+
+    def interrupted(*_: object) -> None:
+        try:
+            signal.raise_signal(signal.SIGINT)
+        finally:
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(program, "play", interrupted)
+    monkeypatch.setattr(sys, "argv", ["incidents", "dead worker"])
+    with restored(), pytest.raises(SystemExit, match=str(128 + signal.SIGINT)):
+        program.main()
+    assert capfd.readouterr().err == "playing dead worker\nSIGINT: all that was started is ended\n"
