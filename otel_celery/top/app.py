@@ -11,19 +11,21 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from rich.text import Text
 from textual.app import App, ComposeResult
-from textual.binding import Binding, BindingType
+from textual.events import Event, Key
 from textual.widgets import Static
 
 from otel_celery.top import closely, drawing, headlines, terminal
 from otel_celery.top.filterbox import FilterBox
 from otel_celery.top.grid import Grid
+from otel_celery.top.keys import BINDINGS, OF_PANES, come
 from otel_celery.top.overlay import HELP, KEYS, WIDEST, Close
-from otel_celery.top.panes import NAMES, Panes
+from otel_celery.top.panes import Panes
 from otel_celery.top.style import STYLE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from textual.binding import BindingType
     from textual.widget import Widget
 
     from otel_celery.watch.fleet import Fleet
@@ -35,29 +37,12 @@ INTERVALS = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
 SETTLED = 3
 """Looks after which all that is watched has been met."""
 
-OF_PANES = frozenset({"pane", "next", "filter", "open", "help"})
-"""What a key does only where nothing is open over the panes."""
-
 
 class Top(App[None]):
     """The live view of a fleet."""
 
     CSS = STYLE
-    BINDINGS: ClassVar[list[BindingType]] = [
-        # What moves the focus, and what a table does, has priority: it is done before the next key is handed to who has
-        # the focus, since over a slow line keys come at once. The filter takes its letters all the same.
-        *(Binding(str(n), f"pane('{pane}')", pane, show=False, priority=True) for n, pane in enumerate(NAMES, 1)),
-        Binding("tab", "next(1)", "Next pane", show=False, priority=True),
-        Binding("shift+tab", "next(-1)", "Pane before", show=False, priority=True),
-        Binding("slash", "filter", "Filter", show=False, priority=True),
-        Binding("enter", "open", "Open", show=False, priority=True),
-        Binding("p,space", "pause", "Pause", show=False),
-        Binding("plus,equals_sign", "interval(1)", "Less often", show=False),
-        Binding("minus", "interval(-1)", "More often", show=False),
-        Binding("question_mark,f1", "help", "Help", show=False, priority=True),
-        Binding("q", "leave", "Quit", show=False),
-        Binding("ctrl+c", "leave", "Quit", show=False, priority=True),  # else an open row, or the filter, takes it
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = BINDINGS
     ENABLE_COMMAND_PALETTE = False
     TITLE = "otel-celery top"
 
@@ -135,7 +120,8 @@ class Top(App[None]):
         words = headlines.counts(view, self.interval, "PAUSED" if self.is_paused else "", self._caption())
         words.align("left", self.size.width)
         self._summary.update(words)
-        lines = [*headlines.notes(view, self._notice()), *(() if is_shown else headlines.problems(view))]
+        notice = self._filter.notice or self._notice()
+        lines = [*headlines.notes(view, notice), *(() if is_shown else headlines.problems(view))]
         self._strip.update(Text("\n").join(lines))
         self._strip.set_class(not lines, "hidden")
         for screen in self.screen_stack:
@@ -204,6 +190,13 @@ class Top(App[None]):
         """Put the cursor into the next pane, or the one before."""
         self.action_pane(self._panes.after(by))
 
+    async def on_event(self, event: Event) -> None:
+        """Hand on what comes; a key that ends the filter, or corrects it, finds typed what came before it."""
+        for each in come(event):
+            if isinstance(each, Key) and not (each.is_printable or each.is_forwarded) and self.focused is self._filter:
+                await self._filter.settle()
+            await super().on_event(each)
+
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Leave the panes alone where something is open over them, which then has the key."""
         return super().check_action(action, parameters) and (len(self.screen_stack) == 1 or action not in OF_PANES)
@@ -218,10 +211,12 @@ class Top(App[None]):
         self._filter.keep()
         self.tell()
 
-    def on_key(self, event: Any) -> None:
+    def on_filter_box_filled(self) -> None:
+        """Say that the filter takes no more."""
+        self.tell()
+
+    def action_unfilter(self) -> None:
         """End the filter by Esc: what was typed goes; a second Esc does it for one that was kept."""
-        if event.key != "escape" or len(self.screen_stack) > 1:
-            return
         self._filter.reset(self._panes.grid)
         self.action_pane(self._panes.chosen)
 

@@ -7,7 +7,7 @@ import os
 from typing import TYPE_CHECKING
 
 import pytest
-from textual.events import Key
+from textual.events import Key, Paste
 
 from otel_celery.top.app import Top
 from otel_celery.top.overlay import HELP
@@ -18,6 +18,8 @@ from tests.unit.watch.ports import page, serving
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
+LETTERS = {"alt+s": "s", "alt+shift+g": "G"}
+"""What Textual takes keys with Alt for."""
 SIZES = ((80, 24), (120, 40), (200, 50))
 
 
@@ -178,6 +180,36 @@ def test_it_filters_as_one_types() -> None:
     played(play)
 
 
+def test_a_filter_has_a_slash() -> None:
+    """Which would begin a filter, where none is typed."""
+
+    async def play() -> None:
+        async with shown(Still(TROUBLE)) as (app, pilot):
+            await pilot.press("slash", *"a/b")
+            await until(lambda: app._filter.value == "a/b")
+
+    played(play)
+
+
+@pytest.mark.parametrize("pieces", [["x" * 1000], ["x"] * 1000], ids=["pasted", "typed"])
+def test_a_filter_has_a_bound_that_is_said(pieces: list[str]) -> None:
+    """What is pasted by mistake may have thousands of letters, each of which would have the screen drawn."""
+
+    async def play() -> None:
+        async with shown(Still(TROUBLE)) as (app, pilot):
+            await pilot.press("slash")
+            for piece in pieces:
+                app.post_message(Key(piece, piece) if len(piece) == 1 else Paste(piece))
+            said = "The filter takes 200 letters at most: the rest is left out."
+            await until(lambda: said in text(app), 5)
+            assert app._filter.value == "x" * 200
+            await pilot.press("backspace")
+            await until(lambda: said not in text(app), 5)
+            assert app._filter.value == "x" * 199
+
+    played(play)
+
+
 def test_a_filter_stays_with_its_pane() -> None:
     """Tab goes on to a pane that is not filtered, and the box closes, as does a second one for that pane."""
 
@@ -203,15 +235,23 @@ def test_a_filter_stays_with_its_pane() -> None:
         ("slash w e b 2 tab s", "1 workers (1/3, /web2)  2 tasks (2, by task)"),
         ("slash w e b 2 enter s", "1 workers (1/3, by worker, /web2)"),
         ("question_mark escape 3 j enter escape s", "3 queues (2, by queue)"),
+        ("slash w e b escape s", "1 workers (3, by worker)"),
+        ("slash w e b alt+s", "1 workers (3, by worker)"),
+        ("slash w e b 2 escape slash w e b 1", "1 workers (2/3, /web1)"),
+        ("slash w e b 2 backspace 1 enter s", "1 workers (2/3, by worker, /web1)"),
+        ("3 enter alt+shift+g s", "3 queues (2, by queue)"),
     ],
 )
 def test_keys_that_come_at_once_are_done_in_their_order(keys: str, said: str) -> None:
-    """Over a slow line several are in one packet: each finds what the one before has done."""
+    """Over a slow line several are in one packet: each finds what the one before has done.
+
+    Esc and a letter are written there as the letter with Alt is, unless the terminal tells keys by Kitty's protocol.
+    """
 
     async def play() -> None:
         async with shown(Still(TROUBLE)) as (app, _):
             for key in keys.split():
-                app.post_message(Key(key, key if len(key) == 1 else None))
+                app.post_message(Key(key, LETTERS.get(key, key if len(key) == 1 else None)))
             await until(lambda: said in text(app), 5)
 
     played(play)
