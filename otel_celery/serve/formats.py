@@ -11,8 +11,12 @@ from otel_celery.serve.lines import Lines
 if TYPE_CHECKING:
     from otel_celery.serve.lines import Encoder
 
-MAX_REMEMBERED = 2
-"""Formats whose lines are remembered, which costs the text of every series once more; one scraper asks for one."""
+MAX_REMEMBERED = 4
+"""Formats whose lines are remembered: those of Prometheus 2 and 3, plain text, and one more that somebody tries.
+
+Where more are asked for in turn each scrape is encoded anew, which takes six times as long. A format more costs the
+values of every series, since what its lines begin with is shared.
+"""
 
 
 class Formats:
@@ -32,7 +36,7 @@ class Formats:
 
     def remembering(self, content_type: str, encode: Encoder) -> Encoder:
         """Return the encoder that remembers a format's lines."""
-        lines = self._lines.pop(content_type, None) or Lines(encode)
+        lines = self._lines.pop(content_type, None) or Lines(encode, self._lines.values())
         self._lines[content_type] = lines
         if len(self._lines) > MAX_REMEMBERED:
             del self._lines[next(iter(self._lines))]

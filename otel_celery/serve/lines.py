@@ -60,9 +60,13 @@ class Block:
 class Lines:
     """Encodes as ``encode`` does; for one thread, and one client's format."""
 
-    def __init__(self, encode: Encoder) -> None:
-        """``encode`` is one of prometheus_client's encoders."""
+    def __init__(self, encode: Encoder, others: Iterable[Lines] = ()) -> None:
+        """``encode`` is one of prometheus_client's encoders; ``others`` encode the same registry in other formats.
+
+        A line begins alike in most formats: what another one has is not kept twice.
+        """
         self._encode = encode
+        self._others = others
         self._end = encode(_Given(())).decode()
         self._blocks: dict[tuple[str, ...], Block] = {}
 
@@ -75,6 +79,10 @@ class Lines:
         parts = [self._written(family, kept) for family in registry.collect()]
         return "".join([*parts, self._end]).encode()
 
+    def kept(self, key: tuple[str, ...]) -> Block | None:
+        """Give what is kept of a family, by its name, documentation, type and unit."""
+        return self._blocks.get(key)
+
     def _written(self, family: Family, kept: dict[tuple[str, ...], Block]) -> str:
         key = (family.name, family.documentation, family.type, family.unit)
         block = kept.pop(key, None)  # another family of that name would find it half written
@@ -84,7 +92,16 @@ class Lines:
             block = _begun(text, family.samples)
         if block is not None:
             self._blocks[key] = block
+            self._share(key, block)
         return text
+
+    def _share(self, key: tuple[str, ...], block: Block) -> None:
+        """Have a family's lines begin with the very text that another format keeps, where that is the same."""
+        for other in self._others:
+            known = other.kept(key)
+            if known is not None and known.starts == block.starts:
+                block.starts = known.starts
+                return
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,12 +120,11 @@ def _begun(text: str, samples: Sequence[Sample]) -> Block | None:
         return None
     lines = text.split("\n")[:-1]
     comments, written = lines[: len(lines) - len(samples)], lines[len(lines) - len(samples) :]
-    split = [line.rpartition(" ") for line in written]
     return Block(
         "".join(f"{line}\n" for line in comments),
         tuple(samples),
-        [f"{start} " for start, _, _ in split],
-        [f"{value}\n" for _, _, value in split],
+        [f"{line.rpartition(' ')[0]} " for line in written],
+        [_number(sample.value) for sample in samples],
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -120,6 +121,41 @@ def test_only_new_series_are_encoded_anew() -> None:
     stock.samples.append(Sample("stock", {"shop": "b"}, 1.0))
     lines(Source([orders, stock]))
     assert encode.samples == ["orders_total", "orders_total", "stock", "stock", "stock"]
+
+
+def stocks(number: int) -> Source:
+    """Give so many series of one family, none of whose values is kept by Python anyway."""
+    stock = Metric("stock", "Stock.", "gauge")
+    stock.samples = [Sample("stock", {"shop": f"{each}"}, 1_000.5 + each) for each in range(number)]
+    return Source([stock])
+
+
+def test_three_formats_asked_for_in_turn_are_remembered() -> None:
+    """Prometheus 2, Prometheus 3 and somebody who takes plain text scrape one port."""
+    formats, source = Formats(), stocks(2)
+    encoders = {accept: Counted(formats.negotiated(accept)[0]) for accept in (ACCEPT[0], *ACCEPT[3:5])}
+    for _ in range(3):
+        for accept, encode in encoders.items():
+            content_type = formats.negotiated(accept)[1]
+            assert formats.remembering(content_type, encode)(source) == encode.encode(source)
+    assert [encode.samples for encode in encoders.values()] == [["stock", "stock"]] * 3
+
+
+def test_what_lines_begin_with_is_kept_once_for_all_formats() -> None:
+    """A further format costs the memory of its values: less than half of the first one's."""
+    formats, source = Formats(), stocks(1_000)
+    sizes = []
+    tracemalloc.start()
+    try:
+        for accept in ACCEPT[:1] + ACCEPT[3:4]:
+            before = tracemalloc.get_traced_memory()[0]
+            encode, content_type = formats.negotiated(accept)
+            formats.remembering(content_type, encode)(source)
+            sizes.append(tracemalloc.get_traced_memory()[0] - before)
+    finally:
+        tracemalloc.stop()
+    first, second = sizes
+    assert second < first / 2
 
 
 def test_an_exemplar_is_written_each_time() -> None:
