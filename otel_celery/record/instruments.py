@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from otel_celery.catalogue import Metric
     from otel_celery.observers import Reading, WorkerLevels
     from otel_celery.record.showing import Readings
-    from otel_celery.record.tallies import Tallies, TaskTally
+    from otel_celery.record.tallies import Tallies
+    from otel_celery.record.task import TaskTally
 
     Points = Iterator[tuple[float, Mapping[str, str]]]
 

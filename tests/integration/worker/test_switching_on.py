@@ -429,7 +429,7 @@ def test_a_port_that_a_distro_serves_is_said_once(site: Site, tmp_path: Path) ->
 
 # -- errors of our own ------------------------------------------------------------------------------------------------
 
-TALLY = "otel_celery.record.tallies:TaskTally"
+TALLY = "otel_celery.record.task:TaskTally"
 NAMES = ("received", "started", "ended", "raised", "timed_out")
 
 
