@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import http.server
-import json
 import math
-import subprocess
 import threading
 import time
 from contextlib import ExitStack, contextmanager
@@ -15,10 +13,11 @@ import pytest
 import yaml
 
 from tests.integration.stack import shop
+from tests.integration.stack.answers import play, written
 from tests.integration.stack.intervals import hastened
-from tests.integration.stack.markdown import commands
 from tests.integration.stack.mixin import ALERTS, COUNTERS, panels
-from tests.integration.stack.servers import MONITORING, ROOT, Server, start_prometheus, wait_until
+from tests.integration.stack.rulebook import PROMTOOLS
+from tests.integration.stack.servers import MONITORING, Server, start_prometheus, wait_until
 from tests.services import LOOPBACK, free_port
 
 if TYPE_CHECKING:
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.xdist_group("celery_exporter")
 
-COMPARE = (ROOT / "docs" / "compare.md").read_text()
 DASHBOARDS = ("overview", "by task", "tasks")
 QUEUE = 'queue="orders"'
 TASK = f'task_name="shop.pay",{QUEUE}'
@@ -161,36 +159,53 @@ def test_every_panel_has_data(prometheus: Server, dashboard: str) -> None:
     assert without_data(prometheus, asked) == []
 
 
-def changed(directory: Path, asked: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
-    """Change a dashboard's panels as docs/compare.md says, by its command."""
-    (command,) = (line for line in commands(COMPARE) if line.startswith("sed -i"))
-    file, asked = directory / "celery-tasks.json", list(asked)
-    file.write_text("".join(json.dumps({"expr": expression}) + "\n" for _, expression in asked))
-    subprocess.run(["bash", "-c", command], cwd=directory, check=True)
-    left = [json.loads(line)["expr"] for line in file.read_text().splitlines()]
-    return [(title, expression) for (title, _), expression in zip(asked, left, strict=True)]
-
-
 @pytest.mark.parametrize("dashboard", DASHBOARDS)
-def test_its_panels_of_exceptions_name_them_once_they_are_changed(
-    prometheus: Server, dashboard: str, tmp_path: Path
-) -> None:
-    """By one command, which changes no other panel; each task's failures are those of all its exceptions."""
-    before = list(panels(dashboard))
-    after = changed(tmp_path, before)
-    assert (
-        {title for title, _ in {*after} - {*before}} == {title for title, one in before if "exception" in one} != set()
-    )
-    moment = str(time.time())
-    for title, expression in {*after} - {*before}:
-        (failed,), (by_class,) = (prometheus.query(one, time=moment) for one in (dict(before)[title], expression))
-        assert (by_class["metric"]["exception"], by_class["value"][1]) == ("ValueError", failed["value"][1])
+def test_its_panels_of_exceptions_name_them(prometheus: Server, dashboard: str) -> None:
+    """As they are; beside the class stands its series without one, which is zero, as in celery-exporter."""
+    asked = {expression for _, expression in panels(dashboard) if "exception" in expression}
+    assert asked
+    for expression in asked:
+        found = {one["metric"].get("exception", ""): float(one["value"][1]) for one in prometheus.query(expression)}
+        assert found.pop("ValueError") > 0
+        assert found in ({}, {"": 0})
+
+
+def test_no_failure_is_counted_twice(prometheuses: tuple[Server, Server]) -> None:
+    """Every task that succeeds here fails as well: all exceptions together are as many, with its names and without."""
+    failed, succeeded = (f"sum(rate(celery_task_{ended}_total[1m]))" for ended in ("failed", "succeeded"))
+    for server in prometheuses:
+        assert server.value(f"{failed} / {succeeded}") == pytest.approx(1, abs=0.3)
+
+
+HISTORIES = {
+    "its class's first failure": ("0x80 0x19 1x141", "_x80 _x19 1x141", 1.0),
+    "of a worker that is new": ("_x100 5x140", "_x100 5x140", 0.0),
+    "after a gap that Prometheus had": ("5x60 _x60 5x120", "5x60 _x60 5x120", 0.0),
+    "before and after a restart": ("3x120 0x20 2x100", "3x120 stale _x19 2x100", 2.0),
+    "as soon as it came back": ("3x120 0 2x120", "3x120 stale 2x120", 2.0),
+}
+"""What a worker has counted in all and of one class, four times a minute, and how many of these are news."""
+
+
+@pytest.mark.parametrize("version", PROMTOOLS)
+@pytest.mark.parametrize("history", HISTORIES)
+def test_increase_sees_a_first_failure_and_nothing_old(history: str, version: str, tmp_path: Path) -> None:
+    """A class that a worker has just raised begins at zero; without the relabelling nothing is recorded at all."""
+    whole, of_one, news = HISTORIES[history]
+    labels = {"job": "celery", "instance": "a:1", "worker": "trading@host1", "task_name": "shop.pay", "queue": "orders"}
+    by_class = written("celery_task_failures_by_exception_total", {**labels, "exception": "ValueError"}, of_one)
+    asked = {"round(sum(increase(celery_task_failed_total[59m])))": {"{}": news}}
+    rules = str(MONITORING / "rules-celery-exporter.yml")
+    renamed = written("celery_task_failures_total", labels, whole)
+    assert play(tmp_path, version, [by_class, renamed], asked, rules) == ""
+    nothing: dict[str, dict[str, float]] = {"celery_task_failed_total": {}}
+    assert play(tmp_path, version, [by_class], nothing, rules) == ""
 
 
 @pytest.mark.timeout(240)
 def test_every_panel_has_data_of_real_processes(tmp_path: Path) -> None:
     """A worker, a queue exporter, beat and a publisher, whose one task ends in every way, fill all three dashboards."""
-    left = changed(tmp_path, (panel for dashboard in DASHBOARDS for panel in panels(dashboard)))
+    left = [panel for dashboard in DASHBOARDS for panel in panels(dashboard)]
     with shop.running(tmp_path) as addresses:
         targets = {job: f"{address}/metrics" for job, address in addresses.items()}
         with start_prometheus(configured(targets, tmp_path, switched_on=True), tmp_path) as server:
@@ -255,9 +270,10 @@ def test_what_has_another_name_has_the_same_figures(prometheus: Server) -> None:
 
 
 def test_our_own_labels_stay(prometheus: Server) -> None:
-    """Nothing is renamed: the same series answers to ours."""
-    (sample,) = prometheus.query('celery_task_failed_total{task_name="shop.pay", queue="orders"}')
-    assert sample["metric"]["worker"] == "trading@host1"
+    """No label is renamed: the same series answer to ours."""
+    for counter in COUNTERS:
+        samples = prometheus.query(f'celery_task_{counter}_total{{task_name="shop.pay", queue="orders"}}')
+        assert {sample["metric"]["worker"] for sample in samples} == {"trading@host1"}
 
 
 def test_our_own_rules_record_the_same_with_it_and_without(prometheuses: tuple[Server, Server]) -> None:

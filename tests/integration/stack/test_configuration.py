@@ -121,7 +121,7 @@ def test_prometheus_takes_the_labels_for_celery_exporter(version: str, tmp_path:
     config["scrape_configs"][0] |= parsed(committed("relabel-celery-exporter.yml"))
     config["rule_files"] = [str(MONITORING / "rules-celery-exporter.yml")]
     (tmp_path / LINUX).write_text(yaml.safe_dump(config))
-    assert "10 rules found" in promtool(version, "check", "config", str(tmp_path / LINUX))
+    assert "11 rules found" in promtool(version, "check", "config", str(tmp_path / LINUX))
 
 
 def test_alertmanager_takes_its_configuration() -> None:
