@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from grafana_foundation_sdk.models.dashboard import AnnotationQuery
 
-from devops.monitoring.dashboard.promql import ENVIRONMENT, Vector, alerts, foreign, of_workers, series
+from devops.monitoring.dashboard.alerts import alerts
+from devops.monitoring.dashboard.promql import ENVIRONMENT, Vector, foreign, of_workers, series
 from devops.monitoring.dashboard.style import SOURCE
 from otel_celery import catalogue
 
@@ -81,7 +82,7 @@ def _changes() -> Iterator[str]:
         ago = f"count by ({', '.join(labels)}) (last_over_time({vector}[{KNOWN_FOR}] offset {SETTLED}))"
         # A pool of which nothing at all was known is a beginning of the history, and no deploy.
         known = f"count by (job, pool, {ENVIRONMENT}) (last_over_time({vector}[{KNOWN_FOR}] offset {SETTLED}))"
-        new = f"{now} unless {ago} and on (job, pool, {ENVIRONMENT}) {known}"
+        new = f"{now} unless {ago} and ignoring ({label}) {known}"
         yield f'label_replace({new}, "version", "{of_what} $1", "{label}", "(.+)")'
 
 

@@ -8,7 +8,8 @@ from grafana_foundation_sdk.builders import common
 from grafana_foundation_sdk.models.dashboard import DynamicConfigValue
 
 from devops.monitoring.dashboard import links
-from devops.monitoring.dashboard.promql import Vector, alerts
+from devops.monitoring.dashboard.alerts import alerts
+from devops.monitoring.dashboard.promql import Vector
 from devops.monitoring.dashboard.style import COUNT, ORANGE, RED, SECONDS
 from devops.monitoring.dashboard.tables import Column, table
 

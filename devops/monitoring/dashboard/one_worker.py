@@ -14,6 +14,7 @@ from devops.monitoring.dashboard.promql import (
     of_workers,
     quantile,
     quantile_shown,
+    recorded,
     series,
 )
 from devops.monitoring.dashboard.style import (
@@ -120,10 +121,7 @@ def _about() -> list[Any]:
 
 def _consumed() -> Any:
     consumed = series(catalogue.QUEUE_INFO).last().by("max", "queue")
-    of_these = (
-        Vector(f"{level.by('max', 'queue')} and on (queue) {consumed}", frozenset(("queue",)))
-        for level in (LENGTH, AGE)
-    )
+    of_these = (level.by("max", "queue").where(consumed) for level in (LENGTH, AGE))
     length, age = of_these
     return tables.table(
         "Its Queues",
@@ -160,11 +158,12 @@ def _tasks() -> list[Any]:
             tables.Column(name, SECONDS, quantile_shown(fraction, catalogue.DURATION, "task_name"))
             for name, fraction in QUANTILES.items()
         ),
-        tables.Column("Last success", SECONDS, tables.ago(series(catalogue.LAST_SUCCESS).by("max", "task_name"))),
+        tables.Column("Last success", SECONDS, tables.ago(_last_success())),
     ]
     table = tables.table(
         "Its Tasks",
-        "What it made of each task within the time shown, how long they took, and how long ago one succeeded here.",
+        "What it made of each task within the time shown, how long they took, and how long ago one succeeded in "
+        "its pool: recorded by rules.yml, which remembers it over deploys.",
         columns,
         heads={"task_name": "Task"},
         pages={"Task": "task"},
@@ -186,6 +185,12 @@ def _tasks() -> list[Any]:
         *(panel.span(8) for panel in (_slowest(), tasks.durations(), _raised())),
         *(panel.span(8) for panel in (tasks.timeouts(), tasks.revocations(), queues.returned())),
     ]
+
+
+def _last_success() -> Vector:
+    """Take what is recorded of its pool: a gauge of its own would begin anew with each of its lives."""
+    seen = recorded("target_worker", catalogue.WORKER_UP, "last_timestamp")
+    return recorded("pool_task", catalogue.LAST_SUCCESS, "max").where(seen).by("max", "task_name")
 
 
 def _by_task(title: str, metric: Metric) -> Any:

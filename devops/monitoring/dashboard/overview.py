@@ -123,14 +123,19 @@ def _status() -> Any:
         "Worker Status",
         "Up from ready until the pool has drained. A worker that died cannot say so: it is down while its target does "
         f"not answer. Those that are down come first, and {TILES} are shown at most: the row Workers counts them all.",
-        states.by("max", "pool", "worker", ENVIRONMENT).bottom(TILES),
+        _worst(states, "pool", "worker", ENVIRONMENT).bottom(TILES),
     )
 
 
 def of_one_worker() -> Any:
     """Show whether the chosen worker is up."""
     about = "Up from ready until its pool has drained, and down while its target is silent."
-    return status("Status", about, _states().by("max", "worker"))
+    return status("Status", about, _worst(_states(), "worker"))
+
+
+def _worst(states: Vector, *labels: str) -> Vector:
+    """Take the worst state of a worker's name: of several workers in as many environments; of one it is the best."""
+    return Vector(f"max without (instance) ({states})", states.labels - {"instance"}).by("min", *labels)
 
 
 def status(title: str, about: str, states: Vector) -> Any:

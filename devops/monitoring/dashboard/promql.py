@@ -44,12 +44,10 @@ RECORDED = {
 }
 """The levels of the recording rules that are read here, and the labels that each leaves."""
 
+NAMED = {"queue": ['queue!=""']}
+"""What a level's series have besides: another exporter's queues, whose label rules.yml takes away, stay out."""
+
 ALERT = ("alertname", "alertstate", "severity", "worker", "task_name", "queue")
-OURS = "(Otel)?Celery.+|HighTaskFailureRate"
-"""The names of our alerts; whoever shares the Prometheus has others."""
-BESIDE = "(Redis|Postgres)(Exporter)?Down|PrometheusRulesFailing"
-"""Our alerts about what stands beside the workers, and the jobs that they are about: names that others may have too."""
-BESIDE_JOBS = "redis|postgres|prometheus"
 
 FOREIGN = {
     "up": (),
@@ -146,6 +144,11 @@ class Vector:
         """Aggregate a level to the series of these labels, and leave those that were highest while it is shown."""
         return self.by(operator, *labels).leading(self.peak().by(operator, *labels))
 
+    def where(self, other: Vector) -> Vector:
+        """Leave the series that have a like one in another vector, whatever labels just one of the two carries."""
+        apart = ", ".join(sorted(self.labels ^ other.labels))
+        return Vector(f"{self} and {f'ignoring ({apart}) ' if apart else ''}{other}", self.labels)
+
     def by(self, operator: str, *labels: str) -> Vector:
         """Aggregate, with ``sum``, ``max`` and the like, to the series of these labels; of none, to one series."""
         self.require(labels)
@@ -182,7 +185,7 @@ def mean(metric: Metric, *labels: str) -> Vector:
 
 def recorded(level: str, metric: Metric, operations: str, per: str = "") -> Vector:
     """Select what rules.yml records of a metric at this level, ``per`` another one where it is a ratio."""
-    return _select(recorded_name(level, metric, operations, per), RECORDED[level])
+    return _recorded(level, recorded_name(level, metric, operations, per))
 
 
 def recorded_name(level: str, metric: Metric, operations: str, per: str = "") -> str:
@@ -192,7 +195,7 @@ def recorded_name(level: str, metric: Metric, operations: str, per: str = "") ->
 
 def recorded_as(level: str, name: str) -> Vector:
     """Select what rules.yml records at this level under a name of its own."""
-    return _select(f"{level}:{name}", RECORDED[level])
+    return _recorded(level, f"{level}:{name}")
 
 
 def foreign(name: str, *matchers: str) -> Vector:
@@ -211,16 +214,18 @@ def beside(name: str) -> Vector:
     return Vector(_selector(name, matchers), frozenset((*TARGET, *FOREIGN[name])))
 
 
-def alerts(name: str, *matchers: str) -> Vector:
-    """Select ``ALERTS`` or ``ALERTS_FOR_STATE``: our own, about what is chosen or about no job at all."""
-    about = {f'alertname=~"{OURS}"': 'job=~"$job|"', f'alertname=~"{BESIDE}"': f'job=~"{BESIDE_JOBS}|"'}
-    chosen = [_selector(name, [*pair, *_matchers([ENVIRONMENT]), *matchers]) for pair in about.items()]
-    return Vector(f"({' or '.join(chosen)})", frozenset((*TARGET, *FOREIGN[name])))
+def either(name: str, *chosen: tuple[str, ...]) -> Vector:
+    """Select a metric that is not the catalogue's by one or another set of matchers, and by the environment."""
+    selected = [_selector(name, [*matchers, *_matchers([ENVIRONMENT])]) for matchers in chosen]
+    return Vector(f"({' or '.join(selected)})", frozenset((*TARGET, *FOREIGN[name])))
 
 
 def of_workers(vector: Vector, info: Metric) -> Vector:
-    """Leave of a process's metric what is a worker's, and add the worker's name."""
-    text = f"{vector} * on (job, instance) group_left (worker) {series(info)}"
+    """Leave of a process's metric what is a worker's, and add the worker's name.
+
+    By all labels but the worker's own, so that two environments in which a target has one address stay two.
+    """
+    text = f"{vector} * ignoring ({', '.join(info.attributes)}) group_left (worker) {series(info)}"
     return Vector(text, vector.labels | {"worker"})
 
 
@@ -243,6 +248,11 @@ def _labels(metric: Metric) -> tuple[str, ...]:
     """Give a metric's labels: a target's first, then its own."""
     target = (one for one in TARGET if one != "pool") if metric.name.startswith(POOLLESS) else TARGET
     return (*target, *metric.attributes)
+
+
+def _recorded(level: str, name: str) -> Vector:
+    labels = RECORDED[level]
+    return Vector(_selector(name, [*_matchers(labels), *NAMED.get(level, [])]), frozenset(labels))
 
 
 def _select(name: str, labels: tuple[str, ...]) -> Vector:

@@ -8,8 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from devops.monitoring.dashboard import links
-from devops.monitoring.dashboard.now import LENGTH
-from devops.monitoring.dashboard.promql import ENVIRONMENT, Vector, buckets, quantile, recorded_as, series
+from devops.monitoring.dashboard.promql import Vector, buckets, quantile, recorded_as, series
 from devops.monitoring.dashboard.style import (
     COUNT,
     GREEN,
@@ -38,6 +37,7 @@ UNSTARTED = "Nothing has started yet"
 NOBODY = "No worker has been scraped"
 
 CONSUMERS = recorded_as("queue", "celery_queue_consumers:max")
+UNCONSUMED = recorded_as("queue", "celery_queue_length:unconsumed")
 PUBLISHED = recorded_as("queue", "celery_task_published:rate5m")
 RECEIVED = recorded_as("queue", "celery_task_received:rate5m")
 
@@ -60,9 +60,10 @@ def _consuming() -> list[Any]:
         coloured(
             figures(
                 "Queues Nobody Consumes",
-                "How many queues with messages in them nobody consumes; and which, with how many messages.",
-                Query(Vector(f"count({_deserted()}) or vector(0)", frozenset()), "Queues"),
-                Query(_deserted().by("max", "queue").top(), "{{queue}}"),
+                "How many queues nobody consumes that hold messages, or may where nothing tells how many; and which, "
+                "with how many messages. By the series that CeleryQueueNotConsumed looks at.",
+                Query(Vector(f"count({UNCONSUMED}) or vector(0)", frozenset()), "Queues"),
+                Query(UNCONSUMED.by("max", "queue").top(), "{{queue}}"),
                 unit=TOTAL,
             ),
             GREEN,
@@ -172,8 +173,3 @@ def _by_queue(title: str, metric: Metric, nothing: str) -> Any:
         unit=SECONDS,
         nothing=nothing,
     ).data_links([links.narrowed("queue")])
-
-
-def _deserted() -> Vector:
-    """Select queues that hold messages and have no consumer."""
-    return Vector(f"{LENGTH} > 0 unless on (queue, {ENVIRONMENT}) {CONSUMERS} > 0", LENGTH.labels)

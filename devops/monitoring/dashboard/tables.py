@@ -131,12 +131,7 @@ def _joined(columns: Sequence[Column], heads: Mapping[str, str]) -> list[Vector]
     """Leave no label that is not a column, and in the later columns no row that the first one does not have."""
     first, *others = (_joinable(column.expression, heads) for column in columns)
     chosen = Vector(f"topk({ROWS}, {first})", first.labels)
-    shared = [sorted(chosen.labels & other.labels) for other in others]
-    kept = (
-        Vector(f"{other} and on ({', '.join(labels)}) {chosen}", other.labels)
-        for other, labels in zip(others, shared, strict=True)
-    )
-    return [chosen, *kept]
+    return [chosen, *(other.where(chosen) for other in others)]
 
 
 def _order(heads: Mapping[str, str], values: Mapping[str, str], hidden: tuple[str, ...]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 from grafana_foundation_sdk.builders.dashboard import ConstantVariable, DatasourceVariable, QueryVariable
 from grafana_foundation_sdk.models.dashboard import VariableOption, VariableRefresh, VariableSort
 
-from devops.monitoring.dashboard.promql import ENVIRONMENT, narrowed
+from devops.monitoring.dashboard.promql import ENVIRONMENT, narrowed, recorded_name
 from devops.monitoring.dashboard.style import SOURCE
 from otel_celery import catalogue
 from otel_celery.record.reference import exported_name
@@ -36,8 +36,11 @@ BUDGET = "0.01"
 EVERYTHING = ".*"
 """What All stands for: series without the label, of a target that no pool was given to, are in it."""
 
-TELLING = (catalogue.WORKER_UP, catalogue.PUBLISHED, catalogue.QUEUE_LENGTH, catalogue.BEAT_ENTRIES)
-"""Each kind of process that otel-celery instruments has one of these."""
+TELLING = (catalogue.WORKER_INFO, catalogue.PUBLISHED)
+"""Workers and publishers have one of these, under names that no other exporter for Celery has."""
+
+REMEMBERED = (catalogue.BEAT_ENTRIES, catalogue.QUEUE_LAST_REFRESH)
+"""What beat and the queue exporter have, once for each process: such a job is listed for a day after its last one."""
 
 
 def variables(one: str | None = None) -> list[Any]:
@@ -70,11 +73,12 @@ def variables(one: str | None = None) -> list[Any]:
 def _jobs() -> Any:
     """List the jobs of ours, those with nobody left in them too; All are these and no job of others.
 
-    The recorded memory knows a job for a day after its last worker has gone. A job in whose name is celery is ours
-    though no worker of it has ever answered.
+    The recorded memory knows a job for a day after its last worker has gone. The workers' job of rules.yml is ours
+    though no worker of it has ever answered. A job's name says nothing.
     """
-    memory = f"pool_task:{exported_name(catalogue.LAST_SUCCESS)}:max"
-    telling = f'{{{_either(*TELLING)}}} or {memory} or up{{job=~".*celery.*"}}'
+    memory = recorded_name("pool_task", catalogue.LAST_SUCCESS, "max")
+    lasting = f"last_over_time({{{_either(*REMEMBERED)}}}[1d])"
+    telling = f"{{{_either(*TELLING)}}} or {lasting} or {memory} or target:celery_up:state"
     variable = _several("job", "Job", f"query_result(count by (job) ({telling}))").regex('/job="([^"]+)"/')
     return variable.all_value(None)
 
