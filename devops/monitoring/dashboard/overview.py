@@ -44,6 +44,9 @@ if TYPE_CHECKING:
 HEIGHT = 6
 """Two lines of four, so that what `now` shows below them is still on the first screen."""
 
+WIDTHS = (4, 4, 8, 8, 7, 7, 5, 5)
+"""Wide where the names of tasks stand beside the lines, with their values."""
+
 FAILING = 0.1
 """Failures a second from which on the documented alert HighTaskFailureRate fires."""
 
@@ -56,7 +59,7 @@ SLOWEST = f"The {MOST} that were slowest over the time shown."
 
 def panels() -> list[Any]:
     """Make the eight."""
-    return [panel.span(6).height(HEIGHT) for panel in _documented()]
+    return [panel.span(width).height(HEIGHT) for width, panel in zip(WIDTHS, _documented(), strict=True)]
 
 
 def _documented() -> list[Any]:
@@ -96,10 +99,12 @@ def _documented() -> list[Any]:
             unit=RATE,
             nothing="No worker has been scraped",
         ).data_links([*_about("task")]),
-        _rate(
+        lines(
             "Task Retries",
-            "Tasks a second that asked to be run again, by worker and task.",
-            series(catalogue.RETRIED),
+            f"Tasks a second that asked to be run again, by worker and task. {HIGHEST}",
+            _retried(),
+            unit=RATE,
+            nothing="No task was retried in the time shown",
         )
         .data_links([*_about("worker", "task")])
         .links(links.runbook("CeleryRetryStorm")),
@@ -164,6 +169,13 @@ def _unseen() -> str:
     return f'label_replace({unseen}, "worker", "$1 (never seen)", "pool", "(.*)")'
 
 
+def _retried() -> Query:
+    """Leave the tasks that are retried: a list of what is not would hide them."""
+    counted = series(catalogue.RETRIED).per_second().total("worker", "task_name")
+    some = Vector(f"{counted.throughout()} > 0", counted.labels)
+    return Query(counted.leading(some), "{{task_name}} {{worker}}")
+
+
 def _active() -> Any:
     panel = lines(
         "Active Tasks",
@@ -173,7 +185,7 @@ def _active() -> Any:
         unit=COUNT,
         nothing="No worker has been scraped",
     )
-    return narrow(stacked(panel)).data_links([links.panel("Utilisation of Workers", "worker"), *_about("worker")])
+    return stacked(panel).data_links([links.panel("Utilisation of Workers", "worker"), *_about("worker")])
 
 
 def _rate(title: str, about: str, counted: Vector) -> Any:

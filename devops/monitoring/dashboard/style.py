@@ -86,8 +86,6 @@ STATUSES = {
 """How a task can end, each in its colour."""
 
 HEIGHT = 8
-NAMES_WIDTH = 190
-"""Pixels of the list beside a small plot."""
 LEAST_WIDTH = 50
 """Pixels of a table's column: at Grafana's own 150 half of a table stands behind its edge."""
 RED, ORANGE, GREEN = "red", "orange", "green"
@@ -135,8 +133,8 @@ def ranked(panel: Any) -> Any:
 
 
 def narrow(panel: Any) -> Any:
-    """List the lines beside a small plot, those first that are highest now: half of it is left for the names."""
-    return panel.legend(_beside("lastNotNull").sort_by("Last *").width(NAMES_WIDTH))
+    """List the lines beside a small plot, those first that are highest now: what it is takes up to three fifths."""
+    return panel.legend(_beside("lastNotNull").sort_by("Last *"))
 
 
 def _beside(*calculated: str) -> common.VizLegendOptions:

@@ -11,7 +11,7 @@ const { build } = installed("esbuild");
 const { chromium } = installed("playwright-core");
 const png = installed("upng-js");
 
-const SCALE = 1.5; // pixels of the picture for one of the page: sharp on most screens, and small
+const SCALE = 1.3; // pixels of the picture for one of the page: sharp on most screens, and small
 const COLOURS = 64; // as many as a reader can tell apart here, in a file a third as large
 const EMPTY = "<!doctype html><body></body>";
 
@@ -55,7 +55,7 @@ async function write(name, shot) {
 
 const browser = await chromium.launch({ executablePath: process.env.CHROMIUM, args: ["--no-sandbox"] });
 try {
-  const page = await browser.newPage({ viewport: { width: 1600, height: 1200 }, deviceScaleFactor: SCALE });
+  const page = await browser.newPage({ viewport: { width: 1920, height: 1200 }, deviceScaleFactor: SCALE });
   page.on("pageerror", (error) => { throw error; });
   await page.route("**", answer);
   await page.goto("http://localhost/");

@@ -15,7 +15,8 @@ const noAction = () => {};
 
 // Grafana's grid: 24 columns, rows of 30 pixels, 8 pixels between panels.
 const GAP = 8;
-const COLUMN = 1600 / 24;
+const WIDTH = 1880; // what Grafana leaves to panels of a screen of 1920
+const COLUMN = WIDTH / 24;
 const ROW = 30;
 const size = ({ w, h }) => ({ width: Math.round(w * COLUMN - GAP), height: h * (ROW + GAP) - GAP });
 const place = ({ x, y }, top) => ({ left: Math.round(x * COLUMN), top: (y - top) * (ROW + GAP) });
@@ -257,7 +258,7 @@ function Picture({ file, start, end, panels }) {
     height += Math.max(...panels.filter(({ panel }) => panel.gridPos.y === y).map(({ panel }) => panel.gridPos.h));
   }
   return (
-    <div id={file} style={{ position: "relative", width: 1600, height: height * (ROW + GAP), background: theme.colors.background.canvas }}>
+    <div id={file} style={{ position: "relative", width: WIDTH, height: height * (ROW + GAP), background: theme.colors.background.canvas }}>
       {panels.map((one) => <Panel key={one.panel.id} drawn={{ ...one, start, end }} top={tops.get(one.panel.gridPos.y)} />)}
     </div>
   );
