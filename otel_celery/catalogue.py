@@ -287,6 +287,13 @@ RELAY_DROPPED = Metric(
     ("reason",),
     "Dropped data points that tasks recorded, by reason: torn, malformed, limit, mismatch, unsupported, value, name.",
 )
+START = Metric(
+    "otel_celery.start.timestamp",
+    Kind.GAUGE,
+    "s",
+    (),
+    "When this process began to count, in seconds since the epoch; a publisher does at its first message.",
+)
 CLOCK_SKEW = Metric(
     "otel_celery.clock_skew",
     Kind.COUNTER,
@@ -367,6 +374,7 @@ METRICS = (
     QUEUE_OLDEST,
     QUEUE_REFRESH_FAILURES,
     QUEUE_LAST_REFRESH,
+    START,
     INTERNAL_ERRORS,
     RELAY_DROPPED,
     CLOCK_SKEW,

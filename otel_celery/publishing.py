@@ -24,7 +24,7 @@ from otel_celery.settings import variables
 from otel_celery.version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from otel_celery.observers import PublishObserver
     from otel_celery.record.publisher_push import PublisherPush
@@ -94,6 +94,7 @@ class PlainPublisher:
         self._settings: Settings | None = None
         self._target: PublishObserver | None = None
         self._push: PublisherPush | None = None
+        self._leave: Callable[[], None] | None = None
         self._inherited: list[object] = []
         """What a forked child must neither use nor destroy: a gRPC channel's destructor may hang there."""
         self._locks: dict[str, threading.Lock] = {}
@@ -117,8 +118,11 @@ class PlainPublisher:
         """Push the last values and decide anew at the next publish."""
         self._target, push, self._push = None, self._push, None
         atexit.unregister(self.close)
+        leave, self._leave = self._leave, None
         if push is not None:
             push.finish()
+        if leave is not None:
+            leave()
 
     def _decided(self) -> PublishObserver | None:
         if self._has_failed or not self._is_asked_for():
@@ -156,6 +160,7 @@ class PlainPublisher:
             return registry_sink(self.registry, settings.buckets)
         from opentelemetry import metrics  # noqa: PLC0415  as above
 
+        from otel_celery.record import beginning  # noqa: PLC0415  as above
         from otel_celery.record.meter_sink import MeterSink  # noqa: PLC0415  as above
 
         meter = metrics.get_meter(SCOPE, __version__)  # one that is set later is used as well
@@ -164,6 +169,7 @@ class PlainPublisher:
 
             if application_provider() is None:
                 meter = self._pushed(settings).meter()
+        self._leave = beginning.show(meter)
         return MeterSink(meter, settings.buckets)
 
     def _pushed(self, settings: Settings) -> PublisherPush:
@@ -192,5 +198,5 @@ class PlainPublisher:
     def _forked(self) -> None:
         """Decide anew in a forked child: the parent's values are not its own, and no thread of the parent's runs."""
         self._inherited += [self._target, self._push]
-        self._target = self._push = None
+        self._target = self._push = self._leave = None
         self._locks = {}

@@ -95,8 +95,10 @@ class Station:
         self._home = Home()
         self._lock = threading.Lock()
         self._is_closing = self._is_closed = False
+        began = time.time()
         self.show(
             {
+                catalogue.START: lambda: [(began, {})],
                 catalogue.INTERNAL_ERRORS: partial(_split, "where", self.errors.counts),
                 catalogue.FOLDED: partial(_split, "what", self._folding.counts),
                 catalogue.RELAY_DROPPED: partial(_split, "reason", self._dropped),

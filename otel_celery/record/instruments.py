@@ -78,6 +78,7 @@ def _of_worker(tallies: Tallies) -> dict[Metric, Reading]:
     return {
         catalogue.MESSAGES_UNKNOWN: split("reason", tallies.unknown, worker),
         catalogue.PROCESS_EXITS: split("reason", tallies.exits, worker),
+        catalogue.START: lambda: [(tallies.began, {})],
         catalogue.INTERNAL_ERRORS: split("where", tallies.errors.counts, {}),
         catalogue.RELAY_DROPPED: split("reason", tallies.losses, {}),
         catalogue.CLOCK_SKEW: lambda: [(sum(task.skew_count for task in tallies.tasks()), {})],

@@ -38,6 +38,7 @@ class Tallies:
 
     def __init__(self, worker: str, bounds: Bounds, histograms: Histograms, *, wants_traces: bool = False) -> None:
         """Begin at zero for the worker with this node name; ``wants_traces`` if the histograms have exemplars."""
+        self.began = time.time()
         self.wants_traces = wants_traces
         self.folded = Folding()
         self.labels = Labels(bounds, self.folded)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -196,10 +197,15 @@ def test_a_provider_that_the_application_sets_later_is_used() -> None:
 
 def test_a_script_without_a_provider_pushes_at_its_end() -> None:
     """By the standard variables, as the service that the app is called, with the application's provider left unset."""
+    before = time.time()
     with http_receiver() as receiver:
         run(PROGRAM, OTEL_METRICS_EXPORTER="otlp", OTEL_EXPORTER_OTLP_ENDPOINT=receiver.url)
         (point,) = receiver.points("celery.task.published")
+        (start,) = receiver.points("otel_celery.start.timestamp")
     assert point.value == 1
     assert point.resource["service.name"] == "shop"
     assert type(metrics.get_meter_provider()).__name__ != "MeterProvider"
-    assert {found.name.split(".")[0] for found in receiver.points()} == {"celery"}
+    names = {"celery.task.published", "celery.task.publish.duration", "otel_celery.start.timestamp"}
+    assert {found.name for found in receiver.points()} == names
+    assert before < start.value < time.time()
+    assert (start.scope, start.attributes) == (point.scope, {})

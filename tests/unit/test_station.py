@@ -6,6 +6,7 @@ import json
 import os
 import socket
 import threading
+import time
 import urllib.error
 import urllib.request
 from typing import TYPE_CHECKING
@@ -153,7 +154,7 @@ def test_the_last_values_are_pushed_at_the_end(opened, receiver: Receiver) -> No
         "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.url,
         "PROMETHEUS_PORT": str(port),
     }
-    before = threading.enumerate()
+    before, began = threading.enumerate(), time.time()
     made = opened(read(environ), Health())
     made.show({catalogue.POOL_SIZE: lambda: [(4, {"worker": "w"})]})
     made.open()
@@ -164,6 +165,8 @@ def test_the_last_values_are_pushed_at_the_end(opened, receiver: Receiver) -> No
     (point,) = receiver.points(catalogue.POOL_SIZE.name)
     assert (point.value, point.resource["service.name"]) == (4, "celery-post")
     assert receiver.points("process_resident_memory_bytes")
+    (start,) = receiver.points(catalogue.START.name)
+    assert began < start.value < time.time()
     wait_until(lambda: not started(before), "no thread is left")
     with socket.socket() as again:
         again.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -15,8 +15,11 @@ Series = dict[tuple[str, frozenset[tuple[str, str | float]]], float]
 ADDED = ("__name__", "job", "instance")
 OWN = ("target_info", "up", "scrape_")
 """What tells of the resource, and of the Collector's scrape: not a worker's series."""
-MOVING = ("process_", "celery_worker_last_loop_timestamp_seconds", "celery_worker_loop_stall_seconds")
-"""What differs between any two scrapes."""
+MOVING = (
+    *("process_", "otel_celery_start_timestamp_seconds"),
+    *("celery_worker_last_loop_timestamp_seconds", "celery_worker_loop_stall_seconds"),
+)
+"""What differs between any two scrapes, or is of each process and says not which."""
 
 
 def shown(*scrapes: Scrape) -> Series:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import subprocess
+import sys
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote
@@ -16,7 +18,7 @@ from tests.integration.collector.conftest import secured_by
 from tests.integration.collector.load import play
 from tests.integration.collector.series import MOVING, assert_same, ended, shown, stored
 from tests.integration.collector.store import Prometheus, VictoriaMetrics
-from tests.integration.worker.harness import wait_until
+from tests.integration.worker.harness import ROOT, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -31,6 +33,13 @@ pytestmark = pytest.mark.xdist_group("collector-push")
 
 PUSH = {"OTEL_METRICS_EXPORTER": "prometheus,otlp", "OTEL_METRIC_EXPORT_INTERVAL": "1000"}
 OUTAGE = 30.0
+SCRIPT = """
+from celery import Celery
+from otel_celery import instrument
+app = Celery("shop", broker="memory://")
+instrument(app)
+app.send_task("shop.order")
+"""
 
 
 class Pushed(NamedTuple):
@@ -99,6 +108,18 @@ def test_loses_no_count_while_it_is_away(pushed):
     pushed.agent.start()
     assert pushed.arrives_at(lambda: shown(pushed.agent.scrape())) > 300
     assert ended(shown(pushed.agent.scrape())) > before
+
+
+def test_a_script_tells_when_it_began_to_count(pushed):
+    """It publishes, pushes and ends, and has no ``up``: rules read this gauge, which has the labels of its counts."""
+    before = time.time()
+    address = f"http://{pushed.agent.address('HTTP')}"
+    environment = {"PYTHONPATH": str(ROOT), "OTEL_METRICS_EXPORTER": "otlp", "OTEL_EXPORTER_OTLP_ENDPOINT": address}
+    subprocess.run([sys.executable, "-c", SCRIPT], check=True, env=environment, timeout=60)
+    counted = 'celery_task_published_total{job="shop"}'
+    start = f"otel_celery_start_timestamp_seconds and ignoring (task_name, queue) {counted}"
+    wait_until(lambda: pushed.store.query(start), "the script's figures are there")
+    assert before < pushed.store.value(start) < time.time()
 
 
 def test_arrives_as_sums_through_a_gateway(otelcol, site, credentials, tmp_path_factory):

@@ -22,6 +22,7 @@ ITEM = re.compile(
     r"(?P<no>_)(?:x(?P<gaps>\d+))?$|(?P<start>-?[\d.]+)(?:(?P<step>[+-][\d.]+))?(?:x(?P<times>\d+))?$|stale$"
 )
 COUNTER = re.compile(r"_(total|bucket|sum|count)\{")
+MOMENT = re.compile(r"_(timestamp|start_time)_seconds\{")
 LABEL = re.compile(r'(\w+)="([^"]*)"')
 SHARED = re.compile(r"celery_worker_(tasks_\w+|pool_size)\{")
 """Levels that the workers of a pool share."""
@@ -47,6 +48,11 @@ class Series:
     def is_counter(self) -> bool:
         """Whether it only grows."""
         return bool(COUNTER.search(self.name))
+
+    @property
+    def is_moment(self) -> bool:
+        """Whether it tells when something was, in seconds since its history began."""
+        return bool(MOMENT.search(self.name))
 
     def labelled(self, **labels: str) -> Series:
         """Give it these labels, in the place of what it has of them."""

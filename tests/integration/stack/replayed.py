@@ -45,7 +45,7 @@ class Replay:
     def remember(self, histories: Iterable[Series], interval: int) -> None:
         """Have it store series, with a sample every so many seconds; it cannot be told that one is stale."""
         lines = (
-            f"{one.name} {value} {(BEGUN + step * interval) * 1000}"
+            f"{one.name} {value + BEGUN * one.is_moment} {(BEGUN + step * interval) * 1000}"
             for one in histories
             for step, value in enumerate(one.samples)
             if isinstance(value, float)

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
+from otel_celery import catalogue
 from otel_celery.catalogue import Kind
+from otel_celery.record.reference import exported_name
 from tests.integration.stack.crowd import crowd
 from tests.integration.stack.rulebook import expected, rules, run
 from tests.integration.stack.servers import MONITORING
@@ -33,6 +35,7 @@ LEVELS = {"up": "1", "celery_worker_up": "1", "redis_up": "1", "pg_up": "1", "ce
 OF_ALL = {"queue:celery_queue_oldest_message_age_seconds:limit"}
 """What also hands on what expectations.yml says of every environment."""
 COUNTED = re.compile(r"celery_task_(revoked|rejected|redelivered|timeouts|failures_by_exception)_total")
+START = exported_name(catalogue.START)
 RECORDS = sorted({rule["record"] for rule in rules((MONITORING / "rules.yml").read_text())})
 
 
@@ -143,19 +146,24 @@ def test_what_a_worker_that_pushes_had_counted_before_it_was_away_is_not_new(tmp
         ("shop", "away"): ("90x9 _x34 90x20 91x20", "1x9 _x34 1x41"),
         ("shop", "new"): ("_x63 1x22", "_x63 1x22"),
         ("first", "old"): ("_x43 90x20 91x20", "_x43 1x41"),
+        ("second", "young"): ("_x49 3x36", "_x44 1x41"),
     }
     given = [
         {"series": f'{name}job="{job}", pool="p", instance="{life}", worker="w-{life}"}}', "values": values}
         for (job, life), (counts, ups) in lives.items()
         for name, values in (*((one, counts) for one in counters()), ("celery_worker_up{", ups))
     ]
-    new = '{__name__=~".+:increase15m"} > 0'
+    given += [
+        {"series": f'{START}{{job="{job}", pool="p", instance="{life}"}}', "values": values}
+        for job, life, values in (("first", "old", "_x43 -100000x41"), ("second", "young", "_x44 2580x41"))
+    ]
+    new = '{__name__=~".+:increase15m", job!="second"} > 0'
     looks = (44, 45, 46, 52, 58, 59, 60, 61, 62)
     asked: list[dict[str, Any]] = [{"expr": new, "eval_time": f"{look}m", "exp_samples": []} for look in looks]
-    for job, many in (("shop", 2), ("first", 1)):
+    for job, many, at in (("shop", 2, 70), ("first", 1, 70), *(("second", 3, at) for at in (50, 58, 59, 60, 63))):
         every = [{"labels": "{}", "value": many * len(counters())}]
         asked.append(
-            {"expr": f'sum({{__name__=~".+:increase15m", job="{job}"}})', "eval_time": "70m", "exp_samples": every}
+            {"expr": f'sum({{__name__=~".+:increase15m", job="{job}"}})', "eval_time": f"{at}m", "exp_samples": every}
         )
     assert played(tmp_path, groups, given, asked) == ""
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from otel_celery import catalogue
 from tests.integration.worker import answers, proc
 from tests.integration.worker.harness import ROOT, wait_until
 from tests.integration.worker.ways import (
@@ -296,10 +297,12 @@ def assert_both_see_the_same(scrape: Scrape, points: list[Any]) -> None:
             continue
         compared += 1
         if count is None:
-            assert scrape.value(f"{stem}_total", **attributes) == value, (name, attributes)
+            shown = "seconds" if name == catalogue.START.name else "total"
+            assert scrape.value(f"{stem}_{shown}", **attributes) == value, (name, attributes)
         else:
             assert scrape.value(f"{stem}_seconds_count", **attributes) == count, (name, attributes)
     assert compared > 20
+    assert catalogue.START.name in {name for name, *_ in points}
 
 
 @pytest.mark.parametrize(("way", "pool"), [*crossed([LINE], EVERY), *crossed([INSTRUMENT], pools("prefork", "gevent"))])

@@ -53,6 +53,7 @@ OURS = {
         "gauge", frozenset({"worker", "pool_kind", "concurrency", "celery_version", "otel_celery_version"})
     ),
     "celery_messages_unknown_total": Family("counter", frozenset({"worker", "reason"})),
+    "otel_celery_start_timestamp_seconds": Family("gauge", frozenset()),
     "otel_celery_internal_errors_total": Family("counter", frozenset({"where"})),
     "otel_celery_relay_dropped_total": Family("counter", frozenset({"reason"})),
     "otel_celery_clock_skew_total": Family("counter", frozenset()),

@@ -53,6 +53,7 @@ def one_life(levels: FakeLevels | None = None):
     book.revoked(Revocation.EXPIRED)
     book.timed_out(Limit.SOFT)
     book.last_success = 1_000.25
+    opened.tallies.began = 990.75
     opened.tallies.message_unknown(Unknown.INVALID)
     opened.tallies.process_exited(Exit.KILLED)
     opened.tallies.reconnected()
