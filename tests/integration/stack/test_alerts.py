@@ -11,9 +11,10 @@ import pytest
 import yaml
 
 from otel_celery.serve.health import LOOP_STALE_SECONDS
-from tests.integration.stack.rulebook import PROMTOOLS, alerts, run
+from tests.integration.stack.histories import made, read, seconds
+from tests.integration.stack.rulebook import PROMTOOLS, alerts, metrics, run
 from tests.integration.stack.servers import MONITORING
-from tests.integration.stack.units import UNITS, blocks, name_of, play
+from tests.integration.stack.units import OF_PROMETHEUS, UNITS, blocks, name_of, play
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,6 +27,27 @@ pytestmark = pytest.mark.timeout(300)
 def test_alerts_fire_as_they_should(unit: Path, version: str, tmp_path: Path) -> None:
     """Labels and texts included; each with the rules that it reads."""
     assert play(tmp_path, blocks([unit]), version) == ""
+
+
+def test_no_figure_counts_a_second_target_of_a_worker(tmp_path: Path) -> None:
+    """Texts are the same where each worker answers at two addresses, but for what is about a target.
+
+    What is recorded is looked at by `test_recorded`; here is what an alert makes of the workers' own series.
+    """
+    telling = {name: alert["expr"] for name, alert in alerts().items() if "$value" in str(alert["annotations"])}
+    own = {name for name, expression in telling.items() if any(":" not in one for one in metrics(expression))}
+    own -= {"CeleryNodeNameTwice", *OF_PROMETHEUS}
+    played = []
+    for block, evaluation in blocks():
+        told = [each["exp_labels"] for one in block["alert_rule_test"] for each in one["exp_alerts"]]
+        if name_of(block) in own and not any("instance" in labels for labels in told):
+            series = read(block)
+            series += [one.labelled(instance=f"{where}9") for one in series
+                       if one.label("pool") and (where := one.label("instance"))]  # fmt: skip
+            again = made(block, series, block["alert_rule_test"], seconds(block["interval"]))
+            played.append((again, evaluation))
+    assert play(tmp_path, played, "3.13") == ""
+    assert {"CeleryBrokerAway", "CeleryProcessesLost", "CeleryPublishFailures"} < {name_of(one) for one, _ in played}
 
 
 def test_alerts_fire_as_they_should_among_all_rules() -> None:
