@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from itertools import product
 from typing import TYPE_CHECKING
 
-from otel_celery.catalogue import BUCKETS, METRICS, Kind
+from otel_celery.catalogue import BUCKETS, METRICS, START, Kind
 from otel_celery.record.reference import exported_name
 from tests.services import LOOPBACK
 
@@ -120,7 +120,7 @@ def level(tasks: int, now: float) -> Iterator[tuple[str, float]]:
     for name, value in {"up": 1, "broker_connected": 1, "draining": 0, "tasks_active": 4, "pool_size": 8}.items():
         yield f"celery_worker_{name}", value
     yield 'celery_worker_queue_info{queue="queue_0"}', 1
-    yield "process_start_time_seconds", now - 60
+    yield from ((name, now - 60) for name in ("process_start_time_seconds", exported_name(START)))
 
 
 def _labels(metric: Metric, tasks: int) -> Iterator[str]:
