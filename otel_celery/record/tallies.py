@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from typing import TYPE_CHECKING
 
 from otel_celery.lifecycle import OTHER, Exit, Loss, Unknown, Where
