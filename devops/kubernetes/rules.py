@@ -12,8 +12,8 @@ from pathlib import Path
 HERE = Path(__file__).parent
 SOURCES = {"celery-recording": "rules.yml", "celery-alerts": "alerts.yml"}
 """The resources, and the file in devops/monitoring that each is made of."""
-LEFT_OUT = "exporters"
-"""A group whose alerts fire where its jobs are not scraped."""
+LEFT_OUT = "celery_exporters"
+"""A group about jobs of compose's."""
 TARGET = HERE / "shared" / "prometheusrule.yaml"
 HEAD = """\
 # Made of devops/monitoring/{file} by `make generated`: change that file.

@@ -207,7 +207,7 @@ def test_rules_and_dashboards_come_out_as_they_went_in(default: str, home: Path)
     found = {one["metadata"]["name"]: one for one in manifests.load(default)}
     recording, alerts = (yaml.safe_load((MONITORING / name).read_text()) for name in ("rules.yml", "alerts.yml"))
     recorded, wanted = (
-        [group for group in file["groups"] if group["name"] != "exporters"] for file in (recording, alerts)
+        [group for group in file["groups"] if group["name"] != "celery_exporters"] for file in (recording, alerts)
     )
     assert found["watch-recording"]["spec"]["groups"] == recorded
     assert found["watch-alerts"]["spec"]["groups"] == wanted

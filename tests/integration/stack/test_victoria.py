@@ -14,7 +14,7 @@ import pytest
 from tests.integration.stack.histories import Series, moved, read, seconds
 from tests.integration.stack.replayed import Replay, turns, victoria
 from tests.integration.stack.rulebook import alerts
-from tests.integration.stack.units import OF_PROMETHEUS, blocks, checks_of, name_of
+from tests.integration.stack.units import blocks, checks_of, name_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -58,7 +58,7 @@ def replay(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Replay]:
 
 def played() -> Iterator[tuple[str, Block]]:
     """Give the histories that can be replayed, with the environment in which they are."""
-    replayed = {rule["alert"] for turn in turns() for rule in turn if "alert" in rule} - OF_PROMETHEUS
+    replayed = {rule["alert"] for turn in turns() for rule in turn if "alert" in rule}
     for number, (block, _) in enumerate(blocks()):
         is_stale = any("stale" in one.samples for one in read(block))
         is_judged = name_of(block) not in COUNTS or not any(
@@ -122,4 +122,4 @@ def in_order(fires: list[dict[str, str]]) -> list[dict[str, str]]:
 
 def test_it_is_known_what_cannot_be_replayed() -> None:
     """All other alerts are."""
-    assert set(alerts()) - {name_of(block) for _, block in played()} == REMEMBERS | STALE_OR_LONG | OF_PROMETHEUS
+    assert set(alerts()) - {name_of(block) for _, block in played()} == REMEMBERS | STALE_OR_LONG
