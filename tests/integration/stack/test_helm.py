@@ -45,6 +45,8 @@ DASHBOARDS = (
 LAST_APPLIED = 256 * 1024
 """Bytes of an annotation, in which `kubectl apply` keeps the whole resource."""
 
+NAMESPACES = "workers.podMonitor.namespaces"
+
 EVERYTHING = set.union(*PARTS.values())
 
 ALL_VALUES: dict[str, Any] = {
@@ -242,6 +244,19 @@ def test_its_monitors_scrape_as_the_manifests_do(default: str) -> None:
     assert {endpoint["port"], *(port["name"] for port in container["ports"])} == {"metrics"}
     environ = {variable["name"]: variable.get("value") for variable in container["env"]}
     assert environ["PROMETHEUS_PORT"] == str(container["ports"][0]["containerPort"])
+
+
+@pytest.mark.parametrize("namespaces", [[], ["shop"], ["shop", "mail"]])
+def test_who_consumes_and_who_tells_of_it_are_of_one_namespace(home: Path, namespaces: list[str]) -> None:
+    """As their labels say, wherever they run: the workers' where they have one, else the release's."""
+    found = {one["kind"]: one for one in manifests.load(rendered(home, nested(NAMESPACES, namespaces)))}
+    (workers,) = found["PodMonitor"]["spec"]["podMetricsEndpoints"]
+    (queues,) = found["ServiceMonitor"]["spec"]["endpoints"]
+    told = [
+        {each["replacement"] for each in one["relabelings"] if each.get("targetLabel") == "namespace"} or {where}
+        for where, one in [*((where, workers) for where in namespaces or ["celery"]), ("celery", queues)]
+    ]
+    assert len(set[str]().union(*told)) == 1
 
 
 @pytest.mark.parametrize(
