@@ -69,6 +69,11 @@ CASES = {
         {**SCRAPES, **WORKER},
         ({**SCRAPES, **WORKER, "instance": "localhost:9201"}, {**SCRAPES, **WORKER, "job": "other"}),
     ),
+    "nor has it lost processes": (
+        DOWN,
+        LOST,
+        ({**LOST, "worker": "trading@other"}, {**LOST, **STAGING}, {**LOST, **MARKET}),
+    ),
     "nor has its pool": (DOWN, WITHOUT, ({**WITHOUT, **MARKET}, {**WITHOUT, **STAGING})),
     "nor the queue that it consumed": (DOWN, UNCONSUMED, (MISTYPED, {**UNCONSUMED, **MARKET})),
     "a pool without workers consumes no queue": (WITHOUT, UNCONSUMED, (MISTYPED, {**UNCONSUMED, **STAGING})),
