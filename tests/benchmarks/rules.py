@@ -61,6 +61,8 @@ RECORDED = {
     "pool_task:celery_task_runtime_seconds_sum:rate5m": ("1h", 120),
     "pool_task:celery_task_last_success_timestamp_seconds:max": ("24h", 60),
     "pool_task_status:celery_tasks:rate5m": ("1h", 60),
+    "pool_task:celery_task_redelivered:increase15m": ("3h", 60),
+    "pool_task_exception:celery_task_failures_by_exception:increase15m": ("3h", 60),
     "pool_status:celery_tasks:rate5m": ("72h", 60),
     "pool:celery_task_finished:rate5m": ("72h", 60),
 }
@@ -86,6 +88,7 @@ def _recorded_labels(name: str, fleet: Fleet) -> Iterator[str]:
         "pool": [f"pool-{number}" for number in range(-(-fleet.workers // POOL))],
         "task": [f"shop.tasks.number_{task}" for task in range(fleet.tasks)],
         "status": WORDS["status"],
+        "exception": ["WorkerLostError"],
         "le": BOUNDS,
     }
     names = {"task": "task_name"}
