@@ -284,6 +284,14 @@ def incidents(session: nox.Session) -> None:
 
 
 @nox.session(python=NEWEST, default=False)
+def mutations(session: nox.Session) -> None:
+    """Mutate the alerts and what they read, on demand, and name what no test notices: two minutes of a core."""
+    session.install("-e", ".[demo]", *CELERY[NEWEST_CELERY], *group("test"))
+    session.run("python", "-m", "tests.tools", "prometheus")
+    session.run("python", "-m", "tests.mutations", *session.posargs)
+
+
+@nox.session(python=NEWEST, default=False)
 def benchmarks(session: nox.Session) -> None:
     """Measure what a task and a scrape cost, on demand, on a machine that does nothing else; needs valgrind."""
     session.install("-e", ".[demo]", *CELERY[NEWEST_CELERY], *group("test"))

@@ -26,8 +26,6 @@ MOMENT = re.compile(r"_(timestamp|start_time)_seconds\{")
 LABEL = re.compile(r'(\w+)="([^"]*)"')
 SHARED = re.compile(r"celery_worker_(tasks_\w+|pool_size)\{")
 """Levels that the workers of a pool share."""
-SLACK = 3
-"""Scrapes by which an outcome may be early or late."""
 WELL: dict[str, float | None] = {
     r"(up|celery_worker_up|celery_worker_broker_connected|redis_up|pg_up)\{": 1.0,
     r"celery_worker_(tasks_\w+|oldest_active_task_seconds|draining|loop_stall_seconds)\{": 0.0,

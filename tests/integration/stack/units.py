@@ -5,16 +5,18 @@ Played with no more rules than its alert reads, a block takes a tenth of the tim
 
 from __future__ import annotations
 
+import copy
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from tests.integration.stack.histories import seconds
+from tests.integration.stack.histories import check, made, read, seconds
 from tests.integration.stack.rulebook import alerts, metrics, run
 from tests.integration.stack.servers import MONITORING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     Block = dict[str, Any]
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 
 UNITS = sorted((MONITORING / "tests").glob("*.yml"))
 """The files, as promtool reads them."""
+CONDITIONS = sorted((MONITORING / "tests" / "conditions").glob("*.yml"))
+"""Those about one condition or window each, with environments, restarts and paces of their own: played as they are."""
 RULES = MONITORING / "rules.yml"
 OF_PROMETHEUS = {"CelerySeriesDropped", "PrometheusRulesFailing"}
 """About the Prometheus that evaluates, which is nobody's worker."""
@@ -29,8 +33,14 @@ OF_PROMETHEUS = {"CelerySeriesDropped", "PrometheusRulesFailing"}
 
 def blocks(units: Iterable[Path] = UNITS) -> list[tuple[Block, int]]:
     """List the blocks, each with its file's interval of evaluation in seconds."""
-    files = [yaml.safe_load(unit.read_text()) for unit in units]
+    files = [_parsed(unit.read_text()) for unit in units]
     return [(block, seconds(file["evaluation_interval"])) for file in files for block in file["tests"]]
+
+
+@cache
+def _parsed(text: str) -> dict[str, Any]:
+    parsed: dict[str, Any] = yaml.safe_load(text)
+    return parsed
 
 
 def name_of(block: Block) -> str:
@@ -44,6 +54,21 @@ def checks_of(block: Block) -> list[tuple[int, list[dict[str, str]]]]:
     found = [(seconds(one["eval_time"]), [each["exp_labels"] for each in one["exp_alerts"]])
              for one in block["alert_rule_test"]]  # fmt: skip
     return sorted(found, key=lambda one: one[0])
+
+
+def restarted(block: Block) -> Iterator[Block]:
+    """Have every counter begin again two minutes before the alert fires, and just after it does."""
+    interval, checks, series = seconds(block["interval"]), checks_of(block), read(block)
+    first = next((at for at, fires in checks if fires), checks[-1][0])
+    for moment in (first - 120, first + interval):
+        again = [one.reset_at(max(2, moment // interval)) for one in series]
+        if again != series:
+            yield made(block, again, [check(at, name_of(block), fires) for at, fires in checks], interval)
+
+
+def bare(alert: Alert) -> Alert:
+    """Give an alert without its texts."""
+    return {key: value for key, value in alert.items() if key != "annotations"}
 
 
 def play(
@@ -79,7 +104,7 @@ def _write(directory: Path, alert: Alert, evaluation: int, some: list[Block], re
 
 def recording_rules(readers: list[dict[str, Any]], recording: Path = RULES) -> list[dict[str, Any]]:
     """Give the groups of the recording rules that these alerts read, by way of others too."""
-    groups: list[dict[str, Any]] = yaml.safe_load(recording.read_text())["groups"]
+    groups: list[dict[str, Any]] = copy.deepcopy(_parsed(recording.read_text())["groups"])
     reads = {rule["record"]: metrics(rule["expr"]) for group in groups for rule in group["rules"]}
     wanted, new = set[str](), set().union(*(metrics(alert["expr"]) for alert in readers))
     while new:
