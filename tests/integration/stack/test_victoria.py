@@ -7,17 +7,21 @@ reads a rule that remembers itself, for which a replay has nothing to remember: 
 from __future__ import annotations
 
 import re
+import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.integration.stack.histories import Series, moved, read, seconds
-from tests.integration.stack.replayed import Replay, turns, victoria
-from tests.integration.stack.rulebook import alerts
+from tests.integration.stack.markdown import GUIDE
+from tests.integration.stack.replayed import PACKAGE, Replay, turns, victoria
+from tests.integration.stack.rulebook import alerts, expected
+from tests.integration.stack.servers import MONITORING, debian
 from tests.integration.stack.units import blocks, checks_of, name_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from tests.integration.stack.units import Block
 
@@ -121,5 +125,20 @@ def in_order(fires: list[dict[str, str]]) -> list[dict[str, str]]:
 
 
 def test_it_is_known_what_cannot_be_replayed() -> None:
-    """All other alerts are."""
-    assert set(alerts()) - {name_of(block) for _, block in played()} == REMEMBERS | STALE_OR_LONG
+    """All other alerts are; the guide says how many."""
+    replayed = {name_of(block) for _, block in played()}
+    assert set(alerts()) - replayed == REMEMBERS | STALE_OR_LONG
+    (sentence,) = re.findall(r"tells the same of (\d+) of the (\d+) alerts", " ".join(GUIDE.split()))
+    assert sentence == (str(len(replayed)), str(len(alerts())))
+    for many, which in ((REMEMBERS, "read what remembers itself"), (STALE_OR_LONG, "have no history that")):
+        assert f"{len(many)} {which}" in " ".join(GUIDE.split())
+
+
+def test_vmalert_loads_all_rules(tmp_path: Path) -> None:
+    """Those that cannot be replayed too, and the examples of what to expect; it says nothing of them."""
+    examples = tmp_path / "expectations.yml"
+    examples.write_text(expected())
+    files = (f"-rule={file}" for file in (MONITORING / "rules.yml", MONITORING / "alerts.yml", examples))
+    command = [debian("vmalert", PACKAGE), "-dryRun", "-loggerLevel=WARN", *files]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
