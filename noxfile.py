@@ -279,8 +279,7 @@ def incidents(session: nox.Session) -> None:
     """Play every incident, on demand, on both versions of Prometheus: needs the services, and a quarter of an hour."""
     session.install("-e", ".[demo]", *CELERY[NEWEST_CELERY], *group("test", "green", "dashboard"))
     session.run("python", "-m", "tests.tools", "prometheus")
-    for version in ("2", "3"):
-        session.run("python", "-m", "tests.incidents", "--prometheus", version, *session.posargs)
+    session.run("python", "-m", "tests.incidents", "--prometheus", "both", *session.posargs)
 
 
 @nox.session(python=NEWEST, default=False)

@@ -2,7 +2,7 @@
 
 Every duration of the committed files is divided by one number (`pace`), so that an hour takes some minutes. Each
 incident has an environment of its own (a value of the label `env`) and a broker of its own; so they are played side by
-side, some at a time. The status is 1 where anything is not as it is expected.
+side, some at a time. The status is 1 where anything is not as it is expected, on either version.
 
     python -m tests.incidents --prometheus 2 --times 20 "dead worker" "hung pool"
 """
@@ -25,20 +25,22 @@ from tests.incidents.stage import VERSIONS
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from tests.incidents.incident import Incident
     from tests.incidents.outcome import Outcome
 
 TIMES = 30.0
 TOGETHER = 14
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """What ends a play before its time."""
+BOTH = "both"
 
 
 def main() -> int:
-    """Play what is asked for, all unless it is named; print the table; return the exit status."""
+    """Play what is asked for, all unless it is named, on one version or both; return the exit status."""
     names = {each.name: each for each in EVERY}
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(names)}")
-    parser.add_argument("--prometheus", choices=VERSIONS, default="3")
+    parser.add_argument("--prometheus", choices=(*VERSIONS, BOTH), default="3")
     parser.add_argument("--times", type=float, default=TIMES, help="how much faster than on a clock")
     parser.add_argument("--together", type=int, default=TOGETHER, help="how many incidents are played at a time")
     asked = parser.parse_args()
@@ -46,21 +48,25 @@ def main() -> int:
         parser.error(f"there is no incident {', '.join(sorted(unknown))}")
     for number in ENDING:
         signal.signal(number, end)
-    chosen = sorted(
-        (names[name]() for name in asked.names or names),
-        key=lambda incident: incident.calm + incident.lasts + incident.over,
-    )
+    chosen = [names[name] for name in asked.names or names]
+    versions = VERSIONS if asked.prometheus == BOTH else (asked.prometheus,)
+    return max(played(chosen, version, asked.times, asked.together) for version in versions)
+
+
+def played(chosen: Sequence[type[Incident]], version: str, times: float, number: int) -> int:
+    """Play incidents on one version, so many at a time; print its table; return the exit status."""
+    shortest = sorted((each() for each in chosen), key=lambda incident: incident.calm + incident.lasts + incident.over)
     outcomes: list[Outcome] = []
     strays: list[str] = []
-    for first in range(0, len(chosen), asked.together):
-        together = chosen[first : first + asked.together]
+    for first in range(0, len(shortest), number):
+        together = shortest[first : first + number]
         print("playing", ", ".join(each.name for each in together), file=sys.stderr)
         with tempfile.TemporaryDirectory(prefix="otel-celery-incidents-") as name:
-            found, more = play(together, asked.prometheus, asked.times, Path(name))
+            found, more = play(together, version, times, Path(name))
         outcomes += found
         strays += more
     outcomes.sort(key=lambda outcome: EVERY.index(type(outcome.incident)))
-    print(table(outcomes))
+    print(f"With Prometheus {VERSIONS[version]}", table(outcomes), sep="\n\n")
     return told(outcomes, strays)
 
 

@@ -105,8 +105,8 @@ def tell(alerts: Iterable[Mapping[str, Any]], began: float, times: float) -> lis
 
 
 def table(outcomes: Sequence[Outcome]) -> str:
-    """Lay out what was told, in Markdown: times are minutes as the committed files count them."""
-    head = ["incident", "pages", "warnings", "kept back", "over", "as expected"]
+    """Lay out what was expected and what was told, in Markdown: times are minutes as the committed files count them."""
+    head = ["incident", "expected", "pages", "warnings", "kept back", "over", "as expected"]
     rows = [_row(each) for each in outcomes]
     widths = [max(len(row[column]) for row in [head, *rows]) for column in range(len(head))]
     lines = [head, ["-" * width for width in widths], *rows]
@@ -115,16 +115,35 @@ def table(outcomes: Sequence[Outcome]) -> str:
     )
 
 
+def expectation(incident: Incident | type[Incident]) -> str:
+    """Say what an incident declares: each alert with its limit, what may be told, and what is kept back."""
+    said = [f"{alert} within {limit:g}" for alert, limit in incident.told().items()]
+    said += [f"perhaps {alert}" for alert in sorted(incident.may_warn)]
+    said += [f"{alert} kept back" for alert in sorted(incident.kept_back)]
+    return ", ".join(said) or "nothing"
+
+
 def _row(outcome: Outcome) -> list[str]:
     def said(found: Iterable[Told]) -> str:
         return ", ".join(f"{each.alert} after {each.after:.1f}" for each in found) or "none"
 
-    ends = [each.resolved - outcome.ended for each in outcome.told if each.resolved is not None]
     return [
         outcome.incident.name,
+        expectation(outcome.incident),
         said(outcome.of("pager")),
         said(outcome.of("team")),
         ", ".join(sorted(outcome.kept_back)) or "none",
-        f"within {max(0, *ends):.1f}" if ends else "",
+        _ends(outcome),
         "no" if outcome.wrong() else "yes",
     ]
+
+
+def _ends(outcome: Outcome) -> str:
+    """Say when each alert was told to be resolved, from the incident's end; its name too where there are several."""
+
+    def end(each: Told) -> str:
+        return "never" if each.resolved is None else f"after {max(0, each.resolved - outcome.ended):.1f}"
+
+    if len(outcome.told) == 1:
+        return end(outcome.told[0])
+    return ", ".join(f"{each.alert} {end(each)}" for each in outcome.told)

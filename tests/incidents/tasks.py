@@ -31,6 +31,7 @@ class Poison(OfTasks):
     may_warn = frozenset({"CeleryProcessesLost", "CeleryTaskFailing", "CelerySuccessBudgetLeaking"})
     names = {"task_name": "incidents.poison"}
     lasts, over = 11, 80
+    worst = True
     kind = "prefork"
     ids: list[str]
 
@@ -91,11 +92,15 @@ class FailingFast(OfTasks):
 
     name = "half of them fail"
     pages = {"CelerySuccessBudgetBurningFast": 6}
-    warns = {"HighTaskFailureRate": 10, "CeleryTaskFailureRatioHigh": 15}
+    warns = {
+        "HighTaskFailureRate": 12,  # four until its rate is there, five to wait, one to tell: ten are none to spare
+        "CeleryTaskFailureRatioHigh": 15,
+    }
     may_warn = frozenset({"CelerySuccessBudgetBurningSlowly"})
     names = {"pool": QUEUE}
     lasts, over = 15, 45
     every = 0.5
+    worst = True
 
     def step(self, place: Place, number: int) -> None:  # noqa: ARG002
         """Run ten."""

@@ -162,7 +162,8 @@ class Draining(Incident):
     """A deploy: the worker that goes still has a task for half an hour, and then another one is in its place."""
 
     name = "long drain"
-    lasts, over = 28, 12
+    may_warn = frozenset({"CeleryWorkerDrainingTooLong"})  # which has half an hour as its limit
+    lasts, over = 30, 12
     worst = True
     worker: Worker
 

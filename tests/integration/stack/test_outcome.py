@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.incidents.incident import Incident
-from tests.incidents.outcome import Outcome, Told, table, tell
+from tests.incidents.outcome import Outcome, Told, expectation, table, tell
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -58,6 +58,17 @@ def test_what_is_not_as_expected_is_told_of(case: str) -> None:
     outcome = Outcome(Dead(), 12, given, frozenset({"Down", "Slow", *silent}))
     assert outcome.wrong() == wrong
     assert table([outcome]).rstrip(" |").endswith("no" if wrong else "yes")
+
+
+def test_the_table_says_what_was_expected_and_when_each_alert_ended() -> None:
+    """Beside what was told; an end counts from the incident's, and one that is before it is none to wait for."""
+    assert expectation(Dead) == "Down within 3, Slow within 20, perhaps Flapping, Empty kept back"
+    assert expectation(Incident) == "nothing"
+    one = Outcome(Dead(), 12, (PAGE,), frozenset({"Down"}))
+    both = Outcome(Dead(), 12, (PAGE, told("Slow", resolved=None), told("Flapping", resolved=11)), frozenset())
+    cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in table([one, both]).splitlines()]
+    assert cells[2][1:6] == [expectation(Dead), "Down after 2.0", "none", "none", "after 2.0"]
+    assert cells[3][5] == "Down after 2.0, Slow never, Flapping after 0.0"
 
 
 def test_an_incident_that_could_not_be_played_is_wrong() -> None:
