@@ -51,9 +51,14 @@ KNOWN: tuple[Known, ...] = (
     Known(".*", r"\[15m\]\) <<>>> 0|<<and resets", "increase() tells the same but for what it extrapolates"),
     Known(r".*:ratio.*|.*:mean_rate1d", r"<<>>> 0", "a ratio of nothing is NaN, which is above no limit"),
     Known(
-        r".*(last_timestamp|:seen|timestamp_seconds:max)",
-        r"\[<<1[hd]>>\]",
-        "it remembers itself: the window is for how long the rules may stand still",
+        r".*:(last_timestamp|seen)",
+        r"\[<<1[hd]>>\].* -> (7200000|172800000)ms",
+        "it remembers itself: a longer window is for rules that stand still for longer",
+    ),
+    Known(
+        "pool_task:celery_task_last_success_timestamp_seconds:max|task:celery_task_last_success_or_watch.*",
+        r"\[<<1d>>\]",
+        "each of two memories: one of them is enough for the alert",
     ),
     Known("(Redis|Postgres).*|instance:.*", "<<job=", "only those that were seen are asked, and these have the job"),
     Known("queue:celery_queue_length:max", "<<job=", "nobody else has this metric"),
