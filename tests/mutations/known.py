@@ -64,7 +64,6 @@ KNOWN: tuple[Known, ...] = (
     Known(".*:rate5m", r"\[<<5m>>\]", "how wide a rate is that is averaged, or asked whether it is any"),
     Known(r".*:(rate1h|p99_rate1d)", r"\[<<1[hd]>>\]", "an average of averages of what is steady"),
     Known("pool_task:celery_task_runtime_seconds:mean_rate1d", "<<le=", "a sum of buckets: the one that has a count"),
-    Known("CeleryPoolHung", r"<<>>> 0\)", "each of two: a queue's length, and that length times 1"),
     Known("CeleryHardTimeLimits", "<<limit=", "the rule has none but hard ones"),
     Known(
         "CeleryQueueNotConsumed", r"topk without \(pool\) \(<<1>>", "two would be an error of the rule, which is told"

@@ -27,8 +27,6 @@ UNITS = sorted((MONITORING / "tests").glob("*.yml"))
 CONDITIONS = sorted((MONITORING / "tests" / "conditions").glob("*.yml"))
 """Those about one condition or window each, with environments, restarts and paces of their own: played as they are."""
 RULES = MONITORING / "rules.yml"
-OF_PROMETHEUS = {"CelerySeriesDropped", "PrometheusRulesFailing"}
-"""About the Prometheus that evaluates, which is nobody's worker."""
 
 
 def blocks(units: Iterable[Path] = UNITS) -> list[tuple[Block, int]]:
