@@ -1,4 +1,4 @@
-"""Hooks on Celery's WorkController for two moments that no signal announces: logging is set up, and the worker is over.
+"""Hooks on Celery's WorkController for moments that no signal announces: logging is set up, the worker starts, is over.
 
 Celery sends ``worker_shutdown`` on a warm shutdown only. A cold shutdown, ``WorkController.terminate()`` and every
 worker of ``celery.contrib.testing`` end without it. A bootstep does not tell the end either: bootsteps are stopped
@@ -41,8 +41,12 @@ def when_logging_is_set_up(worker: Any, then: Callable[[], None]) -> None:
 
 
 class ObservedController(_Base):
-    """A mixin in front of a worker's class; calls ``_otel_over`` when the worker is over, perhaps more than once."""
+    """A mixin in front of a worker's class; calls ``_otel_starts`` as the worker starts, before its pool forks.
 
+    It calls ``_otel_over`` when the worker is over, perhaps more than once.
+    """
+
+    _otel_starts: Callable[[], None]
     _otel_over: Callable[[], None]
     _otel_lock: AbstractContextManager[bool]
     _otel_busy = 0
@@ -51,7 +55,7 @@ class ObservedController(_Base):
 
     def start(self) -> None:
         """Run the worker; on nearly every exception Celery itself stops or terminates it."""
-        self._otel_call(super().start)
+        self._otel_call(self._otel_start)
 
     def stop(self, *args: Any, **kwargs: Any) -> None:
         """Shut down warmly: let the running tasks finish."""
@@ -60,6 +64,10 @@ class ObservedController(_Base):
     def terminate(self, *args: Any, **kwargs: Any) -> None:
         """Shut down coldly: do not wait for the running tasks."""
         self._otel_call(super().terminate, *args, **kwargs)
+
+    def _otel_start(self) -> None:
+        self._otel_starts()
+        super().start()
 
     def _otel_call(self, method: Callable[..., None], *args: Any, **kwargs: Any) -> None:
         """Report the end when the last pending call returns from a terminated worker, or raises.
@@ -82,9 +90,12 @@ class ObservedController(_Base):
                 self._otel_over()
 
 
-def observe_end(worker: Any, over: Callable[[], None]) -> None:
-    """Call ``over`` when this worker is over, after its pool has drained; it may be called more than once."""
-    worker._otel_over, worker._otel_lock = over, threading.RLock()  # noqa: SLF001  ours
+def observe_life(worker: Any, starts: Callable[[], None], over: Callable[[], None]) -> None:
+    """Call ``starts`` as this worker starts, which it may never do, and ``over`` when it is over, perhaps repeatedly.
+
+    Its pool forks after the one, and has drained before the other.
+    """
+    worker._otel_starts, worker._otel_over, worker._otel_lock = starts, over, threading.RLock()  # noqa: SLF001  ours
     base = type(worker)
     worker.__class__ = type(base.__name__, (ObservedController, base), {"__module__": base.__module__})
 

@@ -15,7 +15,7 @@ import weakref
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from otel_celery.controller import observe_end
+from otel_celery.controller import observe_life
 from otel_celery.forks import gate
 from otel_celery.freezing import Pause, freeze
 from otel_celery.lifecycle import Where, guarded
@@ -79,7 +79,7 @@ class Session:
         if self._settings.enabled:
             self._open_relay()
         add_step(self._worker, self.pool_prepared, self.pool_started)
-        observe_end(self._worker, self._on_over)
+        observe_life(self._worker, self._on_start, self._on_over)
 
     def uninstall(self) -> None:
         """Stop observing and exporting; the hooks that a running worker cannot lose stay, without effect."""
@@ -110,8 +110,6 @@ class Session:
             guarded(self._recording.tallies, Where.CHILDREN, warm_up)
         if self._settings.gc_freeze:
             guarded(self._recording.tallies, Where.CHILDREN, self._freeze)
-        elif collects_before_forks(self._worker):
-            guarded(self._recording.tallies, Where.CHILDREN, self._pause.begin)
 
     def _begin_traces(self, traces: WorkerTraces) -> None:
         if self._is_green and traces.has_grpc:
@@ -212,6 +210,12 @@ class Session:
     @property
     def _is_green(self) -> bool:
         return self._watch.levels.info()["pool_kind"] in {"gevent", "eventlet"}
+
+    def _on_start(self) -> None:
+        """Have nothing to collect while the pool forks; not before, since not every worker that is made is started."""
+        is_wanted = not self._outlets.is_closed and not self._settings.gc_freeze
+        if is_wanted and collects_before_forks(self._worker):
+            guarded(self._recording.tallies, Where.CHILDREN, self._pause.begin)
 
     def _on_over(self) -> None:
         if not self._outlets.is_closed:

@@ -129,3 +129,23 @@ first.end()
 print(gc.get_freeze_count())
 """
     assert told(story) == "True 0"
+
+
+def test_a_worker_that_is_made_and_never_started_freezes_nothing() -> None:
+    """It is garbage once its owner drops it, and so is all else; a step that cannot be made ends a worker as early."""
+    story = """
+import weakref
+from celery import Celery
+from otel_celery import instrument
+
+os.environ.update(PROMETHEUS_ENABLED="true", PROMETHEUS_PORT="9101")
+app, before = Celery(broker="redis://localhost"), gc.get_freeze_count()
+handle = instrument(app)
+worker = app.Worker(pool="prefork", concurrency=1)
+seen = weakref.ref(worker)
+print(type(worker).__mro__[1].__module__, worker.use_eventloop, gc.get_freeze_count() - before, end=" ")
+del worker
+gc.collect()
+print(seen())
+"""
+    assert told(story) == "otel_celery.controller True 0 None"
