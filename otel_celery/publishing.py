@@ -26,6 +26,8 @@ from otel_celery.version import __version__
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from opentelemetry.metrics import Meter
+
     from otel_celery.observers import PublishObserver
     from otel_celery.record.publisher_push import PublisherPush
     from otel_celery.record.publishes import Sink
@@ -160,7 +162,6 @@ class PlainPublisher:
             return registry_sink(self.registry, settings.buckets)
         from opentelemetry import metrics  # noqa: PLC0415  as above
 
-        from otel_celery.record import beginning  # noqa: PLC0415  as above
         from otel_celery.record.meter_sink import MeterSink  # noqa: PLC0415  as above
 
         meter = metrics.get_meter(SCOPE, __version__)  # one that is set later is used as well
@@ -169,8 +170,18 @@ class PlainPublisher:
 
             if application_provider() is None:
                 meter = self._pushed(settings).meter()
-        self._leave = beginning.show(meter)
-        return MeterSink(meter, settings.buckets)
+        sink = MeterSink(meter, settings.buckets)
+        self._show_beginning(meter)
+        return sink
+
+    def _show_beginning(self, meter: Meter) -> None:
+        """Show since when this process counts; an application's meter that cannot show it counts all the same."""
+        from otel_celery.record import beginning  # noqa: PLC0415  needs OpenTelemetry, which is imported by now
+
+        try:
+            self._leave = beginning.show(meter)
+        except Exception as error:  # noqa: BLE001  a meter that is not the SDK's may refuse anything
+            say(logging.WARNING, f"since when this process counts what it publishes is not shown: {reason(error)}")
 
     def _pushed(self, settings: Settings) -> PublisherPush:
         from otel_celery.record.publisher_push import PublisherPush  # noqa: PLC0415  as above

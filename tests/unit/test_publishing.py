@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -11,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from opentelemetry import metrics
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from prometheus_client import CollectorRegistry
 
 from otel_celery import publishing
@@ -105,6 +108,37 @@ def test_a_bad_value_stops_no_message(
     for _ in range(3):
         app.tasks["proj.add"].delay()
     assert sum("OTEL_PYTHON_CELERY_BUCKETS" in record.message for record in caplog.records) == 1
+
+
+class Sparse:
+    """An application's own meter: it has what is recorded synchronously only, and cannot be referred to weakly."""
+
+    __slots__ = ("create_counter", "create_histogram")
+
+    def __init__(self, meter: metrics.Meter) -> None:
+        """Record with the SDK's."""
+        self.create_counter, self.create_histogram = meter.create_counter, meter.create_histogram
+
+
+def test_a_meter_that_cannot_show_since_when_counts_all_the_same(
+    app: Celery,
+    made: publishing.Publishing,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Its application is told once, and nothing else is lost."""
+    reader = InMemoryMetricReader()
+    meter = Sparse(MeterProvider([reader]).get_meter("theirs"))
+    monkeypatch.setattr(metrics, "get_meter", lambda *_: meter)
+    for _ in range(3):
+        app.tasks["proj.add"].delay()
+    made.uninstrument()
+    data = reader.get_metrics_data()
+    assert data is not None
+    sent, *_ = json.loads(data.to_json())["resource_metrics"][0]["scope_metrics"][0]["metrics"]
+    assert (sent["name"], sent["data"]["data_points"][0]["value"]) == ("celery.task.published", 3)
+    assert [record.levelname for record in caplog.records if "since when" in record.message] == ["WARNING"]
+    assert "is not counted" not in caplog.text
 
 
 def test_a_uwsgi_without_threads_is_told_when_it_pushes(
