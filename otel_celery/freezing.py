@@ -46,7 +46,8 @@ class Pause:
     def end(self) -> None:
         """Thaw what was frozen; in each forked child it is called as the child begins.
 
-        What the application has frozen meanwhile cannot be told apart, and all of it stays frozen.
+        What the application has frozen meanwhile cannot be told apart, and all of it stays frozen; unless it has thawed
+        ours, and frozen less.
         """
         frozen, self._frozen = self._frozen, 0
         if frozen >= gc.get_freeze_count():

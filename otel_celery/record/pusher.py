@@ -72,17 +72,25 @@ class PushReader(InMemoryMetricReader):
         )
         self._producers = producers
         self._foreign = foreign
+        self._is_removed = False
 
     def take(self) -> MetricsData | None:
         """Collect and return the metrics, or None. The caller holds the fork gate.
 
         Raises any exception of an instrument's callback.
         """
+        if self._is_removed:
+            return None
         metrics_data = self._producers.collect(self)
         return None if metrics_data is None else self._foreign.tidy(metrics_data)
 
     def shutdown(self, timeout_millis: float = 30_000, **_: object) -> None:
-        """Do nothing: the exporting thread shuts the exporter down."""
+        """Have nothing taken any more; the exporting thread shuts the exporter down.
+
+        A thread that comes to its last push only now is late, which has been said.
+        """
+        del timeout_millis
+        self._is_removed = True
 
 
 class Pusher:

@@ -664,8 +664,8 @@ def test_an_alert_that_is_misspelt_is_told_its_name() -> None:
     """Wrong usage."""
     done = call("runbook", "celeryworkerdwn")
     assert done.exit_code == 2
-    assert done.output.endswith("Error: there is no alert 'celeryworkerdwn'; is it CeleryWorkerDown?\n")
-    assert call("runbook", "x").output.endswith("Error: there is no alert 'x'\n")
+    assert done.stderr.endswith("Error: there is no alert 'celeryworkerdwn'; is it CeleryWorkerDown?\n")
+    assert call("runbook", "x").stderr.endswith("Error: there is no alert 'x'\n")
 
 
 def test_the_example_printed_is_a_pools_file() -> None:

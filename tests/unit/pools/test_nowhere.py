@@ -50,4 +50,4 @@ def test_no_broker_of_ours_stands_beside_one_that_is_named(monkeypatch: pytest.M
     monkeypatch.setenv(name, URL)
     done = call("pools", "up", "trading")
     assert done.exit_code == 78
-    assert f"Error: {said(**{name: URL})}" in done.output
+    assert f"Error: {said(**{name: URL})}" in done.stderr

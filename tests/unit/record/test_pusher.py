@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import MetricExporter, MetricExportResult
+from opentelemetry.sdk.metrics.export import MetricExporter, MetricExportResult, ScopeMetrics
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from otel_celery.record.producers import Producers
 from otel_celery.record.pusher import Pusher, PushReader
@@ -143,6 +145,23 @@ def test_an_exporter_that_hangs_is_left_behind() -> None:
     assert 0.3 <= time.monotonic() - began < 2
     assert not bench.exporter.is_shut_down.is_set()
     assert bench.exporter.is_shut_down.wait(30), "it ends by itself"
+
+
+def test_after_the_end_nothing_is_taken() -> None:
+    """A thread that comes too late to its last push sends no half of it, and says nothing of a collector."""
+
+    class Source:
+        """A producer whose scope is always there."""
+
+        def produce(self, _: int) -> list[ScopeMetrics]:
+            """Give it."""
+            return [ScopeMetrics(InstrumentationScope("m"), [], "")]
+
+    reader = PushReader(Exporter(Gate()), {}, Producers(Resource.get_empty(), [Source()]), only_foreign())
+    provider = MeterProvider([reader], shutdown_on_exit=False)
+    assert reader.take() is not None
+    provider.remove_metric_reader(reader)
+    assert reader.take() is None
 
 
 @pytest.mark.parametrize("how", ["result", "error"])
