@@ -145,6 +145,7 @@ HISTORY: dict[str, Callable[[int], float]] = {
     # Nobody consumes a queue, which grows; the servers behind the exporters are down, then the exporters.
     'redis_key_size{job="redis",instance="redis:1",db="db0",key="nobody"}': growing(1),
     'queue:celery_queue_length:max{queue="nobody"}': growing(1),  # as recorded: its growth is looked at
+    'queue:celery_task_received:rate5m{queue="nobody"}': always(0),  # as recorded: an age is reckoned by it
     'celery_queue_oldest_message_age_seconds{job="celery-queues",instance="queues:1",queue="nobody"}': growing(1),
     'celery_queue_oldest_message_age_seconds{job="celery-queues",instance="queues:1",queue="market"}': growing(1),
     f'celery_worker_queue_info{{{STUCK},worker="w@stuck",queue="market"}}': always(1),
