@@ -57,6 +57,7 @@ IDLE = 'job="celery",instance="idle:1",pool="idle"'
 CUT = 'job="celery",instance="cut:1",pool="cut",env="cut"'
 GHOST = 'job="celery",instance="ghost:1",pool="general"'
 TASK = 'worker="w@stuck",task_name="orders.place",queue="market"'
+OF_POOL = 'job="celery",pool="market",task_name="orders.place"'
 HELD = 'worker="w@held",task_name="orders.hold",queue="held"'
 NIGHTLY = 'worker="w@stuck",task_name="reports.nightly",queue="market"'
 WEB = 'job="web",instance="web:1"'
@@ -137,6 +138,9 @@ HISTORY: dict[str, Callable[[int], float]] = {
     f'otel_celery_folded_total{{{STUCK},what="task_name"}}': growing(0.1),
     f'otel_celery_internal_errors_total{{{STUCK},where="ended"}}': growing(0.1),
     f'otel_celery_relay_dropped_total{{{STUCK},reason="limit"}}': growing(0.1),
+    # As recorded: it is summed up minute by minute, and tells nothing before two have passed.
+    f'pool_task_status:celery_tasks:rate5m{{{OF_POOL},status="failure"}}': always(1),
+    f"pool_task:celery_task_finished:rate5m{{{OF_POOL}}}": always(1),
     # What only an operator can know (expectations.yml).
     'pool:celery_worker_up:minimum{pool="market"}': always(2),
     'task:celery_task_last_success_age_seconds:maximum{task_name="orders.place"}': always(60),
