@@ -29,7 +29,7 @@ class Pause:
     """Keeps the garbage collector from what is alive while a pool forks, and leaves nothing frozen in any process.
 
     Celery collects garbage before it forks each child. Each time the collector looks at everything that is alive, and
-    has each page copied that the children born before share: that is half of what a worker's start takes. One
+    has each page copied that the children born before share: a third of what a worker takes until it is ready. One
     collection before the first fork finds the same garbage.
     """
 

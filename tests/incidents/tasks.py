@@ -28,7 +28,14 @@ class Poison(OfTasks):
 
     name = "poison loop"
     pages = {"CeleryPoisonMessage": 10}
-    may_warn = frozenset({"CeleryProcessesLost", "CeleryTaskFailing", "CelerySuccessBudgetLeaking"})
+    may_warn = frozenset(
+        {
+            "CeleryProcessesLost",
+            "CeleryTaskFailing",
+            "CelerySuccessBudgetLeaking",
+            "CelerySuccessBudgetBurningSlowly",  # of a pool that runs nothing else; it may outlast the page
+        }
+    )
     names = {"task_name": "incidents.poison"}
     lasts, over = 11, 80
     worst = True
