@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import shutil
 import subprocess
 import tempfile
+import urllib.request
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from tests.services import LOOPBACK, NOBODY, _accepts, _answer, _as_nobody, _child, free_port, require
 
@@ -60,6 +63,11 @@ class Node:
         self.process.kill()
         self.process.wait()
 
+    def empty(self) -> None:
+        """Delete all queues, by the management API: its own tool would start an Erlang machine for each question."""
+        for queue in json.loads(self._managed("GET", "/api/queues?columns=name")):
+            self._managed("DELETE", f"/api/queues/%2F/{quote(queue['name'], safe='')}")
+
     def queues(self) -> dict[str, dict[str, Any]]:
         """Ask its own tool for each queue's ready and unacknowledged messages, and consumers."""
         rows = self._listed("queues", "name", "messages_ready", "messages_unacknowledged", "consumers")
@@ -74,6 +82,14 @@ class Node:
         environ = {**self.environ, "PATH": f"{BINARIES}:{self.environ['PATH']}"}
         command = [*_as_nobody(), "bash", "-c", line]
         return subprocess.run(command, env=environ, capture_output=True, text=True, check=True).stdout
+
+    def _managed(self, method: str, path: str) -> bytes:
+        credentials = base64.b64encode(b"guest:guest").decode()
+        headers = {"Authorization": f"Basic {credentials}"}
+        url = f"http://{LOOPBACK}:{self.management_port}{path}"
+        with urllib.request.urlopen(urllib.request.Request(url, method=method, headers=headers), timeout=30) as answer:
+            body: bytes = answer.read()
+        return body
 
     def _listed(self, what: str, *columns: str) -> list[dict[str, Any]]:
         command = [*_as_nobody(), str(BINARIES / "rabbitmqctl"), "--quiet", f"list_{what}", "--formatter", "json"]

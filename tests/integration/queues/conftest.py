@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import pytest
+from kombu import pools
 
 from tests import rabbitmq
 from tests.integration.queues.office import broker, office
@@ -27,13 +28,24 @@ INTERVAL = "2000"
 
 
 @pytest.fixture(scope="session")
-def managed() -> Iterator[rabbitmq.Node]:
-    """Give a RabbitMQ whose management API answers."""
+def shared_node() -> Iterator[rabbitmq.Node]:
+    """Start a RabbitMQ whose management API answers, once."""
     with rabbitmq.node(management=True) as node:
         yield node
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
+def managed(shared_node: rabbitmq.Node) -> rabbitmq.Node:
+    """Give it without queues: what another test, or an earlier try, has left would be counted as well.
+
+    Kombu remembers what a connection of the same URL has declared, and would declare it no more.
+    """
+    pools.reset()
+    shared_node.empty()
+    return shared_node
+
+
+@pytest.fixture
 def rabbitmq_url(managed: rabbitmq.Node) -> str:
     """Give the URL of the same, so that no second one has to be started."""
     return managed.url
