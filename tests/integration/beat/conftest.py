@@ -38,7 +38,7 @@ class Beat(Worker):
             return value if value >= at_least else 0
 
         try:
-            return wait_until(reached, f"{name} is {at_least}")  # type: ignore[return-value]
+            return wait_until(reached, f"{name} is {at_least}")
         except AssertionError as error:
             message = f"{error}\n{self.log[-4000:]}"
             raise AssertionError(message) from None

@@ -51,7 +51,7 @@ def wait_for(worker: Worker, values: Mapping[str, float], seconds: float = 30) -
         return scrape if seen == values else None
 
     try:
-        return wait_until(is_shown, "the port shows it", seconds)  # type: ignore[return-value]
+        return wait_until(is_shown, "the port shows it", seconds)
     except AssertionError as error:
         message = f"{error}: {seen} instead of {dict(values)}\n{worker.log[-4000:]}"
         raise AssertionError(message) from None

@@ -12,7 +12,7 @@ import urllib.request
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -26,9 +26,11 @@ ROOT = Path(__file__).parents[3]
 ENDS = ("success", "failure", "retry", "rejected", "ignored", "revoked", "unreported")
 PATIENCE = 30.0
 
+T = TypeVar("T")
 
-def wait_until(what: Callable[[], object], sentence: str, seconds: float = PATIENCE) -> object:
-    """Wait until something is true, and say what it was if it never is."""
+
+def wait_until(what: Callable[[], T | None], sentence: str, seconds: float = PATIENCE) -> T:
+    """Wait until something is true, and return it; say what it was if it never is."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if value := what():
@@ -152,7 +154,7 @@ class Worker:
             return scrape if quiet else None
 
         try:
-            return wait_until(still, "nothing moves", seconds)  # type: ignore[return-value]
+            return wait_until(still, "nothing moves", seconds)
         except AssertionError as error:
             message = f"{error}: {last[-1:]}\n{self.log[-4000:]}"
             raise AssertionError(message) from None

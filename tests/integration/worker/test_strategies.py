@@ -52,9 +52,9 @@ def balanced(worker: Worker, received: int, ended: int) -> Scrape:
         scrape = wait_until(there, f"{received} received, {ended} ended")
     except AssertionError as error:
         raise AssertionError(f"{error}: {worker.scrape().books()}\n{worker.log[-6000:]}") from None
-    assert scrape.balances(), scrape.books()  # type: ignore[attr-defined]
-    assert scrape.value("otel_celery_internal_errors_total") == 0  # type: ignore[attr-defined]
-    return scrape  # type: ignore[return-value]
+    assert scrape.balances(), scrape.books()
+    assert scrape.value("otel_celery_internal_errors_total") == 0
+    return scrape
 
 
 @EACH_POOL
