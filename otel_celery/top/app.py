@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from rich.text import Text
-from textual.app import App, ComposeResult
+from textual.app import App, ComposeResult, ScreenStackError
 from textual.events import Event, Key
 from textual.widgets import Static
 
@@ -149,14 +149,20 @@ class Top(App[None]):
         """Tell whether there is a screen: it goes before the last look and the last message do."""
         return self.is_running and bool(self.screen_stack)
 
+    @property
+    def _is_filtering(self) -> bool:
+        """Tell whether a filter is being typed."""
+        return self.focused is self._filter
+
     def on_grid_opened(self, message: Grid.Opened) -> None:
         """Look closely at a row that was clicked."""
-        self._open(self._panes.grids[message.kind], message.row)
+        if self._is_there:
+            self._open(self._panes.grids[message.kind], message.row)
 
     def action_open(self) -> None:
         """Look closely at the row under the cursor; keep the filter, where one is typed."""
         grid = self._panes.grid
-        if self.focused is self._filter:
+        if self._is_filtering:
             self.action_pane(self._panes.chosen)
         elif grid.row is not None:
             self._open(grid, grid.row)
@@ -191,11 +197,15 @@ class Top(App[None]):
         self.action_pane(self._panes.after(by))
 
     async def on_event(self, event: Event) -> None:
-        """Hand on what comes; a key that ends the filter, or corrects it, finds typed what came before it."""
-        for each in come(event):
-            if isinstance(each, Key) and not (each.is_printable or each.is_forwarded) and self.focused is self._filter:
-                await self._filter.settle()
-            await super().on_event(each)
+        """Hand on what comes, until there is no screen; a key that ends the filter finds typed what came before it."""
+        try:
+            for each in come(event):
+                if isinstance(each, Key) and not (each.is_printable or each.is_forwarded) and self._is_filtering:
+                    await self._filter.settle()
+                await super().on_event(each)
+        except ScreenStackError:  # Textual asks for the screen as well
+            if self._is_there:
+                raise
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Leave the panes alone where something is open over them, which then has the key."""

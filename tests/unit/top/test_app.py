@@ -7,9 +7,10 @@ import os
 from typing import TYPE_CHECKING
 
 import pytest
-from textual.events import Key, Paste
+from textual.events import DescendantFocus, Key, MouseDown, Paste
 
 from otel_celery.top.app import Top
+from otel_celery.top.grid import Grid
 from otel_celery.top.overlay import HELP
 from otel_celery.watch.model import Task, View
 from tests.unit.top.scenes import SCREENS, TROUBLE, Still, fleet, lines, shown, text, until
@@ -253,6 +254,22 @@ def test_keys_that_come_at_once_are_done_in_their_order(keys: str, said: str) ->
             for key in keys.split():
                 app.post_message(Key(key, LETTERS.get(key, key if len(key) == 1 else None)))
             await until(lambda: said in text(app), 5)
+
+    played(play)
+
+
+def test_what_comes_once_the_screen_is_gone_changes_nothing() -> None:
+    """A key, the mouse, or a focus that moves, on the way as the view ends."""
+
+    async def play() -> None:
+        async with shown(Still(TROUBLE)) as (app, _):
+            grid = app.query_one("#tasks", Grid)
+        assert not app.screen_stack
+        click = MouseDown(grid, 1, 1, 0, 0, 1, shift=False, meta=False, ctrl=False)
+        for late in (Key("enter", None), Key("2", "2"), click, DescendantFocus(grid)):
+            await app.on_event(late)
+        app.on_grid_opened(Grid.Opened("tasks", grid.row))
+        assert not app.screen_stack
 
     played(play)
 
