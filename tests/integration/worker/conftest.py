@@ -67,8 +67,12 @@ def site(redis_url: str, tmp_path: Path) -> Iterator[Site]:
 
 
 def _hang_up(backend: RedisBackend) -> None:
-    """Close the connections that results came by: an older redis-py leaves that to the garbage collector."""
+    """Close the connections that results came by, for good: an older redis-py leaves that to the garbage collector.
+
+    A result that is collected during a later test unsubscribes, for which Celery would open another connection.
+    """
     backend.result_consumer.stop()
+    backend.result_consumer._pubsub = None
     backend.client.connection_pool.disconnect()
 
 
