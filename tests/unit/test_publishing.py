@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import subprocess
 import sys
+import threading
 import time
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -19,12 +21,13 @@ from prometheus_client import CollectorRegistry
 from otel_celery import publishing
 from otel_celery.lifecycle import SENT_HEADER
 from otel_celery.publish.front import NAME
+from otel_celery.saying import say
 from tests.integration.worker.harness import ROOT
 from tests.otlp import http_receiver
 from tests.unit.observe.fakes import make_app, nothing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from celery import Celery
 
@@ -108,6 +111,49 @@ def test_a_bad_value_stops_no_message(
     for _ in range(3):
         app.tasks["proj.add"].delay()
     assert sum("OTEL_PYTHON_CELERY_BUCKETS" in record.message for record in caplog.records) == 1
+
+
+class Mail(logging.Handler):
+    """Mails what is logged by a task, as applications do."""
+
+    def __init__(self, publish: Callable[[], object]) -> None:
+        """Publish so."""
+        super().__init__()
+        self._publish = publish
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Publish in this thread, and in another one."""
+        del record
+        self._publish()
+        in_time(self._publish)
+
+
+def in_time(publish: Callable[[], object]) -> None:
+    """Publish in a thread of its own, which nothing holds up."""
+    thread = threading.Thread(target=publish, daemon=True)
+    thread.start()
+    thread.join(10)
+    assert not thread.is_alive()
+
+
+def test_a_log_that_is_mailed_by_a_task_stops_no_message(app: Celery, made: publishing.Publishing) -> None:
+    """What is wrong with the push is said as it is decided where to count: what is published meanwhile counts too."""
+    publish = app.tasks["proj.add"].delay
+    registry, mail = CollectorRegistry(), Mail(publish)
+    made.publish_to(registry)
+    decide = made.plain._decide
+
+    def deciding() -> Any:
+        say(logging.ERROR, "what this process publishes is not pushed")
+        return decide()
+
+    made.plain._decide = deciding  # type: ignore[method-assign]
+    logging.getLogger("otel_celery").addHandler(mail)
+    try:
+        in_time(publish)
+    finally:
+        logging.getLogger("otel_celery").removeHandler(mail)
+    assert count(registry) == 3
 
 
 class Sparse:
