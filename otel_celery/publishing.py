@@ -90,6 +90,16 @@ class Nobody:
 NOBODY = Nobody()
 
 
+def _has_provider() -> bool:
+    """Tell whether the application has set a provider of its own; OpenTelemetry is not imported to find out.
+
+    Until then the API hands out meters that stand for it, a new one each time: nothing is counted by them, and of what
+    they show as gauges the provider will know the first alone.
+    """
+    ask = getattr(sys.modules.get("opentelemetry.metrics"), "get_meter_provider", None)
+    return ask is not None and not type(ask()).__name__.startswith("_Proxy")
+
+
 class PlainPublisher:
     """Decides at the first publish where the metrics are recorded; implements ``observers.PublishObserver``.
 
@@ -163,8 +173,8 @@ class PlainPublisher:
         return (
             self.registry is not None
             or self._settings.push is not None
-            or "opentelemetry.metrics" in sys.modules
             or variables.METER_PROVIDER.name in os.environ
+            or _has_provider()
         )
 
     def _decide(self) -> PublishObserver:
@@ -185,7 +195,7 @@ class PlainPublisher:
 
         from otel_celery.record.meter_sink import MeterSink  # noqa: PLC0415  as above
 
-        meter = metrics.get_meter(SCOPE, __version__)  # one that is set later is used as well
+        meter = metrics.get_meter(SCOPE, __version__)
         if settings.push is not None:
             from otel_celery.record.metering import application_provider  # noqa: PLC0415  as above
 

@@ -175,6 +175,7 @@ def test_a_meter_that_cannot_show_since_when_counts_all_the_same(
     """Its application is told once, and nothing else is lost."""
     reader = InMemoryMetricReader()
     meter = Sparse(MeterProvider([reader]).get_meter("theirs"))
+    monkeypatch.setattr(metrics, "get_meter_provider", SimpleNamespace)
     monkeypatch.setattr(metrics, "get_meter", lambda *_: meter)
     for _ in range(3):
         app.tasks["proj.add"].delay()
@@ -256,6 +257,30 @@ print(point.value, dict(point.attributes))
 """
 
 
+SINCE = """
+import os, sys, time
+from celery import Celery
+from opentelemetry import metrics
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from otel_celery import instrument
+shop, bank = Celery("shop", broker="memory://"), Celery("bank", broker="memory://")
+first, second = instrument(shop), instrument(bank)
+shop.send_task("proj.add")
+bank.send_task("proj.add")
+if pid := os.fork():
+    sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+before, reader = time.time(), InMemoryMetricReader()
+metrics.set_meter_provider(MeterProvider([reader]))
+shop.send_task("proj.add")
+bank.send_task("proj.add")
+first.uninstrument()
+found = {m.name: m.data.data_points for m in reader.get_metrics_data().resource_metrics[0].scope_metrics[0].metrics}
+(point,), (since,) = found["celery.task.published"], found["otel_celery.start.timestamp"]
+print(point.value, before < since.value < time.time())
+"""
+
+
 def run(program: str, **environment: str) -> str:
     """Run a program in a process of its own."""
     own: dict[str, Any] = {"PYTHONPATH": str(ROOT), **environment}
@@ -273,6 +298,14 @@ def test_nothing_is_imported_where_nothing_is_asked_for() -> None:
 def test_a_provider_that_the_application_sets_later_is_used() -> None:
     """What was published before that is not counted."""
     assert run(LATE) == "3 {'task_name': 'proj.add', 'queue': 'celery'}"
+
+
+def test_a_provider_that_is_set_after_the_fork_is_told_since_when_it_counts() -> None:
+    """A server that has published before it forks sets one in each process: that is when counting begins.
+
+    Several apps say so by one gauge, for as long as one of them is instrumented.
+    """
+    assert run(SINCE) == "2 True"
 
 
 def test_a_script_without_a_provider_pushes_at_its_end() -> None:
