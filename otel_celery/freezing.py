@@ -35,20 +35,30 @@ class Pause:
 
     def __init__(self) -> None:
         """Make a pause that has not begun."""
-        self._frozen = 0
+        self._mark: list[object] | None = None
+        """What was made once all was frozen: it is frozen only if somebody else has frozen since. None: no pause."""
 
     def begin(self) -> None:
         """Collect what can be, and freeze what is left, unless the application has frozen something itself."""
         if gc.get_freeze_count() <= PYTHONS_OWN:
             after_each_fork(self.end)
-            self._frozen = freeze()
+            self._mark = []  # another thread may fork at any step
+            freeze()
+            self._mark = [object()]
 
     def end(self) -> None:
         """Thaw what was frozen; in each forked child it is called as the child begins.
 
-        What the application has frozen meanwhile cannot be told apart, and all of it stays frozen; unless it has thawed
-        ours, and frozen less.
+        What the application has frozen meanwhile cannot be told apart, and all of it stays frozen.
         """
-        frozen, self._frozen = self._frozen, 0
-        if frozen >= gc.get_freeze_count():
+        mark, self._mark = self._mark, None
+        if mark is not None and not _is_frozen(mark):
             gc.unfreeze()
+
+
+def _is_frozen(mark: list[object]) -> bool:
+    """Tell whether a list with an object of its own is frozen: what is frozen is not among an object's referrers.
+
+    To look for them writes into no header, and there are few objects to look at beside those that are frozen.
+    """
+    return bool(mark) and all(found is not mark for found in gc.get_referrers(*mark))

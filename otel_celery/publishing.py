@@ -11,6 +11,7 @@ import logging
 import os
 import sys
 import threading
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from otel_celery import native
@@ -32,6 +33,10 @@ if TYPE_CHECKING:
     from otel_celery.record.publisher_push import PublisherPush
     from otel_celery.record.publishes import Sink
     from otel_celery.settings.settings import Settings
+
+
+MAX_EARLY = 1_000
+"""Publishes at most that are kept while it is decided where they are recorded."""
 
 
 def for_app(app: Any, environ: Mapping[str, str]) -> Publishing | None:
@@ -85,8 +90,23 @@ class Nobody:
 NOBODY = Nobody()
 
 
+def _has_provider() -> bool:
+    """Tell whether the application has set a provider of its own; OpenTelemetry is not imported to find out.
+
+    Until then the API hands out meters that stand for it, a new one each time: nothing is counted by them, and of what
+    they show as gauges the provider will know the first alone.
+    """
+    ask = getattr(sys.modules.get("opentelemetry.metrics"), "get_meter_provider", None)
+    return ask is not None and not type(ask()).__name__.startswith("_Proxy")
+
+
 class PlainPublisher:
-    """Decides at the first publish where the metrics are recorded; implements ``observers.PublishObserver``."""
+    """Decides at the first publish where the metrics are recorded; implements ``observers.PublishObserver``.
+
+    Deciding takes a while, and says what is wrong. A handler of the log's, or of a signal, may publish meanwhile in the
+    same thread, and another thread may hold the log's lock while it publishes. So nobody waits for the decision: what
+    is published meanwhile is counted after it.
+    """
 
     def __init__(self, service: str) -> None:
         """``service`` names the process where the environment does not."""
@@ -99,14 +119,18 @@ class PlainPublisher:
         self._leave: Callable[[], None] | None = None
         self._inherited: list[object] = []
         """What a forked child must neither use nor destroy: a gRPC channel's destructor may hang there."""
-        self._locks: dict[str, threading.Lock] = {}
+        self._early: deque[tuple[Any, Any, float, str | None]] = deque(maxlen=MAX_EARLY)
+        self._deciding = threading.Lock()  # never waited for, so that it does for greenlets as well
         self._is_watching = self._has_failed = False
 
     def published(self, name: Any, queue: Any, seconds: float, exception: str | None) -> None:
         """Count one publish, if anybody wants to know."""
-        target = self._target or self._decided()
+        target = self._target
         if target is not None:
             target.published(name, queue, seconds, exception)
+        elif not self._has_failed and self._is_asked_for():
+            self._early.append((name, queue, seconds, exception))
+            self._count_early()
 
     def swallowed(self, error: Exception) -> None:
         """Say, once, that publishes may not be counted."""
@@ -126,17 +150,21 @@ class PlainPublisher:
         if leave is not None:
             leave()
 
-    def _decided(self) -> PublishObserver | None:
-        if self._has_failed or not self._is_asked_for():
-            return None
-        if not self._is_watching:
-            self._is_watching = True
-            after_each_fork(self._forked)
-        # The lock is made at its first use, since gevent or eventlet may patch the process before that.
-        with self._locks.setdefault("decide", threading.Lock()):
-            if self._target is None:
-                self._target = self._decide()
-        return self._target
+    def _count_early(self) -> None:
+        """Count what was published before it was decided where; whoever is deciding that counts it in time."""
+        deciding = self._deciding  # a child that is forked meanwhile has another
+        if not deciding.acquire(blocking=False):
+            return
+        try:
+            target = self._target = self._target or self._decide()
+        finally:
+            deciding.release()
+        while True:
+            try:
+                told = self._early.popleft()
+            except IndexError:  # none is left, or another thread was faster
+                return
+            target.published(*told)
 
     def _is_asked_for(self) -> bool:
         """Tell whether there may be something to record with; OpenTelemetry is not imported to find out."""
@@ -145,13 +173,16 @@ class PlainPublisher:
         return (
             self.registry is not None
             or self._settings.push is not None
-            or "opentelemetry.metrics" in sys.modules
             or variables.METER_PROVIDER.name in os.environ
+            or _has_provider()
         )
 
     def _decide(self) -> PublishObserver:
         from otel_celery.record.publishes import Publishes  # noqa: PLC0415  only where metrics are asked for
 
+        if not self._is_watching:
+            self._is_watching = True
+            after_each_fork(self._forked)
         settings = self._settings or environment.publisher(os.environ)
         return Publishes(self._sink(settings), settings.bounds)
 
@@ -164,7 +195,7 @@ class PlainPublisher:
 
         from otel_celery.record.meter_sink import MeterSink  # noqa: PLC0415  as above
 
-        meter = metrics.get_meter(SCOPE, __version__)  # one that is set later is used as well
+        meter = metrics.get_meter(SCOPE, __version__)
         if settings.push is not None:
             from otel_celery.record.metering import application_provider  # noqa: PLC0415  as above
 
@@ -210,4 +241,5 @@ class PlainPublisher:
         """Decide anew in a forked child: the parent's values are not its own, and no thread of the parent's runs."""
         self._inherited += [self._target, self._push]
         self._target = self._push = self._leave = None
-        self._locks = {}
+        self._early.clear()
+        self._deciding = threading.Lock()

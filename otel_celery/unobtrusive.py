@@ -22,8 +22,12 @@ if TYPE_CHECKING:
 SWITCH_SECONDS = 0.0005
 """How long a thread may keep the GIL while another waits for it; CPython's default is 0.005."""
 
-NEVER = 2**31 - 1
-"""Collections of the middle generation before a full one: more than there will be."""
+NEVER = 1_000_003
+"""Collections of the middle generation before a full one: more than there will be while somebody works.
+
+An application may read it meanwhile and set a multiple, which the interpreter has to take. Of itself it asks for no
+multiple of this prime.
+"""
 
 A_LITTLE = 1e-6
 """Seconds; the interpreter keeps its switch interval in whole microseconds."""
@@ -40,7 +44,7 @@ class Consideration:
     def _renew(self) -> None:
         self._lock = native.original("_thread", "allocate_lock")()  # a greenlet and a thread may share it
         self._workers = 0
-        self._thresholds = gc.get_threshold()
+        self._threshold = gc.get_threshold()[2]
         self._interval = 0.0
 
     @contextmanager
@@ -61,14 +65,17 @@ class Consideration:
                         self._restore()
 
     def _change(self) -> None:
-        self._thresholds, self._interval = gc.get_threshold(), sys.getswitchinterval()
-        gc.set_threshold(*self._thresholds[:2], NEVER)
+        young, middle, self._threshold = gc.get_threshold()
+        self._interval = sys.getswitchinterval()
+        gc.set_threshold(young, middle, NEVER)
         if self._interval > SWITCH_SECONDS:
             sys.setswitchinterval(SWITCH_SECONDS)
 
     def _restore(self) -> None:
-        if gc.get_threshold() == (*self._thresholds[:2], NEVER):
-            gc.set_threshold(*self._thresholds)
+        young, middle, full = gc.get_threshold()  # the application may have set some of them since
+        times, rest = divmod(full, NEVER)
+        if times and not rest:
+            gc.set_threshold(young, middle, times * self._threshold)
         if abs(sys.getswitchinterval() - SWITCH_SECONDS) < A_LITTLE:  # nobody else has set it since
             sys.setswitchinterval(self._interval)
 

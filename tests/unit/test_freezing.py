@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
 BEGIN = """
 import gc, os
 from otel_celery.freezing import Pause, freeze
@@ -114,6 +116,53 @@ pause.end()
 print(gc.get_freeze_count() > 1_000)
 """
     assert told(meanwhile) == "True True"
+
+
+@pytest.mark.parametrize("first", ["", "gc.unfreeze(); gc.collect()"])
+def test_what_the_application_freezes_meanwhile_stays_though_it_is_less(first: str) -> None:
+    """It lets go of something, as of its connections, and freezes what is left before each fork."""
+    story = f"""
+pause, early = Pause(), [[] for _ in range(1_000)]
+pause.begin()
+del early
+{first}
+gc.freeze()
+print(in_child(gc.get_freeze_count) > 1_000, end=" ")
+pause.end()
+print(gc.get_freeze_count() > 1_000)
+"""
+    assert told(story) == "True True"
+
+
+def test_a_child_that_another_thread_forks_as_the_pause_begins_thaws_as_well() -> None:
+    """It may be forked between any two steps."""
+    story = """
+froze, children = gc.freeze, []
+def freezing():
+    froze()
+    children.append(in_child(gc.get_freeze_count))
+gc.freeze, pause = freezing, Pause()
+pause.begin()
+print(gc.get_freeze_count() > 1_000, children, end=" ")
+pause.end()
+print(gc.get_freeze_count())
+"""
+    assert told(story) == "True [0] 0"
+
+
+def test_a_pause_that_is_ended_as_it_begins_ends_at_the_next_end() -> None:
+    """A thread that uninstruments is told of no pause, and one is over once the pool has started."""
+    story = """
+froze, pause = gc.freeze, Pause()
+def freezing():
+    pause.end()
+    froze()
+gc.freeze = freezing
+pause.begin()
+pause.end()
+print(gc.get_freeze_count())
+"""
+    assert told(story) == "0"
 
 
 def test_two_workers_pause_at_once() -> None:

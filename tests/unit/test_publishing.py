@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import subprocess
 import sys
+import threading
 import time
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -19,12 +21,13 @@ from prometheus_client import CollectorRegistry
 from otel_celery import publishing
 from otel_celery.lifecycle import SENT_HEADER
 from otel_celery.publish.front import NAME
+from otel_celery.saying import say
 from tests.integration.worker.harness import ROOT
 from tests.otlp import http_receiver
 from tests.unit.observe.fakes import make_app, nothing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from celery import Celery
 
@@ -110,6 +113,49 @@ def test_a_bad_value_stops_no_message(
     assert sum("OTEL_PYTHON_CELERY_BUCKETS" in record.message for record in caplog.records) == 1
 
 
+class Mail(logging.Handler):
+    """Mails what is logged by a task, as applications do."""
+
+    def __init__(self, publish: Callable[[], object]) -> None:
+        """Publish so."""
+        super().__init__()
+        self._publish = publish
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Publish in this thread, and in another one."""
+        del record
+        self._publish()
+        in_time(self._publish)
+
+
+def in_time(publish: Callable[[], object]) -> None:
+    """Publish in a thread of its own, which nothing holds up."""
+    thread = threading.Thread(target=publish, daemon=True)
+    thread.start()
+    thread.join(10)
+    assert not thread.is_alive()
+
+
+def test_a_log_that_is_mailed_by_a_task_stops_no_message(app: Celery, made: publishing.Publishing) -> None:
+    """What is wrong with the push is said as it is decided where to count: what is published meanwhile counts too."""
+    publish = app.tasks["proj.add"].delay
+    registry, mail = CollectorRegistry(), Mail(publish)
+    made.publish_to(registry)
+    decide = made.plain._decide
+
+    def deciding() -> Any:
+        say(logging.ERROR, "what this process publishes is not pushed")
+        return decide()
+
+    made.plain._decide = deciding  # type: ignore[method-assign]
+    logging.getLogger("otel_celery").addHandler(mail)
+    try:
+        in_time(publish)
+    finally:
+        logging.getLogger("otel_celery").removeHandler(mail)
+    assert count(registry) == 3
+
+
 class Sparse:
     """An application's own meter: it has what is recorded synchronously only, and cannot be referred to weakly."""
 
@@ -129,6 +175,7 @@ def test_a_meter_that_cannot_show_since_when_counts_all_the_same(
     """Its application is told once, and nothing else is lost."""
     reader = InMemoryMetricReader()
     meter = Sparse(MeterProvider([reader]).get_meter("theirs"))
+    monkeypatch.setattr(metrics, "get_meter_provider", SimpleNamespace)
     monkeypatch.setattr(metrics, "get_meter", lambda *_: meter)
     for _ in range(3):
         app.tasks["proj.add"].delay()
@@ -210,6 +257,30 @@ print(point.value, dict(point.attributes))
 """
 
 
+SINCE = """
+import os, sys, time
+from celery import Celery
+from opentelemetry import metrics
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from otel_celery import instrument
+shop, bank = Celery("shop", broker="memory://"), Celery("bank", broker="memory://")
+first, second = instrument(shop), instrument(bank)
+shop.send_task("proj.add")
+bank.send_task("proj.add")
+if pid := os.fork():
+    sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+before, reader = time.time(), InMemoryMetricReader()
+metrics.set_meter_provider(MeterProvider([reader]))
+shop.send_task("proj.add")
+bank.send_task("proj.add")
+first.uninstrument()
+found = {m.name: m.data.data_points for m in reader.get_metrics_data().resource_metrics[0].scope_metrics[0].metrics}
+(point,), (since,) = found["celery.task.published"], found["otel_celery.start.timestamp"]
+print(point.value, before < since.value < time.time())
+"""
+
+
 def run(program: str, **environment: str) -> str:
     """Run a program in a process of its own."""
     own: dict[str, Any] = {"PYTHONPATH": str(ROOT), **environment}
@@ -227,6 +298,14 @@ def test_nothing_is_imported_where_nothing_is_asked_for() -> None:
 def test_a_provider_that_the_application_sets_later_is_used() -> None:
     """What was published before that is not counted."""
     assert run(LATE) == "3 {'task_name': 'proj.add', 'queue': 'celery'}"
+
+
+def test_a_provider_that_is_set_after_the_fork_is_told_since_when_it_counts() -> None:
+    """A server that has published before it forks sets one in each process: that is when counting begins.
+
+    Several apps say so by one gauge, for as long as one of them is instrumented.
+    """
+    assert run(SINCE) == "2 True"
 
 
 def test_a_script_without_a_provider_pushes_at_its_end() -> None:

@@ -65,6 +65,19 @@ def test_what_somebody_sets_meanwhile_stays() -> None:
     assert found() == (20, 0.002)
 
 
+def test_who_sets_thresholds_by_those_that_are_there_keeps_full_collections() -> None:
+    """``gc.set_threshold(50_000)`` leaves the others as they are, and a usual recipe doubles them: one is ours."""
+    before = gc.get_threshold()
+    consideration = Consideration()
+    with consideration.working():
+        gc.set_threshold(50_000)
+    assert gc.get_threshold() == (50_000, *before[1:])
+    with consideration.working():
+        young, middle, full = gc.get_threshold()
+        gc.set_threshold(young, middle * 2, full * 2)
+    assert gc.get_threshold() == (50_000, before[1] * 2, before[2] * 2)
+
+
 @pytest.mark.filterwarnings("ignore:Using fork:DeprecationWarning")  # eventlet's, where another test has imported it
 def test_a_forked_child_has_what_the_parent_had() -> None:
     """A fork that did not wait for the rendering leaves no child without garbage collection."""

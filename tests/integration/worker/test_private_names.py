@@ -52,11 +52,11 @@ OURS = {
 """What one of our objects asks of another of its class, or has in its ``__slots__``."""
 
 TEXTS = {
-    *("_PORT", "_SERVICE_", "_SERVICE_HOST", "_OTEL_CELERY_RELAY"),
+    *("_PORT", "_SERVICE_", "_SERVICE_HOST", "_OTEL_CELERY_RELAY", "_Proxy"),
     *("_bucket", "_count", "_created", "_EXPORTER", "_exporter", "_gcount", "_gsum", "_info", "_per_", "_per_second"),
     *("_seconds", "_sum", "_timestamp_seconds", "_total"),
 }
-"""Parts of variables' and metrics' names."""
+"""Parts of variables' and metrics' names, and of the class by which a provider stands for one that is set later."""
 
 DOCUMENTED = {
     "celery_worker_up": 1,

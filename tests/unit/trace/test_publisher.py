@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import logging
+import os
+import signal
+import threading
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from celery import Celery
 from opentelemetry.instrumentation.celery import CeleryInstrumentor
 
 from otel_celery.settings.settings import traces
-from otel_celery.trace import contrib, provider
+from otel_celery.trace import contrib, provider, publisher
+from otel_celery.trace.process import ProcessTracing
 from otel_celery.trace.publisher import PublisherTraces
 
 if TYPE_CHECKING:
@@ -105,3 +110,81 @@ def test_what_cannot_be_set_up_is_said_once_and_costs_no_message(
     (line,) = [line for line in said if "no spans are made of what this process publishes" in line]
     assert "dice" in line
     assert not contrib.is_on()
+
+
+class Mail(logging.Handler):
+    """Mails what is logged by a task, as applications do."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Publish in this thread, and in another one."""
+        del record
+        publish()
+        publish_in_time()
+
+
+def publish_in_time() -> None:
+    """Publish in a thread of its own, which nothing holds up."""
+    thread = threading.Thread(target=publish, daemon=True)
+    thread.start()
+    thread.join(10)
+    assert not thread.is_alive()
+
+
+def test_a_log_that_is_mailed_by_a_task_stops_no_message(watched: Callable[..., PublisherTraces]) -> None:
+    """What cannot be set up is said while nobody waits for it."""
+    watched(OTEL_PYTHON_ID_GENERATOR="dice")
+    mail = Mail()
+    logging.getLogger("otel_celery").addHandler(mail)
+    try:
+        publish_in_time()
+    finally:
+        logging.getLogger("otel_celery").removeHandler(mail)
+
+
+@pytest.fixture
+def meanwhile(monkeypatch: pytest.MonkeyPatch) -> list[Callable[[], object]]:
+    """Give a list of what is done, each once, while tracing is set up."""
+    what: list[Callable[[], object]] = []
+
+    class Tracing(ProcessTracing):
+        def start(self, *args: Any) -> None:
+            while what:
+                what.pop()()
+            super().start(*args)
+
+    monkeypatch.setattr(publisher, "ProcessTracing", Tracing)
+    return what
+
+
+def test_a_message_that_the_same_thread_publishes_meanwhile_does_not_wait(
+    watched: Callable[..., PublisherTraces], receiver: Receiver, meanwhile: list[Callable[[], object]]
+) -> None:
+    """A handler of a signal does, for instance: that message has no span, and the one that it interrupted has."""
+    made = watched()
+    meanwhile.append(publish)
+    publish_in_time()
+    made.uninstrument()
+    assert [span.name for span in receiver.spans()] == [PUBLISHED]
+
+
+@pytest.mark.filterwarnings("ignore:Using fork:DeprecationWarning")  # eventlet's, where another test has imported it
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # with several threads: that is the point
+def test_a_child_that_is_forked_meanwhile_waits_for_nobody(
+    watched: Callable[..., PublisherTraces], meanwhile: list[Callable[[], object]]
+) -> None:
+    """The thread that sets tracing up is not there to end the wait."""
+    made = watched()
+    begun, over = threading.Event(), threading.Event()
+    meanwhile += [lambda: over.wait(10), begun.set]
+    thread = threading.Thread(target=publish)
+    thread.start()
+    assert begun.wait(10)
+    meanwhile.clear()
+    pid = os.fork()
+    if pid == 0:
+        signal.alarm(10)
+        made.open()
+        os._exit(0)
+    over.set()
+    thread.join()
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
