@@ -48,7 +48,7 @@ KNOWN: tuple[Known, ...] = (
         ".*", r"unless ignoring \([^)]*\) target_worker:celery_worker_up:again>>", "test_recorded holds it, two targets"
     ),
     Known(".*", r"\[15m\]\) <<>>> 0|<<and resets", "increase() tells the same but for what it extrapolates"),
-    Known(r".*:ratio.*|.*:mean_rate1d", r"<<>>> 0", "a ratio of nothing is NaN, which is above no limit"),
+    Known(r".*:ratio.*|.*:mean(_rate1d)?", r"<<>>> 0", "a ratio of nothing is NaN, which is above no limit"),
     Known(
         r".*:(last_timestamp|seen)",
         r"\[<<1[hd]>>\].* -> (7200000|172800000)ms",

@@ -53,11 +53,10 @@ def celery_pool_hung(alert: Alert, scene: Scene) -> Iterator[Found]:
 
 
 def celery_tasks_not_starting(alert: Alert, scene: Scene) -> Iterator[Found]:
-    """Find pools with free slots, where tasks wait and none starts."""
+    """Find pools where tasks wait in workers with a free slot, and none starts."""
     for pool, members in scene.pools().items():
-        reserved = sum(w.reserved or 0 for w in members)
-        is_full = all((w.active or 0) >= (w.size or 0) for w in members)
-        if reserved and not is_full and _is_still(scene, pool, alert.window, is_ended=False):
+        reserved = sum(w.reserved or 0 for w in members if (w.active or 0) < (w.size or 0))
+        if reserved and _is_still(scene, pool, alert.window, is_ended=False):
             yield Subject(pool=pool), f"{plural(reserved, 'task waits', 'tasks wait')} in its workers, and none starts"
 
 

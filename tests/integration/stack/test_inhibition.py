@@ -178,6 +178,15 @@ def test_one_command_adds_a_label_to_every_list(tmp_path: Path) -> None:
     assert alertmanager(tmp_path) == before
 
 
+@pytest.mark.parametrize("cause", [DOWN, WITHOUT, FEW, UNAVAILABLE, AWAY, DISCONNECTED, HUNG, POISON])
+def test_what_many_pools_have_at_once_is_one_message(cause: dict[str, str]) -> None:
+    """A host, a broker, a database or a message that several pools share is one page, which lists them."""
+    routes = alertmanager()["route"]["routes"]
+    route = next(one for one in routes if matches(one["matchers"], cause))
+    assert {"pool", "task_name", "worker"}.isdisjoint(route["group_by"])
+    assert set(ENVIRONMENT) < set(route["group_by"])
+
+
 ENVIRONMENT = ["cluster", "env", "namespace", "team"]
 MATCHER = re.compile(r'(\w+)(=~|!=|=)"(.*)"')
 

@@ -359,6 +359,18 @@ def test_a_pool_whose_runs_are_merely_long_does_not_hang() -> None:
     assert "CeleryPoolHung" in played.problems(a=page(tasks_active=4, oldest=500))
 
 
+def test_what_waits_in_a_full_worker_beside_an_idle_one_is_no_trouble() -> None:
+    """It waits for a slot of its own worker; in one that has such a slot, it is."""
+    pages: dict[str, Any] = {
+        "a": page(tasks_active=4, tasks_reserved=3),
+        "b": page("trading@g", tasks_active=0, tasks_reserved=0),
+    }
+    played = Played(known=["a:1", "b:1"])
+    played.look(**pages)
+    assert "CeleryTasksNotStarting" not in played.problems(1000, **pages)
+    assert "CeleryTasksNotStarting" in played.problems(1, **{**pages, "b": page("trading@g", tasks_reserved=1)})
+
+
 QUEUE = 'celery_queue_length{{queue="{}"}} {}\ncelery_queue_oldest_message_age_seconds{{queue="{}"}} {}\n'
 
 
