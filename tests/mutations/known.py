@@ -45,6 +45,11 @@ KNOWN: tuple[Known, ...] = (
     ),
     Known(r"target_worker:celery_worker_up:(unjudged|again)", "", "test_recorded holds what reads it"),
     Known(
+        "target_worker:celery_worker_up:last_timestamp",
+        "<<21600>>|<<and ignoring",
+        "test_recorded holds how long it lasts without a target, of which no alert asks",
+    ),
+    Known(
         ".*", r"unless ignoring \([^)]*\) target_worker:celery_worker_up:again>>", "test_recorded holds it, two targets"
     ),
     Known(".*", r"\[15m\]\) <<>>> 0|<<and resets", "increase() tells the same but for what it extrapolates"),

@@ -36,6 +36,8 @@ OF_ALL = {"queue:celery_queue_oldest_message_age_seconds:limit"}
 """What also hands on what expectations.yml says of every environment."""
 COUNTED = re.compile(r"celery_task_(revoked|rejected|redelivered|timeouts|failures_by_exception)_total")
 START = exported_name(catalogue.START)
+TARGETS = "celery_targets"
+REMEMBERED = "target_worker:celery_worker_up:last_timestamp"
 RECORDS = sorted({rule["record"] for rule in rules((MONITORING / "rules.yml").read_text())})
 
 
@@ -111,6 +113,34 @@ def test_a_worker_behind_two_targets_is_counted_once(tmp_path: Path) -> None:
         same = f"{one} == ignoring (pool, queue) {two}"
         asked.append({"expr": f"{one} unless ignoring (pool, queue) ({same})", "eval_time": "30m", "exp_samples": []})
     assert played(tmp_path, groups, given, asked) == ""
+
+
+def test_the_last_worker_behind_a_target_is_remembered_as_long_as_there_is_the_target(tmp_path: Path) -> None:
+    """And for six hours where there is none, or is none any more: not for good, since addresses come and go."""
+    (group,) = (
+        one for one in yaml.safe_load((MONITORING / "rules.yml").read_text())["groups"] if one["name"] == TARGETS
+    )
+    targets = {"dead": "1x4 0x720", "removed": "1x4 0x120 stale"}
+    given = [
+        {
+            "series": f'celery_worker_up{{job="celery", pool="p", instance="{instance}", worker="w"}}',
+            "values": "1x4 stale",
+        }
+        for instance in (*targets, "pushed")
+    ]
+    given += [
+        {"series": f'up{{job="celery", pool="p", instance="{instance}"}}', "values": values}
+        for instance, values in targets.items()
+    ]
+    asked = [
+        {
+            "expr": f"group by (instance) ({REMEMBERED})",
+            "eval_time": f"{minutes}m",
+            "exp_samples": [{"labels": f'{{instance="{instance}"}}', "value": 1} for instance in instances],
+        }
+        for minutes, instances in ((355, ("dead", "pushed", "removed")), (372, ("dead",)), (720, ("dead",)))
+    ]
+    assert played(tmp_path, [group], given, asked) == ""
 
 
 def test_what_was_counted_before_the_rules_were_loaded_is_not_new(tmp_path: Path) -> None:
