@@ -181,7 +181,7 @@ def matrix(session: nox.Session, celery: str) -> None:
     if is_covered:
         session.run("coverage", "erase")
     units = PYTHON_SIDE if celery in {NEWEST_CELERY, LOWEST} else CELERY_SIDE
-    session.run(*pytest, *units, *FOUR, "-m", "not services", *session.posargs, env=FEWER)
+    session.run(*pytest, *units, *FOUR, "-m", "not services and not alone", *session.posargs, env=FEWER)
     inside = () if celery == NEWEST_CELERY else INSIDE
     chosen = () if celery in {NEWEST_CELERY, LOWEST} else ("-k", ONCE)
     for start_method in CELLS[str(session.python), celery]:
@@ -208,7 +208,7 @@ def upcoming(session: nox.Session) -> None:
     newest = ("--prerelease", "allow", "--upgrade", "--override", str(lifted))
     session.install(*newest, "-e", ".[demo]", *group("test", "green"))
     try:
-        session.run("pytest", *ROOMS, *FOUR, "-m", "not services", *session.posargs)
+        session.run("pytest", *ROOMS, *FOUR, "-m", "not services and not alone", *session.posargs)
     finally:
         play_prefork(session, *INSIDE)
 

@@ -97,6 +97,7 @@ def test_each_way_counts_each_task_once(site: Site, way: Way, pool: str) -> None
     assert errors(worker) == []
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("pool", pools("gevent", "eventlet"))
 def test_instrumenting_python_m_celery_patches_green_pools_first(site: Site, pool: str) -> None:
     """The pre_instrument entry point also knows ``python -m celery``: tasks run at the same time, and it stops."""

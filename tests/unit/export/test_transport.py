@@ -272,6 +272,7 @@ def test_a_key_with_a_passphrase_asks_nobody(
 # -- collectors that do not answer well --------------------------------------------------------------------------------
 
 
+@pytest.mark.alone
 def test_it_comes_back_when_it_is_told_to(monkeypatch: pytest.MonkeyPatch, span: ReadableSpan) -> None:
     """As the exporters do it by requests: at once where the collector says so, and not after their own second."""
     busy = b"HTTP/1.1 503 Service Unavailable\r\nRETRY-AFTER: 0\r\nContent-Length: 0\r\n\r\n"
@@ -310,6 +311,7 @@ def drops(pause: float, *pieces: bytes) -> Iterator[bytes]:
 HEAD = b"HTTP/1.1 200 OK\r\n"
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize(
     "pieces",
     [
@@ -332,6 +334,7 @@ def test_a_bad_answer_is_a_failure_in_time(monkeypatch: pytest.MonkeyPatch, span
         assert time.monotonic() - begun < 2
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize(
     "head",
     [HEAD, HEAD + b"Transfer-Encoding: chunked\r\n", HEAD + b"Content-Length: 99999999999\r\n"],

@@ -136,6 +136,7 @@ def test_forks_wait_for_the_collection_and_not_for_the_export() -> None:
     assert (bench.held_while_collecting, bench.exporter.held) == ([True], [False])
 
 
+@pytest.mark.alone
 def test_an_exporter_that_hangs_is_left_behind() -> None:
     """Whoever waits for the end waits no longer than it said."""
     bench = Bench()

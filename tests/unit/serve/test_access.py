@@ -245,6 +245,7 @@ def test_plain_http_to_the_tls_port(serve, files) -> None:
     assert served.errors == []
 
 
+@pytest.mark.alone
 def test_idle_client_on_the_tls_port(serve, files) -> None:
     """A client that connects and says nothing delays nobody."""
     served = serve(Port(number=0, tls=files.pair()))

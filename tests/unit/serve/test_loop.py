@@ -105,6 +105,7 @@ def test_slow_reader_gets_everything(served, crowd, registry) -> None:
     assert body == served.fetch().body
 
 
+@pytest.mark.alone
 def test_half_requests_give_way(served, crowd) -> None:
     """Of two hundred half requests the oldest give way, and a proper scrape is fast."""
     clients = crowd(200, REQUEST[:-2])
@@ -124,6 +125,7 @@ def test_idle_ones_give_way_first(crowd, eventually) -> None:
     assert not is_closed(half)
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize(
     ("phase", "words"), [(Phase.HEAD, b""), (Phase.HEAD, REQUEST[:-2]), (Phase.HEAD, b"GET"), (Phase.IDLE, REQUEST)]
 )
@@ -135,6 +137,7 @@ def test_deadlines(served, monkeypatch, phase: Phase, words: bytes) -> None:
     assert 0.1 <= time.monotonic() - start < 2
 
 
+@pytest.mark.alone
 def test_half_a_request_does_not_buy_time(served, monkeypatch) -> None:
     """A client that sends a byte now and then has no more time than any other."""
     monkeypatch.setitem(PATIENCE, Phase.HEAD, 0.3)

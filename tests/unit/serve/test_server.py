@@ -44,6 +44,7 @@ def test_free_port(serve) -> None:
     assert served.endpoint.url == f"http://localhost:{served.endpoint.port}"
 
 
+@pytest.mark.alone
 def test_closing(serve) -> None:
     """Closing is fast, can be repeated, and leaves neither thread nor descriptor nor port behind."""
     before = descriptors()
@@ -107,6 +108,7 @@ def test_taken_port_may_be_fatal(blocker, health) -> None:
     assert endpoint_threads() == []
 
 
+@pytest.mark.alone
 def test_closing_while_retrying(serve, blocker) -> None:
     """An endpoint that still waits for its port is closed as fast as any."""
     served = serve(Port(number=blocker.getsockname()[1]), retry_seconds=60)
@@ -116,6 +118,7 @@ def test_closing_while_retrying(serve, blocker) -> None:
     assert endpoint_threads() == []
 
 
+@pytest.mark.alone
 def test_closing_during_a_scrape_that_hangs(serve, registry) -> None:
     """A collector that hangs delays closing for a bounded time, and does not keep the port."""
     reached, done = threading.Event(), threading.Event()

@@ -41,6 +41,7 @@ def test_an_answer_is_its_body() -> None:
         assert sorted(path for path, _ in port.asked) == ["/metrics", "/other?x=1"]
 
 
+@pytest.mark.alone
 def test_one_that_hangs_holds_up_no_other_and_ends_in_time() -> None:
     """A byte a moment keeps no answer open: the deadline is for all of it."""
     with serving() as slow, serving("up 1\n") as fast:
