@@ -72,9 +72,6 @@ KNOWN: tuple[Known, ...] = (
     Known("pool_task:celery_task_runtime_seconds:mean_rate1d", "<<le=", "a sum of buckets: the one that has a count"),
     Known("CeleryHardTimeLimits", "<<limit=", "the rule has none but hard ones"),
     Known(
-        "CeleryQueueNotConsumed", r"topk without \(pool\) \(<<1>>", "two would be an error of the rule, which is told"
-    ),
-    Known(
         "CeleryBrokerAway",
         r"<<==>> 0 and max|\[<<1m>>\]",
         "the other half of the same `and` asks it within two minutes",
