@@ -120,6 +120,7 @@ class PlainPublisher:
         self._inherited: list[object] = []
         """What a forked child must neither use nor destroy: a gRPC channel's destructor may hang there."""
         self._early: deque[tuple[Any, Any, float, str | None]] = deque(maxlen=MAX_EARLY)
+        self._lost = 0
         self._deciding = threading.Lock()  # never waited for, so that it does for greenlets as well
         self._is_watching = self._has_failed = False
 
@@ -129,6 +130,7 @@ class PlainPublisher:
         if target is not None:
             target.published(name, queue, seconds, exception)
         elif not self._has_failed and self._is_asked_for():
+            self._lost += len(self._early) == MAX_EARLY  # then the oldest goes
             self._early.append((name, queue, seconds, exception))
             self._count_early()
 
@@ -163,8 +165,11 @@ class PlainPublisher:
             try:
                 told = self._early.popleft()
             except IndexError:  # none is left, or another thread was faster
-                return
+                break
             target.published(*told)
+        lost, self._lost = self._lost, 0
+        if lost:
+            say(logging.WARNING, f"{lost} publishes are not counted: over {MAX_EARLY} came before it was decided where")
 
     def _is_asked_for(self) -> bool:
         """Tell whether there may be something to record with; OpenTelemetry is not imported to find out."""
@@ -242,4 +247,5 @@ class PlainPublisher:
         self._inherited += [self._target, self._push]
         self._target = self._push = self._leave = None
         self._early.clear()
+        self._lost = 0
         self._deciding = threading.Lock()

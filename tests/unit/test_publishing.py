@@ -156,6 +156,25 @@ def test_a_log_that_is_mailed_by_a_task_stops_no_message(app: Celery, made: publ
     assert count(registry) == 3
 
 
+def test_what_is_published_before_it_is_decided_where_to_count_is_bounded(
+    app: Celery, made: publishing.Publishing, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The oldest go, and that is said once, with how many."""
+    registry = CollectorRegistry()
+    made.publish_to(registry)
+    decide = made.plain._decide
+
+    def deciding() -> Any:
+        for _ in range(publishing.MAX_EARLY + 5):
+            made.plain.published("proj.add", "celery", 0.1, None)
+        return decide()
+
+    made.plain._decide = deciding  # type: ignore[method-assign]
+    app.tasks["proj.add"].delay()
+    assert count(registry) == publishing.MAX_EARLY
+    assert sum("6 publishes are not counted" in record.message for record in caplog.records) == 1
+
+
 class Sparse:
     """An application's own meter: it has what is recorded synchronously only, and cannot be referred to weakly."""
 
